@@ -1,0 +1,33 @@
+"""The package movie-tags: `pip install .` gives the command `movie-tags` and the package `movie_tags`.
+
+The rooms of the repository (transforms, pipeline, training, models) are installed as sub-packages of
+`movie_tags`, because names as general as `transforms` must not be claimed in a user's site-packages.
+"""
+
+from setuptools import setup
+
+ROOMS = ["transforms", "pipeline", "training", "models"]
+
+setup(
+    name="movie-tags",
+    version="0.1.0",
+    description="Watches films and says, in a few tags with strengths, what is in them.",
+    python_requires=">=3.11,<3.12",
+    package_dir={"movie_tags": "movie_tags", **{f"movie_tags.{room}": room for room in ROOMS}},
+    packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
+    package_data={
+        "movie_tags.training": ["*.txt"],
+        "movie_tags.models": ["*/*.txt", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
+    },
+    install_requires=[
+        "apache-beam[gcp]==2.77.0",
+        "av==18.1.0",
+        "google-cloud-storage==3.17.1",
+        "numpy==2.4.6",
+        "opencv-python-headless==5.0.0.93",
+        "rich",
+        "tensorflow==2.21.0",
+        "tensorflow-transform==1.21.0",
+    ],
+    entry_points={"console_scripts": ["movie-tags = movie_tags.pipeline.command:main"]},
+)
