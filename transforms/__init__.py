@@ -1,0 +1,1 @@
+"""What happens to a video, one module a step, in the order of the data."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import math
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -284,21 +283,20 @@ class SegmentReader:
         if self.only is not None:
             first = self.only.start
             seek, backward = math.floor(clock.due(first)), True
-        with open_video(self.uri) as (container, stream):
-            if seek is None or not _is_seekable(container):
-                packets = container.demux(stream)
-            else:
-                _prime(container, stream)
-                packets = self._packets_before(container, stream, first, seek, backward)
-            started = False
-            for frame in self._sample(packets, stream, first):
-                started = True
-                yield frame
-            if not started and (seek is not None):
-                # Nothing decodable lies between the random access point and the first sample: what is on screen then
-                # is known only by decoding from the beginning, as a player would.
-                container.seek(0 if container.start_time is None else container.start_time)
-                self.damaged = 0
+        started = False
+        if seek is not None:
+            with open_video(self.uri) as (container, stream):
+                if _is_seekable(container):
+                    _prime(container, stream)
+                    packets = self._packets_before(container, stream, first, seek, backward)
+                    for frame in self._sample(packets, stream, first):
+                        started = True
+                        yield frame
+        if not started:
+            # From the video's beginning: either asked for, or nothing decodable lies between the random access point
+            # and the first sample. What is on screen then is known only by decoding from the start, as a player does.
+            self.damaged = 0
+            with open_video(self.uri) as (container, stream):
                 yield from self._sample(container.demux(stream), stream, first)
 
     def _packets_before(self, container, stream, first: int, seek: int, backward: bool) -> Iterator[av.Packet]:
@@ -477,3 +475,26 @@ def to_rgb(frame: av.VideoFrame) -> np.ndarray:
     pixels = frame.reformat(format="rgb24", interpolation="AREA", **size).to_ndarray()
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+
+
+class PlanSegments(beam.DoFn):
+    """Video -> (video, segment) for each of its segments; what fails goes to the output FAILED as (video, reason)."""
+
+    FAILED = "failed"
+
+    def __init__(self, fps: float, segment_length: float | None):
+        self.fps = fps
+        self.segment_length = segment_length
+        self.planned = Metrics.counter("sampling", "segments_planned")
+        self.failed = Metrics.counter("sampling", "videos_not_opened")
+
+    def process(self, video: Video) -> Iterator:
+        try:
+            segments = plan_segments(video.uri, self.fps, self.segment_length)
+        except VideoError as error:
+            self.failed.inc()
+            yield beam.pvalue.TaggedOutput(self.FAILED, (video, error.reason))
+            return
+        self.planned.inc(len(segments))
+        for segment in segments:
+            yield video, segment
