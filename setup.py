@@ -29,5 +29,5 @@ setup(
         "tensorflow==2.21.0",
         "tensorflow-transform==1.21.0",
     ],
-    entry_points={"console_scripts": ["movie-tags = movie_tags.pipeline.command:main"]},
+    entry_points={"console_scripts": ["movie-tags = movie_tags.pipeline.command:run"]},
 )

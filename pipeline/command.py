@@ -1,0 +1,187 @@
+"""The command line `movie-tags`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Before TensorFlow, gRPC and Beam are imported: their start-up remarks mean nothing to a user.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "NONE", "ABSL_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+if "--verbose" not in sys.argv:
+    for _name, _value in QUIET.items():
+        os.environ.setdefault(_name, _value)
+
+import argparse  # noqa: E402
+import dataclasses  # noqa: E402
+import itertools  # noqa: E402
+import json  # noqa: E402
+import logging  # noqa: E402
+import platform  # noqa: E402
+import time  # noqa: E402
+import traceback  # noqa: E402
+from collections.abc import Iterator, Sequence  # noqa: E402
+from importlib.metadata import version  # noqa: E402
+
+import apache_beam as beam  # noqa: E402
+import cv2  # noqa: E402
+from apache_beam.io.filesystems import FileSystems  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+from movie_tags.pipeline.catalogue import InputError, ReadInputs, expand, is_catalogue  # noqa: E402
+from movie_tags.pipeline.options import cores, local_options, parse  # noqa: E402
+from movie_tags.pipeline.progress import RunProgress, print_tags  # noqa: E402
+from movie_tags.pipeline.results import OutputError, WriteTables, discard, prepare, publish  # noqa: E402
+from movie_tags.pipeline.tag_movies import TagMovies, TagSettings  # noqa: E402
+from movie_tags.transforms.bundle import BundleError, ModelBundle, read_bundle  # noqa: E402
+from movie_tags.transforms.progress import LOGGER  # noqa: E402
+from movie_tags.transforms.tagging import UNIT, load_saved_model, predict, top_tags  # noqa: E402
+
+ALL_TAGGED, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+SHOWN_ROWS = 50
+VERSIONS = ("movie-tags", "apache-beam", "tensorflow", "av", "opencv-python-headless", "numpy")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    args, beam_words = parse(sys.argv[1:] if argv is None else list(argv))
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.CRITICAL, force=True)
+    try:
+        if args.command == "frame":
+            return tag_pictures(args)
+        return tag(args, beam_words)
+    except (InputError, OutputError, BundleError) as error:
+        print(f"movie-tags: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        print("movie-tags: interrupted; no results were written", file=sys.stderr)
+        return RUN_FAILED
+
+
+def tag(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    """`movie-tags tag`: everything that can be checked first is, then one pipeline runs."""
+    begun = time.time()
+    bundle = read_bundle(args.model)
+    for uri in args.inputs:
+        check_input(uri)
+    staging = prepare(args.output, args.overwrite)
+    try:
+        options, workers = local_options(beam_words)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    settings = TagSettings(
+        threads=max(1, cores() // workers) if workers else 1,
+        **{f.name: getattr(args, f.name) for f in dataclasses.fields(TagSettings) if f.name != "threads"},
+    )
+    console = Console(stderr=True)
+    progress = RunProgress(console)
+    watched = [logging.getLogger(name) for name in (LOGGER, "apache_beam.runners.portability.local_job_service")]
+    for logger in watched:
+        logger.setLevel(logging.INFO)
+        logger.addHandler(progress)
+        logger.propagate = args.verbose
+    try:
+        with progress:
+            pipeline = build(args.inputs, bundle, settings, options, staging, single_file=workers > 0)
+            result = pipeline.run()
+            result.wait_until_finish()
+        # Beam's local runner raises on failure; remote ones say so in their state.
+        if result.state not in (None, "DONE"):
+            raise RuntimeError(f"the runner ended in the state {result.state}")
+        counts = read_counters(result)
+        summary = {
+            "options": {**vars(args), "beam": list(beam_words)},
+            "settings": dataclasses.asdict(settings),
+            "model": {"uri": bundle.uri, "fingerprint": bundle.fingerprint, "vocabulary": bundle.vocabulary},
+            "versions": {**{name: version(name) for name in VERSIONS}, "python": platform.python_version()},
+            "counts": counts,
+            "wall_s": round(time.time() - begun, 3),
+        }
+        publish(staging, args.output, summary)
+    except KeyboardInterrupt:
+        discard(staging)
+        raise
+    except Exception as error:
+        discard(staging)
+        if args.verbose:
+            traceback.print_exc()
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        print(f"movie-tags: the run failed: {lines[-1].strip()} (--verbose shows more)", file=sys.stderr)
+        return RUN_FAILED
+    console.print(progress.text(), highlight=False)
+    shown = list(itertools.islice(read_table(args.output, "tags"), SHOWN_ROWS))
+    print_tags(Console(), shown)
+    failed = sum(1 for _ in read_table(args.output, "errors"))
+    if counts.get("videos_tagged", 0) > len(shown):
+        console.print(f"… and more, in {args.output}")
+    if failed:
+        print(f"movie-tags: {failed} failed; the reasons are in {args.output}/errors.jsonl", file=sys.stderr)
+        return SOME_FAILED
+    return ALL_TAGGED
+
+
+def build(
+    inputs: Sequence[str], bundle: ModelBundle, settings: TagSettings, options, staging: str, single_file: bool
+) -> beam.Pipeline:
+    """The whole run as a pipeline, not yet started."""
+    pipeline = beam.Pipeline(options=options)
+    read = pipeline | "ReadInputs" >> ReadInputs(inputs)
+    tables = read.videos | "TagMovies" >> TagMovies(bundle, settings)
+    tables["errors"] = [tables["errors"], read[ReadInputs.FAILED]] | "AllErrors" >> beam.Flatten()
+    tables | "WriteTables" >> WriteTables(staging, single_file)
+    return pipeline
+
+
+def check_input(uri: str) -> None:
+    """Refuse an input that names nothing before any work is done.
+
+    Raises:
+        InputError: there is no such file, or nothing to tag in it.
+    """
+    if next(iter(expand(uri)), None) is None:
+        what = "the catalogue has no rows" if is_catalogue(uri) else "nothing to tag"
+        raise InputError(f"{uri}: {what}")
+
+
+def read_counters(result: beam.runners.runner.PipelineResult) -> dict[str, int]:
+    """The run's counters by name."""
+    counters = result.metrics().query()["counters"]
+    return {c.key.metric.name: c.result for c in counters if c.key.metric.namespace in COUNTER_NAMESPACES}
+
+
+COUNTER_NAMESPACES = frozenset({"catalogue", "sampling", "shots", "entropy", "tagging", "results"})
+
+
+def read_table(output: str, name: str) -> Iterator[dict]:
+    """The rows of a table of results, of one file or several."""
+    entries = FileSystems.match([FileSystems.join(output, f"{name}*.jsonl")])[0].metadata_list
+    for entry in sorted(entries, key=lambda entry: entry.path):
+        with FileSystems.open(entry.path, "text/plain", "uncompressed") as stream:
+            yield from (json.loads(line) for line in stream)
+
+
+def tag_pictures(args: argparse.Namespace) -> int:
+    """`movie-tags frame`: the top tags of single pictures, as in the paper's Table 2."""
+    bundle = read_bundle(args.model)
+    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, cores())
+    failed = 0
+    for path in args.images:
+        picture = cv2.imread(path, cv2.IMREAD_COLOR)
+        result = "no picture that can be read" if picture is None else None
+        if picture is not None:
+            (result,) = predict(model, [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)], bundle.input_size)
+        if isinstance(result, str):
+            failed += 1
+            print(f"movie-tags: {path}: {result}", file=sys.stderr)
+            continue
+        tags = top_tags(result, bundle.vocabulary, args.top_k)
+        print(f"{path}: " + ", ".join(f"{name} {millionths / UNIT:.3f}" for name, millionths in tags))
+    return SOME_FAILED if failed else ALL_TAGGED
+
+
+def run() -> None:
+    """The console command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

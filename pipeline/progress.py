@@ -1,0 +1,95 @@
+"""What a person sees while a run goes on, and after it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from movie_tags.transforms.progress import PREFIX
+
+_REPORT = re.compile(re.escape(PREFIX) + r"(\{.*?\})")
+
+
+class RunProgress(logging.Handler):
+    """Adds up progress reports, whether they come from this process or in a worker's log lines, and shows them.
+
+    A terminal gets a bar; a pipe or a log a plain line every ten seconds.
+    """
+
+    def __init__(self, console: Console):
+        super().__init__(logging.INFO)
+        self.console = console
+        self.begun = time.monotonic()
+        self.last_line = self.begun
+        self.segments_left: dict[str, int] = {}
+        self.films = 0
+        self.seconds = 0.0
+        self.key_frames = 0
+        self.bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+        )
+        self.task = self.bar.add_task("starting", total=None)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for found in _REPORT.finditer(record.getMessage().replace('\\"', '"').replace("\\'", "'")):
+            try:
+                self.add(json.loads(found.group(1)))
+            except ValueError:
+                continue  # a torn log line costs a little of the display, nothing else
+
+    def add(self, report: dict) -> None:
+        """Count one report of `movie_tags.transforms.progress.report_progress`."""
+        self.seconds += report.get("seconds", 0.0)
+        self.key_frames += report.get("key_frames", 0)
+        if "segments" in report:
+            left = self.segments_left.pop(report["video"], report["segments"]) - 1
+            if left:
+                self.segments_left[report["video"]] = left
+            else:
+                self.films += 1
+        if self.console.is_terminal:
+            self.bar.update(self.task, description=self.text())
+        elif time.monotonic() - self.last_line > 10:
+            self.last_line = time.monotonic()
+            self.console.print(self.text(), highlight=False)
+
+    def text(self) -> str:
+        """The state in one line."""
+        speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
+        return (
+            f"{self.films} films, {self.seconds:.0f} s of film decoded, {self.key_frames} key frames, "
+            f"{speed:.1f} x real time"
+        )
+
+    def __enter__(self) -> RunProgress:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.console.is_terminal:
+            self.bar.stop()
+
+
+def print_tags(console: Console, rows: Iterable[dict]) -> None:
+    """Print each video's short list: a table with bars on a terminal, plain lines elsewhere."""
+    for row in rows:
+        name = row.get("title") or row["id"]
+        if not console.is_terminal:
+            tags = ", ".join(f"{tag['tag']} {tag['relative_strength']:.2f}" for tag in row["tags"])
+            console.print(f"{name}: {tags or 'no tags'}", highlight=False, markup=False, soft_wrap=True)
+            continue
+        heading = f"{name}  ({row['duration_s']:.0f} s, {row['shots']} shots, {row['key_frames']} key frames)"
+        table = Table(title=heading, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+        for tag in row["tags"]:
+            length = round(tag["relative_strength"] * 30)
+            table.add_row(tag["tag"], "[cyan]" + "█" * max(1, length) + "[/]", f"{tag['relative_strength']:.2f}")
+        console.print(table if row["tags"] else f"[bold]{heading}[/]\nno tags")
+        console.print()
