@@ -25,9 +25,20 @@ setup(
         "google-cloud-storage==3.17.1",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
-        "rich",
+        "rich==15.0.0",
         "tensorflow==2.21.0",
         "tensorflow-transform==1.21.0",
     ],
+    extras_require={
+        "train": ["scikit-learn==SKL"],
+        "dev": [
+            "hypothesis==6.170.15",
+            "imageio-ffmpeg==0.6.0",
+            "psutil==7.2.2",
+            "pytest==9.2.0",
+            "ruff==0.14.6",
+            "scikit-image==0.26.0",
+        ],
+    },
     entry_points={"console_scripts": ["movie-tags = movie_tags.pipeline.command:run"]},
 )

@@ -63,11 +63,11 @@ def tag(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     bundle = read_bundle(args.model)
     for uri in args.inputs:
         check_input(uri)
-    staging = prepare(args.output, args.overwrite)
     try:
         options, workers = local_options(beam_words)
     except ValueError as error:
         raise InputError(str(error)) from error
+    staging = prepare(args.output, args.overwrite)
     settings = TagSettings(
         threads=max(1, cores() // workers) if workers else 1,
         **{f.name: getattr(args, f.name) for f in dataclasses.fields(TagSettings) if f.name != "threads"},
@@ -144,8 +144,12 @@ def check_input(uri: str) -> None:
 
 def read_counters(result: beam.runners.runner.PipelineResult) -> dict[str, int]:
     """The run's counters by name."""
-    counters = result.metrics().query()["counters"]
-    return {c.key.metric.name: c.result for c in counters if c.key.metric.namespace in COUNTER_NAMESPACES}
+    totals: dict[str, int] = {}
+    for counter in result.metrics().query()["counters"]:  # a step that stands twice in the graph counts twice over
+        if counter.key.metric.namespace in COUNTER_NAMESPACES:
+            name = counter.key.metric.name
+            totals[name] = totals.get(name, 0) + counter.result
+    return totals
 
 
 COUNTER_NAMESPACES = frozenset({"catalogue", "sampling", "shots", "entropy", "tagging", "results"})
@@ -180,7 +184,11 @@ def tag_pictures(args: argparse.Namespace) -> int:
 
 def run() -> None:
     """The console command."""
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # TensorFlow and Beam may crash while the interpreter takes them down; the status must not depend on that.
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return args, beam
 
 
-def local_options(beam: Sequence[str], workers_wanted: int | None = None) -> tuple[PipelineOptions, int]:
+def local_options(beam: Sequence[str]) -> tuple[PipelineOptions, int]:
     """Beam's options with our choices for a run on this machine: (options, worker processes; 0 if not on this machine).
 
     Raises:
@@ -180,7 +180,7 @@ def local_options(beam: Sequence[str], workers_wanted: int | None = None) -> tup
         raise ValueError(
             "--direct_running_mode multi_threading loses elements after a reshuffle (measured); use multi_processing"
         )
-    workers = given.get("direct_num_workers") or workers_wanted or cores()
+    workers = given.get("direct_num_workers") or cores()
     if mode is None:
         mode = "multi_processing" if workers > 1 else "in_memory"
     if mode == "in_memory":

@@ -50,14 +50,10 @@ def views(pictures: np.ndarray, number: int, seed: int) -> np.ndarray:
 
 def crop(pictures: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
     """Cut a box out of each picture: uint8 [N, H, W, 3] -> float32 [N, size, size, 3] in 0 to 255."""
-    shape = tf.cast(tf.shape(pictures)[1:3], tf.float32)
-    big = tf.reduce_max(shape) > 1.5 * size
-    smooth = tf.cond(
-        big,
-        lambda: tf.nn.avg_pool2d(tf.cast(pictures, tf.float32), 2, 1, "SAME"),
-        lambda: tf.cast(pictures, tf.float32),
-    )
-    return tf.image.crop_and_resize(smooth, boxes, tf.range(tf.shape(pictures)[0]), [size, size])
+    floats = tf.cast(pictures, tf.float32)
+    if 2 * pictures.shape[1] > 3 * size:  # crop_and_resize samples points: blur what it would skip
+        floats = tf.nn.avg_pool2d(floats, 2, 1, "SAME")
+    return tf.image.crop_and_resize(floats, boxes, tf.range(tf.shape(pictures)[0]), [size, size])
 
 
 def teacher_features(pictures: np.ndarray, boxes: np.ndarray, teacher: keras.Model, cache: Path) -> np.ndarray:
@@ -221,7 +217,7 @@ def train(args: argparse.Namespace) -> None:
     manager = tf.train.CheckpointManager(checkpoint, str(args.work / "checkpoints"), max_to_keep=1)
     checkpoint.restore(manager.latest_checkpoint)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def step(batch, box, teacher_batch, soft_batch, label_batch, labelled_batch, size):
         view = augment(batch, box, size)
         with tf.GradientTape() as tape:
@@ -247,7 +243,7 @@ def train(args: argparse.Namespace) -> None:
                     soft[view, row],
                     sharpened[row].astype(np.float32),
                     has_label[row].astype(np.float32),
-                    tf.constant(size),
+                    size,
                 )
             )
         epoch.assign_add(1)

@@ -59,6 +59,8 @@ def read_bundle(uri: str) -> ModelBundle:
         vocabulary = tuple(line.strip() for line in _read(uri, VOCABULARY).decode().splitlines() if line.strip())
         height, width = (int(n) for n in card["input_size"])
         stated = str(card["fingerprint"])
+    except BundleError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"{uri}: not a usable model bundle ({type(error).__name__}: {error}). A bundle holds {SAVED_MODEL}/, "

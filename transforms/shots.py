@@ -20,7 +20,7 @@ from apache_beam.metrics import Metrics
 from movie_tags.transforms.progress import report_progress
 from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, Video, VideoError
 
-HISTOGRAM_BINS = (16, 4, 4)
+HISTOGRAM_BINS = (12, 3, 3)
 """Bins of hue, saturation and value. Set by benchmarks/shots.py, as is the distance."""
 
 

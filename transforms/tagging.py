@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -127,16 +129,10 @@ def load_saved_model(uri: str, fingerprint: str, threads: int) -> Callable[[np.n
     Returns:
         uint8 [N, H, W, 3] -> float32 [N, tags].
     """
-    import tensorflow as tf  # 5 s; only the processes that tag pay for it
+    with _without_native_remarks():
+        import tensorflow as tf  # 5 s; only the processes that tag pay for it
 
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:
-        pass  # TensorFlow is running already, with the threads it was given then
-    loaded = tf.saved_model.load(_local(uri))
+        loaded = _load(tf, uri, threads)
     signature = loaded.signatures["serving_default"]
     (name,) = signature.structured_input_signature[1]
     (output,) = signature.structured_outputs
@@ -146,6 +142,34 @@ def load_saved_model(uri: str, fingerprint: str, threads: int) -> Callable[[np.n
 
     model.keep_alive = loaded  # the signature alone does not hold its variables
     return model
+
+
+def _load(tf, uri: str, threads: int):
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        pass  # TensorFlow is running already, with the threads it was given then
+    return tf.saved_model.load(_local(uri))
+
+
+@contextlib.contextmanager
+def _without_native_remarks() -> Iterator[None]:
+    """Keep what TensorFlow's C++ prints while it starts, whatever its log level, off a quiet user's terminal."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _local(uri: str) -> str:
