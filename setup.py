@@ -30,13 +30,13 @@ setup(
         "tensorflow-transform==1.21.0",
     ],
     extras_require={
-        "train": ["scikit-learn==SKL"],
+        "train": ["scikit-learn==1.9.1"],
         "dev": [
             "hypothesis==6.170.15",
-            "imageio-ffmpeg==0.6.0",
+            "imageio-ffmpeg==0.8.1",
             "psutil==7.2.2",
             "pytest==9.2.0",
-            "ruff==0.14.6",
+            "ruff==0.17.6",
             "scikit-image==0.26.0",
         ],
     },

@@ -1,4 +1,6 @@
+"""The models that ship with movie-tags, as model bundles (`movie_tags.transforms.bundle`)."""
+
 from pathlib import Path
 
-BUNDLED = str(Path(__file__).parent / "compact")
-"""The model bundle that ships with the package."""
+BUNDLED = str(Path(__file__).resolve().parent / "compact")
+"""The folder of the bundled model: our own weights, the default of `movie-tags tag`."""

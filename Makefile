@@ -1,0 +1,36 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test bench lint bundled-model clean
+
+# Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
+$(READY): setup.py pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (a few minutes the first time) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
+	@touch $(READY)
+
+demo: $(READY)
+	@echo "Making three short films from photographs ..."
+	@$(BIN)/python demo/films.py build/demo/films
+	@echo "Tagging them with the bundled model ..."
+	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --overwrite
+	@echo "The results are in build/demo/tags: tags.jsonl, key_frames.jsonl, errors.jsonl, run.json"
+
+test: $(READY)
+	@echo "Running the tests (some minutes) ..."
+	@$(BIN)/python -m pytest
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/tag.py
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+
+bundled-model: $(READY)
+	@$(BIN)/python -m movie_tags.training.distil --output models/compact
+
+clean:
+	rm -rf $(VENV) build

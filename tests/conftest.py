@@ -1,0 +1,21 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory):
+    """A bundle of an untrained network: what it says is meaningless, and always the same."""
+    import keras
+
+    from movie_tags.training.export import write_bundle
+    from movie_tags.training.network import build_network
+
+    keras.utils.set_random_seed(7)
+    folder = tmp_path_factory.mktemp("bundle")
+    network = build_network(5, widths=(4, 8))
+    write_bundle(folder, network, ("Animal", "Food", "War", "Music", "Drama"), 32, 0.05, {"backbone": "untrained"})
+    return str(folder)

@@ -1,0 +1,17 @@
+import apache_beam as beam
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that, equal_to
+from films import picture, write_video
+
+from movie_tags import TagMovies, TagSettings
+
+
+def test_another_pipeline_can_use_it(tmp_path, small_bundle):
+    film = str(write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(200)]))
+    bad = str(tmp_path / "gone.mp4")
+    with TestPipeline() as p:
+        found = p | beam.Create([film, bad]) | TagMovies(small_bundle, TagSettings(segment_length=2, top_k=1))
+        assert_that(found["tags"] | "N" >> beam.Map(lambda v: (v.video.uri, v.shots)), equal_to([(film, 4)]), "tags")
+        key_frames = found["key_frames"] | "T" >> beam.Map(lambda k: (k.time_s, len(k.top)))
+        assert_that(key_frames, equal_to([(0.0, 1), (2.0, 1), (4.0, 1), (6.0, 1)]), "key frames")
+        assert_that(found["errors"] | "E" >> beam.Map(lambda f: (f.video.uri, f.stage)), equal_to([(bad, "opening")]), "bad")

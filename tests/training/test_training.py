@@ -1,0 +1,96 @@
+import cv2
+import numpy as np
+import pytest
+
+from movie_tags.training.distil import accuracy, calibration_error, fit_temperature, main
+from movie_tags.training.pictures import find_labelled, multi_hot, split_pictures
+from movie_tags.training.vocabulary import TAGS, folder_name, tag_of_folder
+from movie_tags.transforms.bundle import read_bundle
+from movie_tags.transforms.tagging import load_saved_model, predict
+
+
+def test_table_1_has_50_tags():
+    assert len(TAGS) == len(set(TAGS)) == 50
+    assert {"Beach/Sea", "College/Univ.", "Sci-fi", "Drama"} <= set(TAGS)
+
+
+def test_folder_names_lead_back():
+    assert all(tag_of_folder(folder_name(tag)) == tag for tag in TAGS)
+    assert folder_name("College/Univ.") == "College_Univ"
+    assert tag_of_folder("Time_travel") == "Time travel"
+
+
+@pytest.fixture
+def data(tmp_path):
+    random = np.random.default_rng(0)
+    for tag, value in (("Desert", 220), ("War", 40)):
+        folder = tmp_path / "images" / tag
+        folder.mkdir(parents=True)
+        for i in range(60):
+            source = ("one", "two", "vicap")[i % 3]
+            pixels = np.clip(random.normal(value, 20, (40, 50, 3)), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / f"{source}__{tag}{i:03}.jpg"), pixels)
+    both = cv2.imread(str(tmp_path / "images/War/one__War000.jpg"))
+    cv2.imwrite(str(tmp_path / "images/Desert/one__War000.jpg"), both)
+    return tmp_path
+
+
+def test_a_picture_under_two_tags_is_one_picture(data):
+    pictures = find_labelled(data / "images")
+    assert len(pictures) == 120
+    (twice,) = [p for p in pictures if len(p.tags) == 2]
+    assert multi_hot([twice], ("War", "Food", "Desert")).tolist() == [[1, 0, 1]]
+
+
+def test_splits_keep_sources_and_pictures_apart(data):
+    pictures = find_labelled(data / "images")
+    known, held, strange = split_pictures(pictures, {"vicap"}, 0.2)
+    assert {p.source for p in strange} == {"vicap"} and "vicap" not in {p.source for p in known + held}
+    assert len(known) + len(held) + len(strange) == 120
+    assert 5 <= len(held) <= 30
+    again = split_pictures(list(reversed(pictures))[:50], {"vicap"}, 0.2)
+    assert set(again[1]) <= set(held)
+
+
+def test_accuracy_by_hand():
+    p = np.array([[0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]])
+    labels = np.array([[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+    assert accuracy(p, labels) == {"top1": 0.5, "top3": 1.0, "n": 2}
+
+
+def test_calibration_error_by_hand():
+    p = np.array([[0.8, 0.2]] * 10)
+    labels = np.array([[1, 0]] * 6 + [[0, 1]] * 4)
+    assert calibration_error(p, labels) == pytest.approx(0.2)
+
+
+def test_temperature_undoes_overconfidence():
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (4000, 5))
+    true = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.eye(5)[[random.choice(5, p=row) for row in true]]
+    bold = np.exp(2 * logits) / np.exp(2 * logits).sum(1, keepdims=True)
+    assert fit_temperature(bold, labels) == pytest.approx(2, rel=0.1)
+
+
+def test_the_recipe_from_pictures_to_a_bundle_that_can_tell(data, tmp_path):
+    out, work = tmp_path / "bundle", tmp_path / "work"
+    words = ["--data", str(data), "--output", str(out), "--work", str(work), "--teacher", "random", "--size", "32"]
+    main([*words, "--epochs", "4", "--batch", "16", "--views", "2"])
+    bundle = read_bundle(str(out))
+    assert bundle.vocabulary == ("Desert", "War")
+    assert bundle.card["accuracy"]["held_out_sources"]["n"] == 40
+    assert "Food" in bundle.card["left_out"]
+    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
+    results = predict(model, [np.full((64, 64, 3), 220, np.uint8), np.full((64, 64, 3), 40, np.uint8)], (32, 32))
+    assert np.allclose(np.sum(results, 1), 1, atol=1e-5)
+    # the signature resizes what does not fit
+    assert model(np.full((1, 48, 80, 3), 40, np.uint8)).shape == (1, 2)
+    before = bundle.fingerprint
+    main([*words, "--epochs", "4", "--batch", "16", "--views", "2"])  # all epochs are done: goes straight to the bundle
+    again = read_bundle(str(out))
+    assert np.allclose(
+        load_saved_model(again.saved_model_uri, again.fingerprint, 2)(np.full((1, 32, 32, 3), 40, np.uint8)),
+        model(np.full((1, 32, 32, 3), 40, np.uint8)),
+        atol=1e-5,
+    ), before

@@ -1,0 +1,68 @@
+import random
+
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+
+from movie_tags.transforms.strength import CombineStrengths, strengths, strongest
+from movie_tags.transforms.tagging import UNIT, KeyFrameTags
+
+
+def key_frame(*top):
+    return KeyFrameTags("v", 0, 0, 1, 9.0, tuple((tag, round(p * UNIT)) for tag, p in top))
+
+
+def combine(key_frames, parts=1):
+    fn = CombineStrengths()
+    accumulators = [fn.create_accumulator() for _ in range(parts)]
+    for i, item in enumerate(key_frames):
+        accumulators[i % parts] = fn.add_input(accumulators[i % parts], item)
+    return fn.extract_output(fn.merge_accumulators(accumulators))
+
+
+def test_equations_5_and_6_by_hand():
+    found = combine(
+        [
+            key_frame(("War", 0.5), ("Food", 0.3), ("Music", 0.1)),
+            key_frame(("War", 0.7), ("Music", 0.2), ("Dance", 0.05)),
+        ]
+    )
+    # N = 6; W(War) = 2/6 * 1.2 = 0.4; W(Music) = 2/6 * 0.3 = 0.1; W(Food) = 1/6 * 0.3 = 0.05; W(Dance) = 0.05/6
+    by_tag = {tag.tag: tag for tag in found}
+    assert [tag.tag for tag in found] == ["War", "Music", "Food", "Dance"]
+    assert by_tag["War"].strength == pytest.approx(0.4)
+    assert by_tag["Music"].strength == pytest.approx(0.1)
+    assert by_tag["Music"].probability_sum == pytest.approx(0.3)
+    assert by_tag["Music"].occurrences == 2
+    low = 0.05 / 6
+    assert by_tag["Food"].relative_strength == pytest.approx((0.05 - low) / (0.4 - low))
+    assert (by_tag["War"].relative_strength, by_tag["Dance"].relative_strength) == (1, 0)
+    assert [tag.tag for tag in strongest(found, 0.2)] == ["War", "Music"]
+
+
+def test_equal_strengths_are_all_strongest():
+    found = combine([key_frame(("War", 0.25), ("Food", 0.25))])
+    assert [tag.relative_strength for tag in found] == [1, 1]
+
+
+def test_nothing_extracted_is_no_tags():
+    assert strengths({}) == ()
+
+
+tops = st.dictionaries(st.sampled_from("ABCDE"), st.integers(0, UNIT), min_size=1, max_size=3)
+
+
+@given(st.lists(tops, min_size=1, max_size=20), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_any_order_of_merging_gives_the_same(rows, parts, shuffler: random.Random):
+    items = [KeyFrameTags("v", 0, 0, 1, 9.0, tuple(row.items())) for row in rows]
+    once = combine(items)
+    shuffler.shuffle(items)
+    assert combine(items, parts) == once
+    expected = reference.strengths([[(tag, p / UNIT) for tag, p in row.items()] for row in rows])
+    assert {tag.tag for tag in once} == set(expected)
+    for tag in once:
+        n, weight, relative = expected[tag.tag]
+        assert tag.occurrences == n
+        assert tag.strength == pytest.approx(weight)
+        assert tag.relative_strength == pytest.approx(relative, abs=1e-6)
