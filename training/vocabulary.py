@@ -1,34 +1,15 @@
-"""The 50 tags of the paper's Table 1, and the folder names that stand for them in a labelled data set.
+"""The paper's vocabulary of 50 tags (Table 1), and how tags are spelt as folder names."""
 
-A tag is spelt as the paper spells it ("Beach/Sea"). A folder cannot hold a `/`, so `/` and spaces become `_`, and a
-final full stop is dropped ("College/Univ." is `College_Univ`).
-"""
+from importlib.resources import files
 
-from __future__ import annotations
-
-from importlib import resources
+TAGS: tuple[str, ...] = tuple((files(__package__) / "vocabulary.txt").read_text("utf-8").splitlines())
 
 
-def _read_tags() -> tuple[str, ...]:
-    text = resources.files(__package__).joinpath("vocabulary.txt").read_text(encoding="utf-8")
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
-
-
-TAGS: tuple[str, ...] = _read_tags()
-"""All 50 tags, row by row as Table 1 prints them."""
-
-
-def folder_of(tag: str) -> str:
-    """The folder name that stands for a tag: "Beach/Sea" -> "Beach_Sea"."""
+def folder_name(tag: str) -> str:
+    """The folder that holds a tag's pictures: `/` and spaces become `_`, a final full stop goes."""
     return tag.replace("/", "_").replace(" ", "_").rstrip(".")
 
 
-_TAG_OF_FOLDER = {folder_of(tag): tag for tag in TAGS}
-
-
-def tag_of(folder: str) -> str:
-    """The tag that a folder name stands for: "Beach_Sea" -> "Beach/Sea".
-
-    A folder whose name is not made from one of the 50 tags stands for itself, so that a vocabulary can grow.
-    """
-    return _TAG_OF_FOLDER.get(folder, folder)
+def tag_of_folder(name: str) -> str:
+    """The tag of a folder; a folder that is none of Table 1's is a tag of its own, spelt with spaces."""
+    return {folder_name(tag): tag for tag in TAGS}.get(name, name.replace("_", " "))
