@@ -25,8 +25,6 @@ from importlib.metadata import version  # noqa: E402
 import apache_beam as beam  # noqa: E402
 import cv2  # noqa: E402
 from apache_beam.io.filesystems import FileSystems  # noqa: E402
-from rich.console import Console  # noqa: E402
-
 from movie_tags.pipeline.catalogue import InputError, ReadInputs, expand, is_catalogue  # noqa: E402
 from movie_tags.pipeline.options import cores, local_options, parse  # noqa: E402
 from movie_tags.pipeline.progress import RunProgress, print_tags  # noqa: E402
@@ -35,6 +33,7 @@ from movie_tags.pipeline.tag_movies import TagMovies, TagSettings  # noqa: E402
 from movie_tags.transforms.bundle import BundleError, ModelBundle, read_bundle  # noqa: E402
 from movie_tags.transforms.progress import LOGGER  # noqa: E402
 from movie_tags.transforms.tagging import UNIT, load_saved_model, predict, top_tags  # noqa: E402
+from rich.console import Console  # noqa: E402
 
 ALL_TAGGED, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 SHOWN_ROWS = 50
@@ -107,7 +106,7 @@ def tag(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         print(f"movie-tags: the run failed: {lines[-1].strip()} (--verbose shows more)", file=sys.stderr)
         return RUN_FAILED
-    console.print(progress.text(), highlight=False)
+    console.print(progress.text(), highlight=False, soft_wrap=True)
     shown = list(itertools.islice(read_table(args.output, "tags"), SHOWN_ROWS))
     print_tags(Console(), shown)
     failed = sum(1 for _ in read_table(args.output, "errors"))

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
-
 from movie_tags.models import BUNDLED
 from movie_tags.pipeline.tag_movies import TagSettings
 

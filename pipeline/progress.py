@@ -8,11 +8,10 @@ import re
 import time
 from collections.abc import Iterable
 
+from movie_tags.transforms.progress import PREFIX
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-
-from movie_tags.transforms.progress import PREFIX
 
 _REPORT = re.compile(re.escape(PREFIX) + r"(\{.*?\})")
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-
 from movie_tags.models import BUNDLED
 from movie_tags.transforms.bundle import ModelBundle, read_bundle
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.sampling import PlanSegments, Video, VideoError
 from movie_tags.transforms.shots import FindKeyFrames, JoinRuns, ReadCrossingKeyFrames, Run, close
 from movie_tags.transforms.strength import CombineStrengths, TagStrength, strongest
-from movie_tags.transforms.tagging import KeyFrameTags, TagKeyFrames
+from movie_tags.transforms.tagging import TagKeyFrames
 
 
 @dataclass(frozen=True)

@@ -31,21 +31,19 @@ def write_video(
     times: Sequence[Fraction | float] | None = None,
     codec: str = "libx264",
     options: dict | None = None,
-    rotation: int = 0,
 ) -> Path:
     """Encode pictures, shown at the given times in seconds (25 a second if none are given)."""
     times = [Fraction(k, 25) for k in range(len(pictures))] if times is None else [Fraction(t) for t in times]
+    tick = Fraction(1, 25) if codec == "mpeg2video" else Fraction(1, 12800)  # MPEG-2 knows few rates
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"g": "25", **(options or {})})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = stream.time_base = Fraction(1, 12800)
-        if rotation:
-            stream.set_display_rotation(rotation) if hasattr(stream, "set_display_rotation") else None
+        stream.codec_context.time_base = stream.time_base = tick
         for pixels, time in zip(pictures, times, strict=True):
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
-            frame.time_base = Fraction(1, 12800)
-            frame.pts = round(time * 12800)
+            frame.time_base = tick
+            frame.pts = round(time / tick)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -18,13 +18,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import precision_recall_fscore_support
-
 from movie_tags.training.export import write_bundle
 from movie_tags.training.network import EMBEDDING, build_network
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
 from movie_tags.training.vocabulary import TAGS
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import precision_recall_fscore_support
 
 TEACHER_WEIGHTS = "models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
 TEACHER_SIZE = 224

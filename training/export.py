@@ -11,7 +11,6 @@ from shutil import copytree, rmtree
 import keras
 import numpy as np
 import tensorflow as tf
-
 from movie_tags.transforms.bundle import MODEL_JSON, SAVED_MODEL, VOCABULARY, fingerprint
 
 

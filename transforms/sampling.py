@@ -317,15 +317,23 @@ class SegmentReader:
         stop = math.inf if self.only is None else self.only.stop
         decoder = _Decoder(stream.codec_context, end)
         last_source, pixels = None, None
-        for k, source, until in on_screen(decoder.frames(mark_needed(packets, clock, first)), clock, first, end):
+        frames = self._noting_the_end(decoder.frames(mark_needed(packets, clock, first)))
+        for k, source in on_screen(frames, clock, first, end):
             if k >= stop:
                 break
             if source is not last_source:  # a still picture is converted once
                 last_source, pixels = source, to_rgb(source)
-            self.end_s = max(self.end_s, float((until - clock.origin) * clock.time_base))
             self.damaged = decoder.damaged
             yield Frame(k, pixels)
         self.damaged = decoder.damaged
+
+
+    def _noting_the_end(self, frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
+        clock = self.segment.clock
+        for pts, frame in frames:
+            shown_s = min(MAX_GAP_S, (frame.duration or 0) * clock.time_base)
+            self.end_s = max(self.end_s, float((pts - clock.origin) * clock.time_base + shown_s))
+            yield pts, frame
 
 
 class _Decoder:
@@ -408,7 +416,7 @@ def mark_needed(packets: Iterable[av.Packet], clock: SampleClock, first: int) ->
 
 def on_screen(
     frames: Iterable[tuple[int, av.VideoFrame]], clock: SampleClock, first: int, end: int | None
-) -> Iterator[tuple[int, av.VideoFrame, int]]:
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """Pick the frame on screen at each sample's time, from sample `first` until presentation time `end`.
 
     Args:
@@ -419,7 +427,7 @@ def on_screen(
             believed for at most one sample, since durations in damaged files can be anything.
 
     Yields:
-        (sample number, frame, presentation time at which that frame is known to be still on screen)
+        (sample number, frame)
 
     Raises:
         VideoError: presentation times jump by more than MAX_GAP_S.
@@ -441,7 +449,7 @@ def on_screen(
                     "copy it to a new container to repair its time stamps"
                 )
             while clock.due(k) < min(pts, limit):
-                yield k, current, min(pts, limit)
+                yield k, current
                 k += 1
             if pts >= limit:
                 return
@@ -449,15 +457,14 @@ def on_screen(
     if current is None:
         return
     if end is None:
-        until = current_pts + (current.duration or 0)
         while clock.due(k) <= current_pts:
-            yield k, current, until
+            yield k, current
             k += 1
-        if clock.due(k) < until:
-            yield k, current, until
+        if clock.due(k) < current_pts + (current.duration or 0):
+            yield k, current
     else:
         while clock.due(k) < end:
-            yield k, current, end
+            yield k, current
             k += 1
 
 

@@ -16,7 +16,6 @@ import apache_beam as beam
 import cv2
 import numpy as np
 from apache_beam.metrics import Metrics
-
 from movie_tags.transforms.progress import report_progress
 from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, Video, VideoError
 
@@ -165,7 +164,7 @@ def find_key_frames(
         if samples is None:
             samples = (frame.index, frame.index)
             head = tail = histogram(frame.pixels)
-            is_cut = segment.index == 0
+            is_cut = frame.index == 0
         else:
             before = tail
             tail = before if frame.pixels is previous else histogram(frame.pixels)

@@ -17,7 +17,6 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
-
 from movie_tags.transforms.bundle import ModelBundle, list_files, relative_to
 
 UNIT = 10**6

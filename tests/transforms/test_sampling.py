@@ -7,8 +7,6 @@ import pytest
 from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import sample as reference_sample
-
 from movie_tags.transforms.sampling import (
     SampleClock,
     SegmentReader,
@@ -18,6 +16,7 @@ from movie_tags.transforms.sampling import (
     plan_segments,
     to_rgb,
 )
+from reference import sample as reference_sample
 
 Packet = namedtuple("Packet", "pts dts size")
 
@@ -180,7 +179,7 @@ def test_on_screen_is_the_definition(gaps, fps, duration):
     times = list(itertools.accumulate(gaps))
     clock = SampleClock(times[0], Fraction(1, 10), fps)
     frames = [(time, Shown(i, duration)) for i, time in enumerate(times)]
-    found = [(k, shown.name) for k, shown, _ in on_screen(frames, clock, 0, None)]
+    found = [(k, shown.name) for k, shown in on_screen(frames, clock, 0, None)]
     expected = []
     for k in itertools.count():
         if clock.due(k) > times[-1]:
