@@ -15,6 +15,7 @@ import sys
 
 import cv2
 import numpy as np
+
 from movie_tags.transforms.sampling import SegmentReader, plan_segments
 
 BINS = ((8, 2, 2), (8, 4, 4), (16, 4, 4), (12, 3, 3), (18, 3, 3), (32, 4, 4), (16, 8, 8), (32, 8, 8), (50, 8, 8))
@@ -48,7 +49,8 @@ def main(film: str, cuts: str) -> None:
             rows.append(counts.astype(np.float64) / counts.sum())
         gaps = [distance(a, b) for a, b in itertools.pairwise(rows)]
         by_threshold = {
-            t: score({k + 1 for k, gap in enumerate(gaps) if gap > t}, true) for t in np.linspace(0.05, 0.95, 91).round(2)
+            t: score({k + 1 for k, gap in enumerate(gaps) if gap > t}, true)
+            for t in np.linspace(0.05, 0.95, 91).round(2)
         }
         best = max(f for _, _, f in by_threshold.values())
         reaching = [t for t, (_, _, f) in by_threshold.items() if f == best]

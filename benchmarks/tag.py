@@ -17,6 +17,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import psutil
+
 from movie_tags.models import BUNDLED
 from movie_tags.transforms.bundle import read_bundle
 from movie_tags.transforms.tagging import load_saved_model, predict
@@ -101,9 +102,7 @@ def main() -> None:
     short, long = figures
     film_s = long["seconds"] - short["seconds"]
     key_frames = long["key_frames"] - short["key_frames"]
-    ours, ours2, decode = (
-        [b - a for a, b in zip(short[part], long[part], strict=True)] for part in (1, 2, "decode")
-    )
+    ours, ours2, decode = ([b - a for a, b in zip(short[part], long[part], strict=True)] for part in (1, 2, "decode"))
     model = model_seconds(key_frames)
     print(f"films of {short['seconds']:.0f} and {long['seconds']:.0f} s; between them {key_frames} key frames")
     print("| between the two lengths | CPU s | wall s |\n|---|---|---|")

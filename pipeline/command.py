@@ -25,6 +25,8 @@ from importlib.metadata import version  # noqa: E402
 import apache_beam as beam  # noqa: E402
 import cv2  # noqa: E402
 from apache_beam.io.filesystems import FileSystems  # noqa: E402
+from rich.console import Console  # noqa: E402
+
 from movie_tags.pipeline.catalogue import InputError, ReadInputs, expand, is_catalogue  # noqa: E402
 from movie_tags.pipeline.options import cores, local_options, parse  # noqa: E402
 from movie_tags.pipeline.progress import RunProgress, print_tags  # noqa: E402
@@ -33,7 +35,6 @@ from movie_tags.pipeline.tag_movies import TagMovies, TagSettings  # noqa: E402
 from movie_tags.transforms.bundle import BundleError, ModelBundle, read_bundle  # noqa: E402
 from movie_tags.transforms.progress import LOGGER  # noqa: E402
 from movie_tags.transforms.tagging import UNIT, load_saved_model, predict, top_tags  # noqa: E402
-from rich.console import Console  # noqa: E402
 
 ALL_TAGGED, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 SHOWN_ROWS = 50

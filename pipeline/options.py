@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
 from movie_tags.models import BUNDLED
 from movie_tags.pipeline.tag_movies import TagSettings
 
@@ -97,7 +98,9 @@ def build_parser() -> Parser:
         "--runner the work is done on this machine, on all cores. Exit status: 0 all videos tagged; 3 some inputs "
         "failed (see errors.jsonl); 2 wrong usage; 1 the run failed.",
     )
-    tag.add_argument("inputs", nargs="+", metavar="INPUT", help="video, folder, glob, gs:// path, or .csv/.jsonl catalogue")
+    tag.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="video, folder, glob, gs:// path, or .csv/.jsonl catalogue"
+    )
     tag.add_argument("--output", required=True, metavar="DIR", help="folder for the results, local or gs://")
     _model(tag)
     tag.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in DIR")
@@ -106,28 +109,45 @@ def build_parser() -> Parser:
     method = tag.add_argument_group("the method (defaults are the paper's)")
     method.add_argument("--fps", type=positive, default=defaults.fps, metavar="N", help="samples a second [1]")
     method.add_argument(
-        "--shot-threshold", type=share, default=defaults.shot_threshold, metavar="D",
+        "--shot-threshold",
+        type=share,
+        default=defaults.shot_threshold,
+        metavar="D",
         help="HSV histogram difference, 0 to 1, above which a shot begins [0.5]",
     )
     method.add_argument(
-        "--min-entropy", type=bits, default=defaults.min_entropy, metavar="BITS",
+        "--min-entropy",
+        type=bits,
+        default=defaults.min_entropy,
+        metavar="BITS",
         help="key frames need more than this, 0 to 24 bits [0.2]",
     )
     _top_k(method)
     method.add_argument(
-        "--min-relative-strength", type=share, default=defaults.min_relative_strength, metavar="R",
+        "--min-relative-strength",
+        type=share,
+        default=defaults.min_relative_strength,
+        metavar="R",
         help="tags below this relative strength, 0 to 1, are left off the short list [0.1]",
     )
     work = tag.add_argument_group("how the work is done (results do not depend on it)")
     work.add_argument(
-        "--batch-size", type=count, default=defaults.batch_size, metavar="N", help="key frames a batch of inference [16]"
+        "--batch-size",
+        type=count,
+        default=defaults.batch_size,
+        metavar="N",
+        help="key frames a batch of inference [16]",
     )
     work.add_argument(
-        "--segment-length", type=positive, default=defaults.segment_length, metavar="SECONDS",
+        "--segment-length",
+        type=positive,
+        default=defaults.segment_length,
+        metavar="SECONDS",
         help="films are cut into segments at least this long, to be decoded side by side [60]",
     )
     work.add_argument(
-        "--accelerator", metavar="HINT",
+        "--accelerator",
+        metavar="HINT",
         help="Beam's resource hint for the inference step, for example type:nvidia-tesla-t4;count:1;install-nvidia-driver",
     )
 
@@ -142,7 +162,9 @@ def build_parser() -> Parser:
 
 
 def _model(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--model", default=BUNDLED, metavar="BUNDLE", help="model bundle, local or gs:// [the bundled one]")
+    parser.add_argument(
+        "--model", default=BUNDLED, metavar="BUNDLE", help="model bundle, local or gs:// [the bundled one]"
+    )
 
 
 def _top_k(parser: argparse._ActionsContainer) -> None:

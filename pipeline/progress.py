@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Iterable
 
-from movie_tags.transforms.progress import PREFIX
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from movie_tags.transforms.progress import PREFIX
 
 _REPORT = re.compile(re.escape(PREFIX) + r"(\{.*?\})")
 
@@ -86,7 +87,9 @@ def print_tags(console: Console, rows: Iterable[dict]) -> None:
             console.print(f"{name}: {tags or 'no tags'}", highlight=False, markup=False, soft_wrap=True)
             continue
         heading = f"{name}  ({row['duration_s']:.0f} s, {row['shots']} shots, {row['key_frames']} key frames)"
-        table = Table(title=heading, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+        table = Table(
+            title=heading, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
+        )
         for tag in row["tags"]:
             length = round(tag["relative_strength"] * 30)
             table.add_row(tag["tag"], "[cyan]" + "█" * max(1, length) + "[/]", f"{tag['relative_strength']:.2f}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
+
 from movie_tags.pipeline.tag_movies import Failure, VideoTags
 from movie_tags.transforms.strength import TagStrength
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+
 from movie_tags.models import BUNDLED
 from movie_tags.transforms.bundle import ModelBundle, read_bundle
 from movie_tags.transforms.entropy import FilterByEntropy

@@ -10,6 +10,7 @@ import pytest
 def small_bundle(tmp_path_factory):
     """A bundle of an untrained network: what it says is meaningless, and always the same."""
     import keras
+
     from movie_tags.training.export import write_bundle
     from movie_tags.training.network import build_network
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 import cv2
 import numpy as np
+
 from movie_tags.transforms.sampling import to_rgb
 
 

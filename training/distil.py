@@ -18,12 +18,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import precision_recall_fscore_support
+
 from movie_tags.training.export import write_bundle
 from movie_tags.training.network import EMBEDDING, build_network
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
 from movie_tags.training.vocabulary import TAGS
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import precision_recall_fscore_support
 
 TEACHER_WEIGHTS = "models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
 TEACHER_SIZE = 224
@@ -195,7 +196,10 @@ def train(args: argparse.Namespace) -> None:
     soft = np.stack([_spread(head, f, len(vocabulary)) for f in features])
     whole = np.tile(np.array([0, 0, 1, 1], np.float32), (max(len(held), len(strange)), 1))[None]
     teacher_scores = {}
-    for name, part, part_labels in (("held", held_pictures, held_labels), ("strange", strange_pictures, strange_labels)):
+    for name, part, part_labels in (
+        ("held", held_pictures, held_labels),
+        ("strange", strange_pictures, strange_labels),
+    ):
         found = teacher_features(part, whole[:, : len(part)], teacher, args.work)[0]
         teacher_scores[name] = accuracy(_spread(head, found, len(vocabulary)), part_labels)
     print("the teacher with a linear head:", teacher_scores, flush=True)

@@ -11,6 +11,7 @@ from shutil import copytree, rmtree
 import keras
 import numpy as np
 import tensorflow as tf
+
 from movie_tags.transforms.bundle import MODEL_JSON, SAVED_MODEL, VOCABULARY, fingerprint
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from movie_tags.training.vocabulary import tag_of_folder
 
 

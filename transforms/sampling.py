@@ -156,7 +156,10 @@ def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.Video
         stream_of_bytes.seek(0)
         try:
             container = av.open(
-                stream_of_bytes, io_open=_refuse_other_files, options={"protocol_whitelist": "none"}, buffer_size=1 << 18
+                stream_of_bytes,
+                io_open=_refuse_other_files,
+                options={"protocol_whitelist": "none"},
+                buffer_size=1 << 18,
             )
         except PlaylistError as error:
             raise VideoError("is a playlist that points to other files, not a video; name those files") from error
@@ -172,7 +175,9 @@ def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.Video
             stream = pictures[0]
             context = stream.codec_context
             if context is None:
-                raise VideoError("its video codec is not known to this build of FFmpeg; convert it, to H.264 for example")
+                raise VideoError(
+                    "its video codec is not known to this build of FFmpeg; convert it, to H.264 for example"
+                )
             # One decoder thread each: the workers are what fills the cores.
             context.thread_count = 1
             context.thread_type = "NONE"
@@ -326,7 +331,6 @@ class SegmentReader:
             self.damaged = decoder.damaged
             yield Frame(k, pixels)
         self.damaged = decoder.damaged
-
 
     def _noting_the_end(self, frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
         clock = self.segment.clock

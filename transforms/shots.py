@@ -16,6 +16,7 @@ import apache_beam as beam
 import cv2
 import numpy as np
 from apache_beam.metrics import Metrics
+
 from movie_tags.transforms.progress import report_progress
 from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, Video, VideoError
 
@@ -144,9 +145,7 @@ def close(run: Run) -> Run:
     return replace(run, shots=run.shots + 1, crossing=(*run.crossing, last), closed=True)
 
 
-def find_key_frames(
-    frames: Iterable[Frame], segment: Segment, threshold: float
-) -> Iterator[KeyFrame | Run]:
+def find_key_frames(frames: Iterable[Frame], segment: Segment, threshold: float) -> Iterator[KeyFrame | Run]:
     """Yield the key frame of each shot that lies wholly inside a segment, then the segment's run.
 
     Holds no more than the second half of the current shot's frames.

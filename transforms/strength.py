@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apache_beam as beam
+
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags
 
 

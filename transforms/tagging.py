@@ -17,6 +17,7 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
+
 from movie_tags.transforms.bundle import ModelBundle, list_files, relative_to
 
 UNIT = 10**6
@@ -229,11 +230,14 @@ class _TopTags(beam.DoFn):
             yield beam.pvalue.TaggedOutput(TagKeyFrames.FAILED, (video, reason))
             return
         self.tagged.inc()
-        yield video, KeyFrameTags(
-            video.id,
-            time_s,
-            clock.seconds(shot.first),
-            clock.seconds(shot.last + 1),
-            bits,
-            top_tags(prediction.inference, self.vocabulary, self.top_k),
+        yield (
+            video,
+            KeyFrameTags(
+                video.id,
+                time_s,
+                clock.seconds(shot.first),
+                clock.seconds(shot.last + 1),
+                bits,
+                top_tags(prediction.inference, self.vocabulary, self.top_k),
+            ),
         )

@@ -4,6 +4,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
+
 from movie_tags.pipeline.catalogue import InputError, ReadInputs, expand
 from movie_tags.pipeline.tag_movies import Failure
 from movie_tags.transforms.sampling import Video

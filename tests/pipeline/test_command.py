@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 from films import VIDEOS, needs_footage, picture, write_video
+
 from movie_tags.pipeline.command import main
 from movie_tags.pipeline.options import build_parser, local_options, separate_beam_options
 from movie_tags.transforms.bundle import read_bundle
@@ -40,7 +41,10 @@ def test_films_are_tagged_as_the_paper_says(films, tmp_path, small_bundle, capsy
     bundle = read_bundle(small_bundle)
     model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
     tops = [
-        [(tag, p / 1e6) for tag, p in top_tags(predict(model, [samples[(a + b) // 2]], (32, 32))[0], bundle.vocabulary, 3)]
+        [
+            (tag, p / 1e6)
+            for tag, p in top_tags(predict(model, [samples[(a + b) // 2]], (32, 32))[0], bundle.vocabulary, 3)
+        ]
         for a, b in shots
     ]
     assert (film["frames_sampled"], film["shots"], film["key_frames"]) == (len(samples), len(shots), len(shots))
@@ -67,7 +71,9 @@ def test_films_are_tagged_as_the_paper_says(films, tmp_path, small_bundle, capsy
 
 def test_results_do_not_depend_on_cuts_or_workers(films, tmp_path, small_bundle):
     tables = []
-    for i, extra in enumerate((HERE, [*HERE, "--segment-length", "1"], ["--direct_num_workers", "2", "--segment-length=3"])):
+    for i, extra in enumerate(
+        (HERE, [*HERE, "--segment-length", "1"], ["--direct_num_workers", "2", "--segment-length=3"])
+    ):
         out = tmp_path / f"out{i}"
         assert main(["tag", str(films), "--output", str(out), "--model", small_bundle, *extra]) == 0
         tables.append([(out / name).read_bytes() for name in ("tags.jsonl", "key_frames.jsonl", "errors.jsonl")])
@@ -124,7 +130,16 @@ def test_lossy_mode_missing_input_and_missing_model_are_refused(films, tmp_path,
 
 def test_beam_options_are_passed_on():
     ours = build_parser()._subparsers._group_actions[0].choices["tag"]
-    words = ["--runner", "FlinkRunner", "a.mp4", "--flink_master=host:1", "--output", "o", "--save_main_session", "b.mp4"]
+    words = [
+        "--runner",
+        "FlinkRunner",
+        "a.mp4",
+        "--flink_master=host:1",
+        "--output",
+        "o",
+        "--save_main_session",
+        "b.mp4",
+    ]
     rest, beam = separate_beam_options(words, ours)
     assert rest == ["a.mp4", "--output", "o", "b.mp4"]
     assert beam == ["--runner", "FlinkRunner", "--flink_master=host:1", "--save_main_session"]

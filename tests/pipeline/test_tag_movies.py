@@ -14,4 +14,6 @@ def test_another_pipeline_can_use_it(tmp_path, small_bundle):
         assert_that(found["tags"] | "N" >> beam.Map(lambda v: (v.video.uri, v.shots)), equal_to([(film, 4)]), "tags")
         key_frames = found["key_frames"] | "T" >> beam.Map(lambda k: (k.time_s, len(k.top)))
         assert_that(key_frames, equal_to([(0.0, 1), (2.0, 1), (4.0, 1), (6.0, 1)]), "key frames")
-        assert_that(found["errors"] | "E" >> beam.Map(lambda f: (f.video.uri, f.stage)), equal_to([(bad, "opening")]), "bad")
+        assert_that(
+            found["errors"] | "E" >> beam.Map(lambda f: (f.video.uri, f.stage)), equal_to([(bad, "opening")]), "bad"
+        )

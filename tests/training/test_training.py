@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from movie_tags.training.distil import accuracy, calibration_error, fit_temperature, main
 from movie_tags.training.pictures import find_labelled, multi_hot, split_pictures
 from movie_tags.training.vocabulary import TAGS, folder_name, tag_of_folder

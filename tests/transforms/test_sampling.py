@@ -7,6 +7,8 @@ import pytest
 from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import sample as reference_sample
+
 from movie_tags.transforms.sampling import (
     SampleClock,
     SegmentReader,
@@ -16,7 +18,6 @@ from movie_tags.transforms.sampling import (
     plan_segments,
     to_rgb,
 )
-from reference import sample as reference_sample
 
 Packet = namedtuple("Packet", "pts dts size")
 
@@ -64,7 +65,9 @@ def test_a_still_last_frame_is_seen(tmp_path):
     assert read(write_video(tmp_path / "one.mp4", [picture(3)]))[0] == [0]
 
 
-@pytest.mark.parametrize("suffix,codec", [("mp4", "libx264"), ("mkv", "libx264"), ("mp4", "mpeg4"), ("ts", "mpeg2video")])
+@pytest.mark.parametrize(
+    "suffix,codec", [("mp4", "libx264"), ("mkv", "libx264"), ("mp4", "mpeg4"), ("ts", "mpeg2video")]
+)
 @pytest.mark.parametrize("fps", [1, 2.5])
 def test_cutting_changes_nothing(tmp_path, suffix, codec, fps):
     options = {"g": "40", "bf": "2"}

@@ -8,6 +8,7 @@ import reference
 from films import VIDEOS, needs_footage, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, plan_segments
 from movie_tags.transforms.shots import (
     JoinRuns,
