@@ -148,7 +148,7 @@ def build_parser() -> Parser:
     work.add_argument(
         "--accelerator",
         metavar="HINT",
-        help="Beam's resource hint for the inference step, for example type:nvidia-tesla-t4;count:1;install-nvidia-driver",
+        help="Beam's resource hint for the inference step, such as type:nvidia-tesla-t4;count:1;install-nvidia-driver",
     )
 
     frame = commands.add_parser(

@@ -208,7 +208,9 @@ def test_marking_never_leaves_out_a_sample(groups, times_missing):
         pts += [at + (i + 1) * gap for i in order]
         at += 4 * gap
     dts = list(itertools.accumulate(reversed(pts), min))[::-1]
-    packets = [Packet(p, None if times_missing and i % 5 == 4 else d, 1) for i, (p, d) in enumerate(zip(pts, dts))]
+    packets = [
+        Packet(p, None if times_missing and i % 5 == 4 else d, 1) for i, (p, d) in enumerate(zip(pts, dts, strict=True))
+    ]
     clock = SampleClock(min(pts), Fraction(1, 6), Fraction(1))
     marked = list(mark_needed(packets, clock, 0))
     assert [packet for packet, _ in marked] == packets
