@@ -72,6 +72,13 @@ def expand(uri: str) -> Iterator[Video | Failure]:
         raise InputError(f"{uri}: no such file, and no video below it or matching it")
 
 
+def _expand_or_fail(uri: str) -> Iterator[Video | Failure]:
+    try:
+        yield from expand(uri)
+    except InputError as error:
+        yield Failure(Video(uri, uri), "catalogue", str(error))
+
+
 def _matches(uri: str) -> Iterator[str]:
     remote = FileSystems.get_scheme(uri) is not None
     if not remote and os.path.isdir(uri):
@@ -145,7 +152,7 @@ class ReadInputs(beam.PTransform):
         read = (
             root
             | "Inputs" >> beam.Create(self.inputs, reshuffle=False)
-            | "Expand" >> beam.FlatMap(expand)
+            | "Expand" >> beam.FlatMap(_expand_or_fail)
             | "Sort" >> beam.Map(lambda item: (item.video.id if isinstance(item, Failure) else item.id, item))
             # Grouping spreads the videos over the workers, too.
             | "Group" >> beam.GroupByKey()

@@ -193,6 +193,11 @@ def _refuse_other_files(url: str, flags: int, options: dict) -> BinaryIO:
     raise PlaylistError(f"refused to open {url}")
 
 
+def reason_of(error: Exception) -> str:
+    """Why a video failed, in words for the user."""
+    return error.reason if isinstance(error, VideoError) else f"could not be read to its end: {_plainly(error)}"
+
+
 def _plainly(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.strip().splitlines()[0][:200]
@@ -351,13 +356,16 @@ class _Decoder:
 
     def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frames with their presentation times in ticks; frames that are not needed may be missing."""
-        for packet, needed in marked:
-            if packet.size == 0:  # the demuxer's own end mark
-                continue
-            mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
-            if self.context.skip_frame != mode:
-                self.context.skip_frame = mode
-            yield from self._decode(packet)
+        try:
+            for packet, needed in marked:
+                if packet.size == 0:  # the demuxer's own end mark
+                    continue
+                mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
+                if self.context.skip_frame != mode:
+                    self.context.skip_frame = mode
+                yield from self._decode(packet)
+        except av.error.InvalidDataError:  # of the container: there is nothing to read beyond
+            self.damaged += 1
         self.context.skip_frame = "DEFAULT"
         yield from self._decode(None)
 
@@ -502,9 +510,9 @@ class PlanSegments(beam.DoFn):
     def process(self, video: Video) -> Iterator:
         try:
             segments = plan_segments(video.uri, self.fps, self.segment_length)
-        except VideoError as error:
+        except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             self.failed.inc()
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, error.reason))
+            yield beam.pvalue.TaggedOutput(self.FAILED, (video, reason_of(error)))
             return
         self.planned.inc(len(segments))
         for segment in segments:

@@ -18,7 +18,7 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags.transforms.progress import report_progress
-from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, Video, VideoError
+from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, Video, VideoError, reason_of
 
 HISTOGRAM_BINS = (12, 3, 3)
 """Bins of hue, saturation and value. Set by benchmarks/shots.py, as is the distance."""
@@ -228,11 +228,8 @@ class FindKeyFrames(beam.DoFn):
                     yield video, segment.clock, item
                 else:
                     run = replace(item, end_s=reader.end_s, damaged=reader.damaged)
-        except VideoError as error:
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, error.reason))
-            return
-        except OSError as error:  # the file or the storage behind it failed in the middle
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, f"could not be read to its end: {error}"))
+        except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
+            yield beam.pvalue.TaggedOutput(self.FAILED, (video, reason_of(error)))
             return
         sampled = run.samples[1] - run.samples[0] + 1 if run.samples else 0
         self.frames.inc(sampled)
@@ -280,8 +277,8 @@ class ReadCrossingKeyFrames(beam.DoFn):
         nearby = Segment(1, 2, clock, seek=clock.origin)
         try:
             frame = next(iter(SegmentReader(video.uri, nearby, range(shot.median, shot.median + 1))), None)
-        except (VideoError, OSError) as error:
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, f"its frame {shot.median} cannot be read: {error}"))
+        except Exception as error:
+            yield beam.pvalue.TaggedOutput(self.FAILED, (video, reason_of(error)))
             return
         if frame is None:
             reason = f"the frame at {clock.seconds(shot.median):g} s could not be read a second time"

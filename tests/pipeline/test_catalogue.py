@@ -71,3 +71,13 @@ def test_large_catalogue_and_ids_used_twice(tmp_path):
         assert_that(read.videos | beam.combiners.Count.Globally(), equal_to([4999]), "videos")
         failed = read[ReadInputs.FAILED] | beam.Map(lambda failure: (failure.video.uri, "'7'" in failure.reason))
         assert_that(failed, equal_to([("/films/7.mp4", True), ("/films/other.mp4", True)]), "failed")
+
+
+def test_a_catalogue_that_breaks_off_costs_only_its_rest(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_bytes(b"id,uri\n1,/a.mp4\n" + b"x,/b.mp4\n" * 9000 + b"2,\xff\xfe.mp4\n")
+    with TestPipeline() as p:
+        read = p | ReadInputs([str(path)])
+        assert_that(read.videos | beam.Map(lambda video: video.id), equal_to(["1", "x"]), "videos")
+        failed = read[ReadInputs.FAILED] | beam.Map(lambda failure: "cannot be read" in failure.reason)
+        assert_that(failed, equal_to([True]), "failed")

@@ -2,6 +2,7 @@ import itertools
 from collections import namedtuple
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from films import VIDEOS, needs_footage, picture, write_video
@@ -13,8 +14,10 @@ from movie_tags.transforms.sampling import (
     SampleClock,
     SegmentReader,
     VideoError,
+    _Decoder,
     mark_needed,
     on_screen,
+    open_video,
     plan_segments,
     to_rgb,
 )
@@ -146,8 +149,6 @@ def test_missing_file_says_so(tmp_path):
 
 
 def test_sound_alone_says_so(tmp_path):
-    import av
-
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=48000)
@@ -228,7 +229,19 @@ def test_marking_leaves_out_most_pictures():
 
 
 def test_to_rgb_keeps_small_frames():
-    import av
-
     frame = av.VideoFrame.from_ndarray(picture(5), "rgb24")
     assert np.array_equal(to_rgb(frame), picture(5))
+
+
+def test_a_container_that_breaks_off_ends_the_video(tmp_path):
+    path = write_video(tmp_path / "a.mp4", [picture(k // 25) for k in range(100)])
+    with open_video(str(path)) as (container, stream):
+
+        def broken():
+            for packet, _ in zip(container.demux(stream), range(60), strict=False):
+                yield packet, True
+            raise av.error.InvalidDataError(1, "broken")
+
+        decoder = _Decoder(stream.codec_context)
+        assert len(list(decoder.frames(broken()))) == 60
+        assert decoder.damaged == 1
