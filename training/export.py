@@ -61,3 +61,4 @@ def write_bundle(
         (made / MODEL_JSON).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
         rmtree(folder / SAVED_MODEL, ignore_errors=True)
         copytree(made, folder, dirs_exist_ok=True)
+        folder.chmod(0o755)  # a scratch folder is its owner's alone
