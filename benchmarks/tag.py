@@ -29,6 +29,7 @@ SCENES = (
     "clips/animals_autumn_testvideo_720p_24s.mp4",
     "clips/sintel_snow_swordfight_10s_720p.mp4",
 )
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 REPEATS = (2, 9)  # about 5 and 20 minutes
 WORK = Path("build/bench")
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

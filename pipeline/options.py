@@ -201,7 +201,9 @@ def local_options(beam: Sequence[str]) -> tuple[PipelineOptions, int]:
         raise ValueError(
             "--direct_running_mode multi_threading loses elements after a reshuffle (measured); use multi_processing"
         )
-    workers = given.get("direct_num_workers") or cores()
+    # Beam's default is 1, and cannot be told from a 1 that was asked for but by looking at the words.
+    asked = any(word.partition("=")[0] == "--direct_num_workers" for word in beam)
+    workers = (options.get_all_options()["direct_num_workers"] if asked else 0) or cores()
     if mode is None:
         mode = "multi_processing" if workers > 1 else "in_memory"
     if mode == "in_memory":

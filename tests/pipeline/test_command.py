@@ -10,7 +10,7 @@ import reference
 from films import VIDEOS, needs_footage, picture, write_video
 
 from movie_tags.pipeline.command import main
-from movie_tags.pipeline.options import build_parser, local_options, separate_beam_options
+from movie_tags.pipeline.options import build_parser, cores, local_options, separate_beam_options
 from movie_tags.transforms.bundle import read_bundle
 from movie_tags.transforms.tagging import load_saved_model, predict, top_tags
 
@@ -145,6 +145,22 @@ def test_beam_options_are_passed_on():
     assert beam == ["--runner", "FlinkRunner", "--flink_master=host:1", "--save_main_session"]
     options, workers = local_options(beam)
     assert workers == 0 and options.get_all_options()["flink_master"] == "host:1"
+
+
+@pytest.mark.parametrize(
+    "words,workers,mode",
+    [
+        ([], cores(), "multi_processing" if cores() > 1 else "in_memory"),
+        (["--runner", "DirectRunner", "--direct_num_workers=1"], 1, "in_memory"),
+        (["--direct_num_workers", "3"], 3, "multi_processing"),
+        (["--direct_num_workers", "3", "--direct_running_mode", "in_memory"], 1, "in_memory"),
+    ],
+)
+def test_local_runs_use_the_workers_asked_for(words, workers, mode):
+    options, found = local_options(words)
+    everything = options.get_all_options()
+    assert (found, everything["direct_num_workers"], everything["direct_running_mode"]) == (workers, workers, mode)
+    assert everything["runner"] == "FnApiRunner"
 
 
 def test_frame(tmp_path, small_bundle, capsys):
