@@ -192,18 +192,18 @@ def local_options(beam: Sequence[str]) -> tuple[PipelineOptions, int]:
         ValueError: a mode that is known to lose elements.
     """
     options = PipelineOptions(list(beam))
-    given = options.get_all_options(drop_default=True)
-    runner = str(given.get("runner", "FnApiRunner")).rpartition(".")[2].lower()
+    given = options.get_all_options()
+    runner = str(given["runner"] or "FnApiRunner").rpartition(".")[2].lower()
     if runner not in LOCAL_RUNNERS:
         return options, 0
-    mode = given.get("direct_running_mode")
+    # Beam's defaults cannot be told from the same values asked for but by looking at the words.
+    asked = {word.partition("=")[0] for word in beam}
+    mode = given["direct_running_mode"] if "--direct_running_mode" in asked else None
     if mode == "multi_threading":
         raise ValueError(
             "--direct_running_mode multi_threading loses elements after a reshuffle (measured); use multi_processing"
         )
-    # Beam's default is 1, and cannot be told from a 1 that was asked for but by looking at the words.
-    asked = any(word.partition("=")[0] == "--direct_num_workers" for word in beam)
-    workers = (options.get_all_options()["direct_num_workers"] if asked else 0) or cores()
+    workers = (given["direct_num_workers"] if "--direct_num_workers" in asked else 0) or cores()
     if mode is None:
         mode = "multi_processing" if workers > 1 else "in_memory"
     if mode == "in_memory":

@@ -18,7 +18,16 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags.transforms.progress import report_progress
-from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, Video, VideoError, reason_of
+from movie_tags.transforms.sampling import (
+    Frame,
+    SampleClock,
+    Segment,
+    SegmentReader,
+    Video,
+    VideoError,
+    reason_of,
+    use_one_thread,
+)
 
 HISTOGRAM_BINS = (12, 3, 3)
 """Bins of hue, saturation and value. Set by benchmarks/shots.py, as is the distance."""
@@ -216,6 +225,9 @@ class FindKeyFrames(beam.DoFn):
         self.frames = Metrics.counter("shots", "frames_sampled")
         self.found = Metrics.counter("shots", "shots_inside_segments")
         self.damaged = Metrics.counter("sampling", "packets_damaged")
+
+    def setup(self) -> None:
+        use_one_thread()
 
     def process(self, element: tuple[Video, Segment]) -> Iterator:
         video, segment = element
