@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -86,12 +87,11 @@ def print_tags(console: Console, rows: Iterable[dict]) -> None:
             tags = ", ".join(f"{tag['tag']} {tag['relative_strength']:.2f}" for tag in row["tags"])
             console.print(f"{name}: {tags or 'no tags'}", highlight=False, markup=False, soft_wrap=True)
             continue
-        heading = f"{name}  ({row['duration_s']:.0f} s, {row['shots']} shots, {row['key_frames']} key frames)"
-        table = Table(
-            title=heading, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
-        )
+        about = f"({row['duration_s']:.0f} s, {row['shots']} shots, {row['key_frames']} key frames)"
+        console.print(f"[bold]{escape(name)}[/]  {about}", highlight=False, soft_wrap=True)
+        table = Table(box=None, show_header=False, pad_edge=False)
         for tag in row["tags"]:
             length = round(tag["relative_strength"] * 30)
             table.add_row(tag["tag"], "[cyan]" + "█" * max(1, length) + "[/]", f"{tag['relative_strength']:.2f}")
-        console.print(table if row["tags"] else f"[bold]{heading}[/]\nno tags")
+        console.print(table if row["tags"] else "no tags")
         console.print()
