@@ -6,7 +6,13 @@ import os
 import sys
 
 # Before TensorFlow, gRPC and Beam are imported: their start-up remarks mean nothing to a user.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "NONE", "ABSL_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "GRPC_VERBOSITY": "NONE",
+    "ABSL_MIN_LOG_LEVEL": "3",
+    "PYTHONWARNINGS": "ignore",
+    "OPENCV_LOG_LEVEL": "OFF",
+}
 if "--verbose" not in sys.argv:
     for _name, _value in QUIET.items():
         os.environ.setdefault(_name, _value)

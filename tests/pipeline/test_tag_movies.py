@@ -17,3 +17,22 @@ def test_another_pipeline_can_use_it(tmp_path, small_bundle):
         assert_that(
             found["errors"] | "E" >> beam.Map(lambda f: (f.video.uri, f.stage)), equal_to([(bad, "opening")]), "bad"
         )
+
+
+def hinted_steps(accelerator):
+    pipeline = beam.Pipeline()
+    _ = pipeline | beam.Create(["a.mp4"]) | TagMovies(settings=TagSettings(accelerator=accelerator))
+    proto = pipeline.to_runner_api()
+    environments = proto.components.environments
+    leaves = {n: t for n, t in proto.components.transforms.items() if not t.subtransforms}
+    return {
+        step.unique_name
+        for step in leaves.values()
+        if step.environment_id and environments[step.environment_id].resource_hints
+    }
+
+
+def test_only_inference_asks_for_an_accelerator():
+    hinted = hinted_steps("type:nvidia-tesla-t4;count:1;install-nvidia-driver")
+    assert hinted and all("/RunInference/" in name for name in hinted), hinted
+    assert hinted_steps(None) == set()

@@ -1,8 +1,11 @@
 import itertools
+import subprocess
 from collections import namedtuple
 from fractions import Fraction
 
 import av
+import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from films import VIDEOS, needs_footage, picture, write_video
@@ -114,10 +117,17 @@ def test_real_footage_is_sampled_as_the_reference_does(name):
     assert_same(read(VIDEOS / name, 1, 2)[1], expected)
 
 
-@needs_footage
-def test_rotation_is_honoured():
-    _, frames, _ = read(VIDEOS / "odd/portrait_rotate_issue505.mp4")
-    assert frames[0].shape[0] > frames[0].shape[1]
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_honoured_as_ffmpeg_does(tmp_path, degrees):
+    level, turned, shown = (str(tmp_path / name) for name in ("level.mp4", "turned.mp4", "shown.png"))
+    write_video(level, [picture(4)] * 30)
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error"]
+    subprocess.run([*ffmpeg, "-display_rotation", str(degrees), "-i", level, "-c", "copy", turned], check=True)
+    subprocess.run([*ffmpeg, "-i", turned, "-frames:v", "1", shown], check=True)
+    expected = cv2.cvtColor(cv2.imread(shown), cv2.COLOR_BGR2RGB)
+    found = read(turned)[1][0]
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 5
 
 
 def test_large_frames_are_shrunk_by_area(tmp_path):
