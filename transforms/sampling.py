@@ -199,7 +199,12 @@ def reason_of(error: Exception) -> str:
     return error.reason if isinstance(error, VideoError) else f"could not be read to its end: {_plainly(error)}"
 
 
+STORAGE_ANSWERS = {401: "permission refused", 403: "permission refused", 404: "there is no such object"}
+
+
 def _plainly(error: BaseException) -> str:
+    if getattr(error, "code", None) in STORAGE_ANSWERS:  # google-cloud-storage's exceptions
+        return STORAGE_ANSWERS[error.code]
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.strip().splitlines()[0][:200]
 

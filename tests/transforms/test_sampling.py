@@ -22,6 +22,7 @@ from movie_tags.transforms.sampling import (
     on_screen,
     open_video,
     plan_segments,
+    reason_of,
     to_rgb,
 )
 
@@ -255,3 +256,10 @@ def test_a_container_that_breaks_off_ends_the_video(tmp_path):
         decoder = _Decoder(stream.codec_context)
         assert len(list(decoder.frames(broken()))) == 60
         assert decoder.damaged == 1
+
+
+def test_storage_refusals_are_said_plainly():
+    from google.api_core.exceptions import Forbidden, NotFound
+
+    assert "no such object" in reason_of(NotFound("GET https://storage/x?y=z"))
+    assert "permission refused" in reason_of(Forbidden("GET https://storage/x?y=z"))
