@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from films import VIDEOS, needs_footage, picture, write_video
 
 from movie_tags.pipeline.command import main
 from movie_tags.pipeline.options import build_parser, cores, local_options, separate_beam_options
-from movie_tags.transforms.bundle import read_bundle
+from movie_tags.transforms.bundle import fingerprint, read_bundle
 from movie_tags.transforms.tagging import load_saved_model, predict, top_tags
 
 HERE = ["--direct_num_workers", "1"]
@@ -100,6 +101,19 @@ def test_results_are_not_overwritten_unasked(films, tmp_path, small_bundle, caps
     (out / "mine.txt").touch()
     assert main([*command, "--overwrite"]) == 0
     assert sorted(os.listdir(out)) == ["errors.jsonl", "key_frames.jsonl", "mine.txt", "run.json", "tags.jsonl"]
+
+
+def test_a_run_that_fails_leaves_nothing_behind(films, tmp_path, small_bundle, capsys):
+    broken = tmp_path / "broken"
+    shutil.copytree(small_bundle, broken)
+    (broken / "saved_model" / "saved_model.pb").write_bytes(b"no model")
+    card = json.loads((broken / "model.json").read_text())
+    (broken / "model.json").write_text(json.dumps({**card, "fingerprint": fingerprint(str(broken))}))
+    out = tmp_path / "out"
+    assert main(["tag", str(films), "--output", str(out), "--model", str(broken), *HERE]) == 1
+    message = capsys.readouterr().err
+    assert "the run failed" in message and "Traceback" not in message
+    assert os.listdir(out) == []
 
 
 @pytest.mark.parametrize(
