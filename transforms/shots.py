@@ -254,7 +254,10 @@ class FindKeyFrames(beam.DoFn):
 
 
 class JoinRuns(beam.CombineFn):
-    """Joins the runs of a video, in whatever order they come; the result is its closed run with its clock."""
+    """Joins (clock, run) of a video's segments, in whatever order they come.
+
+    The result is the clock and the joined runs: one, unless a segment is missing.
+    """
 
     def __init__(self, threshold: float):
         self.threshold = threshold
