@@ -106,7 +106,9 @@ def build_parser() -> Parser:
     tag.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in DIR")
     tag.add_argument("--verbose", action="store_true", help="show the warnings of the libraries underneath")
     defaults = TagSettings()
-    method = tag.add_argument_group("the method (defaults are the paper's, which gives none for --min-relative-strength)")
+    method = tag.add_argument_group(
+        "the method (defaults are the paper's, which gives none for --min-relative-strength)"
+    )
     method.add_argument("--fps", type=positive, default=defaults.fps, metavar="N", help="samples a second [1]")
     method.add_argument(
         "--shot-threshold",
