@@ -2,9 +2,10 @@
 
     python -m movie_tags.training.distil --data DATA --output models/compact
 
-DATA holds images/TAG/SOURCE__NAME.jpg, unlabelled/*.jpg and models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5.
-The teacher's features of fixed views of every picture are computed once and cached; the student learns those features,
-the probabilities of a linear head on them, and the labels. A run that was cut off goes on from its last epoch.
+DATA holds images/TAG/SOURCE__NAME.jpg, unlabelled/*.jpg, videos/{films,clips}/* (their frames are used without any
+label) and models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5. The teacher's answers to fixed views of every picture
+are computed once and cached; the student learns those answers, the probabilities of a linear head on them, and the
+labels. A run that was cut off goes on from its last epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import time
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,272 +24,227 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_fscore_support
 
 from movie_tags.training.export import write_bundle
-from movie_tags.training.network import EMBEDDING, build_network
+from movie_tags.training.metrics import accuracy, calibration_error, fit_temperature, softmax
+from movie_tags.training.network import EMBEDDING, MAP, build_network
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
+from movie_tags.training.views import TEACHER_SIZE, Taught, Views, make_views, render, teach
 from movie_tags.training.vocabulary import TAGS
+from movie_tags.transforms.sampling import SegmentReader, VideoError, plan_segments
+from movie_tags.transforms.tagging import fit
 
 TEACHER_WEIGHTS = "models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
-TEACHER_SIZE = 224
-STORED_SIZE = 176
-HELD_OUT_SOURCES = frozenset({"flowweb", "vicap"})
+STORED_SIZE = 208
+STUDENT_STORED_SIZE = 160
+HELD_OUT_SOURCES = frozenset({"flowweb", "gymeq", "sports100j", "tomjerry"})
 HELD_OUT_SHARE = 0.08
 MIN_PICTURES = 36
 LABEL_SMOOTHING = 0.05
-
-
-def views(pictures: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Crop boxes [number, N, 4] (y0, x0, y1, x1 in 0 to 1): the whole picture first, then seeded random crops."""
-    random = np.random.default_rng(seed)
-    n = len(pictures)
-    boxes = [np.tile(np.array([0, 0, 1, 1], np.float32), (n, 1))]
-    for _ in range(number - 1):
-        sides = np.sqrt(random.uniform(0.35, 0.95, (n, 1))) * random.uniform(0.85, 1.15, (n, 2))
-        sides = np.minimum(sides, 1)
-        corner = random.uniform(0, 1, (n, 2)) * (1 - sides)
-        boxes.append(np.concatenate([corner, corner + sides], 1).astype(np.float32))
-    return np.stack(boxes)
-
-
-def crop(pictures: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
-    """Cut a box out of each picture: uint8 [N, H, W, 3] -> float32 [N, size, size, 3] in 0 to 255."""
-    floats = tf.cast(pictures, tf.float32)
-    if 2 * pictures.shape[1] > 3 * size:  # crop_and_resize samples points: blur what it would skip
-        floats = tf.nn.avg_pool2d(floats, 2, 1, "SAME")
-    return tf.image.crop_and_resize(floats, boxes, tf.range(tf.shape(pictures)[0]), [size, size])
-
-
-def teacher_features(pictures: np.ndarray, boxes: np.ndarray, teacher: keras.Model, cache: Path) -> np.ndarray:
-    """The teacher's features of every view, float16 [views, N, features], computed once per view."""
-    compute = tf.function(lambda batch, box: teacher(crop(batch, box, TEACHER_SIZE) / 127.5 - 1, training=False))
-    all_views = []
-    for view, view_boxes in enumerate(boxes):
-        path = cache / f"teacher-{len(pictures)}-{view}.npy"
-        if not path.exists():
-            rows = [
-                compute(pictures[at : at + 64], view_boxes[at : at + 64]).numpy().astype(np.float16)
-                for at in range(0, len(pictures), 64)
-            ]
-            with open(path.with_suffix(".part"), "wb") as out:
-                np.save(out, np.concatenate(rows))
-            path.with_suffix(".part").rename(path)
-            print(f"teacher: view {view + 1} of {len(boxes)} done", flush=True)
-        all_views.append(np.load(path))
-    return np.stack(all_views)
+FOLDS = 4
+FILM_FPS = 2
+# Most of the learning is done on small pictures, at a fraction of the price: (share of the epochs, share of the size).
+PHASES = ((0.45, 0.625), (0.35, 0.875), (0.2, 1.0))
 
 
 class Distiller(keras.Model):
-    """The student with a projection of its embedding into the teacher's feature space, used in training only."""
+    """The student with projections into the teacher's feature spaces, used in training only."""
 
-    def __init__(self, student: keras.Model, features: int):
+    def __init__(self, student: keras.Model, features: int, channels: int):
         super().__init__()
         self.student = student
-        self.both = keras.Model(student.input, [student.get_layer(EMBEDDING).output, student.output])
-        self.project = keras.layers.Dense(features, use_bias=False)
+        outputs = [student.get_layer(EMBEDDING).output, student.get_layer(MAP).output, student.output]
+        self.parts = keras.Model(student.input, outputs)
+        self.project = keras.layers.Dense(features, dtype="float32")
+        self.project_map = keras.layers.Conv2D(channels, 1)
 
     def call(self, pictures, training=False):
-        embedding, logits = self.both(pictures, training=training)
-        return self.project(embedding), logits
+        embedding, places, logits = self.parts(pictures, training=training)
+        return self.project(embedding), tf.cast(self.project_map(places), tf.float32), logits
 
 
-def distillation_loss(features, logits, teacher, soft, labels, has_labels):
-    """Cosine distance to the teacher's features, cross-entropy to its head's probabilities and to the labels."""
-    cosine = 1 - tf.reduce_sum(tf.math.l2_normalize(features, 1) * tf.math.l2_normalize(teacher, 1), 1)
-    from_head = tf.nn.softmax_cross_entropy_with_logits(soft, logits)
-    from_labels = tf.nn.softmax_cross_entropy_with_logits(labels, logits) * has_labels
-    return tf.reduce_mean(4 * cosine + from_head + 0.5 * from_labels)
+def distillation_loss(found, wanted, weights=(3.0, 1.5, 1.0, 0.7)):
+    """Squared distance to the teacher's standardised features and their map; cross-entropy to its head and the labels.
+
+    Args:
+        found: the student's (features [n, f], map [n, h, w, c], logits [n, tags]).
+        wanted: (features, map, the head's probabilities, the labels as probabilities, 1 where there are labels).
+        weights: of the four parts.
+    """
+    features, places, logits = found
+    wanted_features, wanted_places, soft, labels, labelled = wanted
+    places = tf.image.resize(places, wanted_places.shape[1:3])
+    parts = (
+        tf.reduce_mean(tf.square(features - wanted_features), 1),
+        tf.reduce_mean(tf.square(places - wanted_places), [1, 2, 3]),
+        tf.nn.softmax_cross_entropy_with_logits(soft, logits),
+        tf.nn.softmax_cross_entropy_with_logits(labels, logits) * labelled,
+    )
+    return tf.reduce_mean(sum(weight * part for weight, part in zip(weights, parts, strict=True)))
 
 
-def augment(batch: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
-    """A view of each picture, flipped and its brightness, contrast and colour changed at random."""
-    pictures = tf.image.random_flip_left_right(crop(batch, boxes, size))
-    n = tf.shape(batch)[0]
+def recolour(pictures: tf.Tensor) -> tf.Tensor:
+    """Change the brightness, contrast, colour and saturation of pictures in 0 to 255 at random; some turn grey."""
+    n = tf.shape(pictures)[0]
     mean = tf.reduce_mean(pictures, [1, 2, 3], keepdims=True)
     pictures = (pictures - mean) * tf.random.uniform([n, 1, 1, 1], 0.7, 1.3) + mean
     pictures *= tf.random.uniform([n, 1, 1, 1], 0.75, 1.25) * tf.random.uniform([n, 1, 1, 3], 0.92, 1.08)
     grey = tf.reduce_mean(pictures, 3, keepdims=True)
-    return tf.clip_by_value(grey + (pictures - grey) * tf.random.uniform([n, 1, 1, 1], 0.4, 1.4), 0, 255)
+    saturation = tf.random.uniform([n, 1, 1, 1], 0.4, 1.4)
+    saturation *= tf.cast(tf.random.uniform([n, 1, 1, 1]) > 0.05, tf.float32)
+    return tf.clip_by_value(grey + (pictures - grey) * saturation, 0, 255)
 
 
-def probabilities(student: keras.Model, pictures: np.ndarray, size: int, temperature: float = 1.0) -> np.ndarray:
+def film_frames(folder: Path, fps: float, size: int) -> np.ndarray:
+    """Frames of every video below a folder, squeezed to uint8 [N, size, size, 3]; damaged videos give what they can."""
+    frames = []
+    for path in sorted(path for path in folder.glob("*") if path.is_file()):
+        try:
+            for segment in plan_segments(str(path), fps):
+                frames += [fit(frame.pixels, (size, size)) for frame in SegmentReader(str(path), segment)]
+        except VideoError as error:
+            print(f"{path.name}: {error.reason}", flush=True)
+    return np.stack(frames) if frames else np.zeros((0, size, size, 3), np.uint8)
+
+
+def logits_of(student: keras.Model, pictures: np.ndarray, size: int) -> np.ndarray:
     """float32 [N, tags] of whole pictures."""
-    logits = []
-    for at in range(0, len(pictures), 64):
-        batch = pictures[at : at + 64]
-        floats = tf.image.resize(tf.cast(batch, tf.float32), [size, size], antialias=True)
-        logits.append(student(floats, training=False).numpy())
-    return tf.nn.softmax(np.concatenate(logits) / temperature).numpy()
+    return np.concatenate(
+        [
+            student(tf.image.resize(tf.cast(batch, tf.float32), [size, size], antialias=True), training=False).numpy()
+            for batch in np.array_split(pictures, max(1, len(pictures) // 64))
+        ]
+    )
 
 
-def accuracy(p: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
-    """Top-1 and top-3 accuracy over pictures that have a tag of the vocabulary; any of a picture's tags is right."""
-    known = labels.sum(1) > 0
-    p, labels = p[known], labels[known]
-    ranked = np.take_along_axis(labels, np.argsort(-p, 1)[:, :3], 1)
-    return {"top1": round(float(ranked[:, 0].mean()), 4), "top3": round(float(ranked.max(1).mean()), 4), "n": len(p)}
+def soft_targets(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, LogisticRegression]:
+    """A linear head's probabilities of every view, float32 [V, N, tags], and the head that learned from all.
+
+    A labelled picture's probabilities come from a head that never saw it: they say what a picture looks like, where a
+    head that knows its answer would only repeat the label.
+    """
+    rows, columns = np.nonzero(labels)
+    fold = np.random.default_rng(seed).integers(0, FOLDS, len(labels))
+
+    def learn(chosen: np.ndarray) -> LogisticRegression:
+        some = features[: min(3, len(features))]
+        head = LogisticRegression(C=0.1, max_iter=200)
+        return head.fit(
+            np.concatenate([view[rows[chosen]] for view in some]).astype(np.float32),
+            np.tile(columns[chosen], len(some)),
+        )
+
+    full = learn(np.ones(len(rows), bool))
+    soft = np.stack([spread(full, view, labels.shape[1]) for view in features])
+    for part in range(FOLDS):
+        out = np.flatnonzero((fold == part) & (labels.sum(1) > 0))
+        if len(out):
+            head = learn(fold[rows] != part)
+            soft[:, out] = np.stack([spread(head, view[out], labels.shape[1]) for view in features])
+    return soft, full
 
 
-def calibration_error(p: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error of the top tag's probability, in equally wide bins."""
-    known = labels.sum(1) > 0
-    p, labels = p[known], labels[known]
-    confidence, right = p.max(1), labels[np.arange(len(p)), p.argmax(1)]
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[which == b].mean() - right[which == b].mean()) * (which == b).mean() for b in set(which)]
-    return float(sum(gaps))
-
-
-def fit_temperature(p: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature at which the labels are most likely (of probabilities at temperature 1)."""
-    known = labels.sum(1) > 0
-    logs, labels = np.log(np.maximum(p[known], 1e-12)), labels[known]
-
-    def loss(temperature: float) -> float:
-        scaled = logs / temperature
-        scaled -= np.log(np.exp(scaled).sum(1, keepdims=True))
-        return -float((labels * scaled).sum() / labels.sum())
-
-    return float(min(np.geomspace(0.3, 4, 100), key=loss))
+def spread(head: LogisticRegression, features: np.ndarray, tags: int) -> np.ndarray:
+    """The head's probabilities, float32 [N, tags], with zeros for tags it never saw."""
+    found = np.zeros((len(features), tags), np.float32)
+    found[:, head.classes_] = head.predict_proba(features.astype(np.float32))
+    return found
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("MOVIE_TAGS_DATA", "../shared/data")))
     parser.add_argument("--output", type=Path, default=Path("models/compact"))
-    parser.add_argument("--work", type=Path, default=Path("build/distil"), help="teacher's features and checkpoints")
-    parser.add_argument("--teacher", type=Path, help=f"the teacher's weights; default DATA/{TEACHER_WEIGHTS}")
-    parser.add_argument("--epochs", type=int, default=16, help="over all views of all pictures")
-    parser.add_argument("--views", type=int, default=2, help="fixed views of each picture")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--size", type=int, default=112, help="side of the student's input in pixels")
+    parser.add_argument("--work", type=Path, default=Path("build/distil"), help="teacher's answers and checkpoints")
+    parser.add_argument("--teacher", help=f"the teacher's weights, or 'random'; default DATA/{TEACHER_WEIGHTS}")
+    parser.add_argument("--epochs", type=int, default=100, help="in each, every picture is seen once, in one view")
+    parser.add_argument("--crops", type=int, default=6, help="crops of each picture that the teacher sees")
+    parser.add_argument("--mixtures", type=int, default=3, help="mixtures with another picture that it sees")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--size", type=int, default=128, help="side of the student's input in pixels")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
-    train(args)
+    train(parser.parse_args(argv))
 
 
 def train(args: argparse.Namespace) -> None:
     """Run the recipe from pictures to bundle."""
-    begun = time.time()
+    tf.config.threading.set_intra_op_parallelism_threads(1)  # what is done in parallel are halves of batches
+    tf.config.threading.set_inter_op_parallelism_threads(2)
     keras.utils.set_random_seed(args.seed)
     args.work.mkdir(parents=True, exist_ok=True)
     labelled = find_labelled(args.data / "images")
-    unlabelled = find_unlabelled(args.data / "unlabelled")
     counts = {tag: sum(tag in picture.tags for picture in labelled) for tag in TAGS}
     vocabulary = tuple(tag for tag in TAGS if counts[tag] >= MIN_PICTURES)
     known, held, strange = split_pictures(labelled, HELD_OUT_SOURCES, HELD_OUT_SHARE)
-    unlabelled = [picture for picture in unlabelled if picture.source not in HELD_OUT_SOURCES]
-    print(f"{len(known)} pictures to train on, {len(unlabelled)} unlabelled, {len(held)} and {len(strange)} held out")
-    pictures = load_squeezed((picture.path for picture in known + unlabelled), STORED_SIZE)
-    labels = multi_hot(known + unlabelled, vocabulary)
+    unlabelled = [p for p in find_unlabelled(args.data / "unlabelled") if p.source not in HELD_OUT_SOURCES]
+    films = [film_frames(args.data / "videos" / part, FILM_FPS, STORED_SIZE) for part in ("films", "clips")]
+    pictures = np.concatenate([load_squeezed((p.path for p in known + unlabelled), STORED_SIZE), *films])
+    labels = np.zeros((len(pictures), len(vocabulary)), np.float32)
+    labels[: len(known)] = multi_hot(known, vocabulary)
     held_pictures, strange_pictures = (load_squeezed((p.path for p in part), STORED_SIZE) for part in (held, strange))
     held_labels, strange_labels = multi_hot(held, vocabulary), multi_hot(strange, vocabulary)
+    frames = len(pictures) - len(known) - len(unlabelled)
+    print(f"training: {len(known)} labelled, {len(unlabelled)} unlabelled pictures, {frames} film frames", flush=True)
 
     teacher = keras.applications.MobileNetV2(
         weights=None, include_top=False, pooling="avg", input_shape=(TEACHER_SIZE, TEACHER_SIZE, 3)
     )
-    if args.teacher != Path("random"):
+    if args.teacher != "random":
         teacher.load_weights(args.teacher or args.data / TEACHER_WEIGHTS)
-    boxes = views(pictures, args.views, args.seed)
-    features = teacher_features(pictures, boxes, teacher, args.work)
-    has_label = labels.sum(1) > 0
-    head = LogisticRegression(C=0.1, max_iter=300)
-    rows, columns = np.nonzero(labels)
-    head.fit(np.concatenate([f[rows] for f in features]).astype(np.float32), np.tile(columns, args.views))
-    soft = np.stack([_spread(head, f, len(vocabulary)) for f in features])
-    whole = np.tile(np.array([0, 0, 1, 1], np.float32), (max(len(held), len(strange)), 1))[None]
+    views = make_views(len(pictures), args.crops, args.mixtures, args.seed)
+    taught = teach(pictures, views, teacher, args.work)
+    soft, head = soft_targets(taught.features, labels, args.seed)
     teacher_scores = {}
-    for name, part, part_labels in (
-        ("held", held_pictures, held_labels),
-        ("strange", strange_pictures, strange_labels),
-    ):
-        found = teacher_features(part, whole[:, : len(part)], teacher, args.work)[0]
-        teacher_scores[name] = accuracy(_spread(head, found, len(vocabulary)), part_labels)
+    for name, part, wanted in (("pictures", held_pictures, held_labels), ("sources", strange_pictures, strange_labels)):
+        answers = teach(part, make_views(len(part), 0, 0, 0), teacher, args.work)
+        teacher_scores[name] = accuracy(spread(head, answers.features[0], len(vocabulary)), wanted)
     print("the teacher with a linear head:", teacher_scores, flush=True)
 
-    sharpened = labels / np.maximum(labels.sum(1, keepdims=True), 1)
-    sharpened = sharpened * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / len(vocabulary)
+    keras.config.set_dtype_policy(args.precision)
     student = build_network(len(vocabulary))
-    steps = args.epochs * args.views * len(pictures) // args.batch
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, steps, warmup_target=args.learning_rate, warmup_steps=max(1, steps // 20), alpha=0.005
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.02, global_clipnorm=2.0)
-    distiller = Distiller(student, features.shape[-1])
-    distiller(np.zeros((1, args.size, args.size, 3), np.float32))
-    optimizer.build(distiller.trainable_variables)
-    epoch = tf.Variable(0, dtype=tf.int64)
-    checkpoint = tf.train.Checkpoint(distiller=distiller, optimizer=optimizer, epoch=epoch)
-    manager = tf.train.CheckpointManager(checkpoint, str(args.work / "checkpoints"), max_to_keep=1)
-    checkpoint.restore(manager.latest_checkpoint)
+    keras.config.set_dtype_policy("float32")
+    small = np.stack([cv2.resize(p, (STUDENT_STORED_SIZE,) * 2, interpolation=cv2.INTER_AREA) for p in pictures])
+    checks = {"held_out_pictures": (held_pictures, held_labels), "held_out_sources": (strange_pictures, strange_labels)}
+    seconds = learn(student, small, labels, views, taught, soft, checks, args)
 
-    @tf.function
-    def step(batch, box, teacher_batch, soft_batch, label_batch, labelled_batch, size):
-        view = augment(batch, box, size)
-        with tf.GradientTape() as tape:
-            projected, logits = distiller(view, training=True)
-            loss = distillation_loss(projected, logits, teacher_batch, soft_batch, label_batch, labelled_batch)
-        variables = distiller.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
-
-    while int(epoch) < args.epochs:
-        random = np.random.default_rng([args.seed, int(epoch)])
-        order = random.permutation(args.views * len(pictures))
-        # Most of the learning is done on smaller pictures, at half the price.
-        size = args.size if int(epoch) >= 0.6 * args.epochs else max(32, round(args.size * 0.75 / 16) * 16)
-        losses, started = [], time.time()
-        for at in range(0, len(order) - args.batch + 1, args.batch):
-            view, row = np.divmod(order[at : at + args.batch], len(pictures))
-            losses.append(
-                step(
-                    pictures[row],
-                    boxes[view, row],
-                    features[view, row].astype(np.float32),
-                    soft[view, row],
-                    sharpened[row].astype(np.float32),
-                    has_label[row].astype(np.float32),
-                    size,
-                )
-            )
-        epoch.assign_add(1)
-        manager.save()
-        scores = accuracy(probabilities(student, held_pictures, args.size), held_labels)
-        spent = time.time() - started
-        print(f"epoch {int(epoch)}: loss {np.mean(losses):.3f}, held out {scores}, {spent:.0f} s", flush=True)
-
-    p_held = probabilities(student, held_pictures, args.size)
-    halves = np.arange(len(held)) % 2 == 0
-    temperature = fit_temperature(p_held[halves], held_labels[halves])
-    scaled = probabilities(student, held_pictures, args.size, temperature)
-    p_strange = probabilities(student, strange_pictures, args.size, temperature)
+    plain = build_network(len(vocabulary))
+    plain.set_weights(student.get_weights())
+    logits = {name: logits_of(plain, part, args.size) for name, (part, _) in checks.items()}
+    halves = np.arange(len(held)) % 2 == 0  # one half sets the temperature, the other says how well that went
+    temperature = fit_temperature(logits["held_out_pictures"][halves], held_labels[halves])
+    scaled = {name: softmax(found / temperature) for name, found in logits.items()}
+    p_held = scaled["held_out_pictures"]
     precision, recall, _, support = precision_recall_fscore_support(
-        held_labels, np.eye(len(vocabulary))[scaled.argmax(1)], zero_division=0
+        held_labels, np.eye(len(vocabulary))[p_held.argmax(1)], zero_division=0
     )
     card = {
         "name": "movie-tags compact",
-        "backbone": "residual network of plain convolutions, 13 layers (training/network.py)",
+        "backbone": "residual network of plain convolutions, 16 layers (training/network.py)",
         "training": {
-            "data": "labelled stills and film frames in 43 of the 50 tags, from public data sets; unlabelled pictures",
+            "data": "labelled stills and film frames in 43 of the 50 tags, from public data sets; unlabelled pictures "
+            "and film frames",
             "pictures": len(known),
             "unlabelled": len(unlabelled),
+            "film_frames": frames,
+            "held_out_share": HELD_OUT_SHARE,
             "held_out_sources": sorted(HELD_OUT_SOURCES),
             "teacher": "MobileNetV2 trained on ImageNet (taught only; none of its weights are inside)",
             "counts": {tag: int(n) for tag, n in zip(vocabulary, labels.sum(0), strict=True)},
             "epochs": args.epochs,
-            "views": args.views,
+            "views": len(views.boxes),
             "seed": args.seed,
-            "wall_seconds_last_start": round(time.time() - begun),
-            "machine": "2 cores of a server CPU",
+            "wall_seconds": round(seconds),
+            "machine": "2 cores of a server CPU with bfloat16 arithmetic, shared with other work",
         },
         "temperature": round(temperature, 4),
         "accuracy": {
-            "held_out_pictures": {
-                **accuracy(scaled, held_labels),
-                "ece": round(calibration_error(scaled[~halves], held_labels[~halves]), 4),
-            },
-            "held_out_sources": accuracy(p_strange, strange_labels),
-            "teacher_held_out_pictures": teacher_scores["held"],
-            "teacher_held_out_sources": teacher_scores["strange"],
+            **{name: accuracy(scaled[name], wanted) for name, (_, wanted) in checks.items()},
+            "teacher_held_out_pictures": teacher_scores["pictures"],
+            "teacher_held_out_sources": teacher_scores["sources"],
+        },
+        "expected_calibration_error": {
+            "held_out_pictures": round(calibration_error(p_held[~halves], held_labels[~halves]), 4),
+            "held_out_sources": round(calibration_error(scaled["held_out_sources"], strange_labels), 4),
         },
         "per_tag": {
             tag: {"precision": round(float(a), 3), "recall": round(float(b), 3), "pictures": int(n)}
@@ -295,15 +252,94 @@ def train(args: argparse.Namespace) -> None:
         },
         "left_out": {tag: f"{counts[tag]} pictures" for tag in TAGS if tag not in vocabulary},
     }
-    write_bundle(args.output, student, vocabulary, args.size, temperature, card)
-    print(json.dumps(card["accuracy"], indent=2))
+    write_bundle(args.output, plain, vocabulary, args.size, temperature, card)
+    print(json.dumps({key: card[key] for key in ("accuracy", "expected_calibration_error")}, indent=2))
 
 
-def _spread(head: LogisticRegression, features: np.ndarray, tags: int) -> np.ndarray:
-    """The head's probabilities, float32 [N, tags], with zeros for tags it never saw."""
-    spread = np.zeros((len(features), tags), np.float32)
-    spread[:, head.classes_] = head.predict_proba(features.astype(np.float32))
-    return spread
+def learn(
+    student: keras.Model,
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    views: Views,
+    taught: Taught,
+    soft: np.ndarray,
+    checks: dict[str, tuple[np.ndarray, np.ndarray]],
+    args: argparse.Namespace,
+) -> float:
+    """Teach the student, epoch by epoch, going on from the last checkpoint; returns the seconds spent so far."""
+    mean, deviation = taught.features[0].mean(0, np.float32), taught.features[0].std(0, dtype=np.float32) + 1e-3
+    some = taught.maps[0][::8].astype(np.float32)
+    map_mean, map_deviation = some.mean((0, 1, 2)), some.std((0, 1, 2)) + 1e-3
+    smoothed = labels / np.maximum(labels.sum(1, keepdims=True), 1)
+    smoothed = smoothed * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / labels.shape[1]
+
+    steps_an_epoch = len(pictures) // args.batch
+    steps = max(1, args.epochs * steps_an_epoch)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=args.learning_rate, warmup_steps=max(1, steps // 25), alpha=0.002
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.05, global_clipnorm=5.0)
+    distiller = Distiller(student, taught.features.shape[-1], taught.maps[0].shape[-1])
+    distiller(np.zeros((1, args.size, args.size, 3), np.float32))
+    optimizer.build(distiller.trainable_variables)
+    epoch, spent = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0, dtype=tf.float64)
+    checkpoint = tf.train.Checkpoint(distiller=distiller, optimizer=optimizer, epoch=epoch, spent=spent)
+    manager = tf.train.CheckpointManager(checkpoint, str(args.work / "checkpoints"), max_to_keep=1)
+    checkpoint.restore(manager.latest_checkpoint)
+
+    @tf.function(reduce_retracing=True)
+    def step(batch, flipped, wanted):
+        # Two halves, side by side, keep two cores busier than one batch whose every operation is divided among them.
+        losses, gradients = [], []
+        for half in range(2):
+            part = recolour(tf.where(flipped[half::2, None, None, None], batch[half::2, :, ::-1], batch[half::2]))
+            with tf.GradientTape() as tape:
+                losses.append(distillation_loss(distiller(part, training=True), [w[half::2] for w in wanted]))
+            gradients.append(tape.gradient(losses[-1], distiller.trainable_variables))
+        means = [(a + b) / 2 for a, b in zip(*gradients, strict=True)]
+        optimizer.apply_gradients(zip(means, distiller.trainable_variables, strict=True))
+        return sum(losses) / 2
+
+    while int(epoch) < args.epochs:
+        random = np.random.default_rng([args.seed, int(epoch)])
+        tf.random.set_seed(args.seed + int(epoch))
+        rows, which = random.permutation(len(pictures)), random.integers(0, len(views.boxes), len(pictures))
+        done, size = 0.0, args.size
+        for share, scale in PHASES:
+            if int(epoch) < (done + share) * args.epochs:
+                size = max(32, round(args.size * scale / 16) * 16)
+                break
+            done += share
+        losses, started = [], time.time()
+        for at in range(0, steps_an_epoch * args.batch, args.batch):
+            row, view = rows[at : at + args.batch], which[at : at + args.batch]
+            flipped = random.random(len(row)) < 0.5
+            places = np.stack([taught.maps[v][r] for v, r in zip(view, row, strict=True)]).astype(np.float32)
+            places[flipped] = places[flipped, :, ::-1]
+            losses.append(
+                step(
+                    render(pictures, views, view, row, size),
+                    flipped,
+                    (
+                        (taught.features[view, row] - mean) / deviation,
+                        (places - map_mean) / map_deviation,
+                        soft[view, row],
+                        smoothed[row].astype(np.float32),
+                        (labels[row].sum(1) > 0) * (views.share[view, row] == 1).astype(np.float32),
+                    ),
+                )
+            )
+        epoch.assign_add(1)
+        spent.assign_add(time.time() - started)
+        manager.save()
+        scores = {
+            name: accuracy(logits_of(student, part, args.size), wanted) for name, (part, wanted) in checks.items()
+        }
+        print(
+            f"epoch {int(epoch)}: {size} px, loss {np.mean(losses):.3f}, {scores}, {time.time() - started:.0f} s",
+            flush=True,
+        )
+    return float(spent)
 
 
 if __name__ == "__main__":
