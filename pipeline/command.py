@@ -35,11 +35,10 @@ from rich.console import Console  # noqa: E402
 
 from movie_tags.pipeline.catalogue import InputError, ReadInputs, expand, is_catalogue  # noqa: E402
 from movie_tags.pipeline.options import cores, local_options, parse  # noqa: E402
-from movie_tags.pipeline.progress import RunProgress, print_tags  # noqa: E402
+from movie_tags.pipeline.progress import RunProgress, print_tags, watching  # noqa: E402
 from movie_tags.pipeline.results import OutputError, WriteTables, discard, prepare, publish  # noqa: E402
 from movie_tags.pipeline.tag_movies import TagMovies, TagSettings  # noqa: E402
 from movie_tags.transforms.bundle import BundleError, ModelBundle, read_bundle  # noqa: E402
-from movie_tags.transforms.progress import LOGGER  # noqa: E402
 from movie_tags.transforms.tagging import UNIT, load_saved_model, predict, top_tags  # noqa: E402
 
 ALL_TAGGED, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
@@ -54,12 +53,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command == "frame":
             return tag_pictures(args)
-        return tag(args, beam_words)
+        if args.command == "tag":
+            return tag(args, beam_words)
+        return learn(args, beam_words)
     except (InputError, OutputError, BundleError) as error:
         print(f"movie-tags: {error}", file=sys.stderr)
         return WRONG_USAGE
     except KeyboardInterrupt:
-        print("movie-tags: interrupted; no results were written", file=sys.stderr)
+        kept = "no results were written" if args.command == "tag" else "the same command goes on from what is done"
+        print(f"movie-tags: interrupted; {kept}", file=sys.stderr)
+        return RUN_FAILED
+
+
+def learn(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    """`movie-tags dataset`, `train` and `evaluate`."""
+    try:
+        from movie_tags.pipeline import training_commands as commands  # TensorFlow and more: only those who train pay
+    except ModuleNotFoundError as error:
+        print(f"movie-tags: training needs the package {error.name}: pip install 'movie-tags[train]'", file=sys.stderr)
+        return WRONG_USAGE
+    command = {"dataset": commands.make_dataset, "train": commands.train_model, "evaluate": commands.evaluate}
+    try:
+        return command[args.command](args, beam_words)
+    except commands.USER_ERRORS as error:
+        print(f"movie-tags: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    except BundleError:
+        raise
+    except Exception as error:
+        if args.verbose:
+            traceback.print_exc()
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        print(f"movie-tags: the run failed: {lines[-1].strip()} (--verbose shows more)", file=sys.stderr)
         return RUN_FAILED
 
 
@@ -80,13 +105,8 @@ def tag(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     )
     console = Console(stderr=True)
     progress = RunProgress(console)
-    watched = [logging.getLogger(name) for name in (LOGGER, "apache_beam.runners.portability.local_job_service")]
-    for logger in watched:
-        logger.setLevel(logging.INFO)
-        logger.addHandler(progress)
-        logger.propagate = args.verbose
     try:
-        with progress:
+        with watching(progress, args.verbose):
             pipeline = build(args.inputs, bundle, settings, options, staging, single_file=workers > 0)
             result = pipeline.run()
             result.wait_until_finish()

@@ -6,26 +6,111 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from movie_tags.transforms.progress import PREFIX
+from movie_tags.transforms.progress import LOGGER, PREFIX
 
 _REPORT = re.compile(re.escape(PREFIX) + r"(\{.*?\})")
 
 
-class RunProgress(logging.Handler):
-    """Adds up progress reports, whether they come from this process or in a worker's log lines, and shows them.
+class Reports(logging.Handler):
+    """Receives progress reports, whether they come from this process or in a worker's log lines."""
+
+    def __init__(self):
+        super().__init__(logging.INFO)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for found in _REPORT.finditer(record.getMessage().replace('\\"', '"').replace("\\'", "'")):
+            try:
+                self.add(json.loads(found.group(1)))
+            except ValueError:
+                continue  # a torn log line costs a little of the display, nothing else
+
+    def add(self, report: dict) -> None:
+        """Count one report of `movie_tags.transforms.progress.report_progress`."""
+        raise NotImplementedError
+
+
+@contextmanager
+def watching(reports: Reports, propagate: bool = False) -> Iterator[None]:
+    """Show progress reports while a pipeline runs.
+
+    Args:
+        reports: shows them; itself a context that is entered.
+        propagate: let the reports' log lines go on to other handlers, too.
+    """
+    watched = [logging.getLogger(name) for name in (LOGGER, "apache_beam.runners.portability.local_job_service")]
+    before = [(logger.level, logger.propagate) for logger in watched]
+    for logger in watched:
+        logger.setLevel(logging.INFO)
+        logger.addHandler(reports)
+        logger.propagate = propagate
+    try:
+        with reports:
+            yield
+    finally:
+        for logger, (level, propagated) in zip(watched, before, strict=True):
+            logger.removeHandler(reports)
+            logger.setLevel(level)
+            logger.propagate = propagated
+
+
+class Counted(Reports):
+    """A bar for work whose amount is known: on a terminal a bar, elsewhere a plain line every ten seconds."""
+
+    def __init__(self, description: str, unit: str, total: int, console: Console | None = None):
+        """Args: what is done; the key of reports that count it, and its name for people; how much there is."""
+        super().__init__()
+        self.console = console or Console(stderr=True)
+        self.description, self.unit, self.total = description, unit, total
+        self.done, self.last_line = 0, time.monotonic()
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+        )
+        self.task = self.bar.add_task(description, total=total)
+
+    def add(self, report: dict) -> None:
+        if self.unit in report:
+            self.set(self.done + report[self.unit])
+
+    def set(self, done: int) -> None:
+        """Say how much is done."""
+        self.done = done
+        if self.console.is_terminal:
+            self.bar.update(self.task, completed=done)
+        elif time.monotonic() - self.last_line > 10:
+            self.last_line = time.monotonic()
+            self.console.print(f"{self.description}: {done} of {self.total} {self.unit}", highlight=False)
+
+    def __enter__(self) -> Counted:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.console.is_terminal:
+            self.bar.stop()
+
+
+class RunProgress(Reports):
+    """Adds up the reports of a tagging run and shows them.
 
     A terminal gets a bar; a pipe or a log a plain line every ten seconds.
     """
 
     def __init__(self, console: Console):
-        super().__init__(logging.INFO)
+        super().__init__()
         self.console = console
         self.begun = time.monotonic()
         self.last_line = self.begun
@@ -38,15 +123,7 @@ class RunProgress(logging.Handler):
         )
         self.task = self.bar.add_task("starting", total=None)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        for found in _REPORT.finditer(record.getMessage().replace('\\"', '"').replace("\\'", "'")):
-            try:
-                self.add(json.loads(found.group(1)))
-            except ValueError:
-                continue  # a torn log line costs a little of the display, nothing else
-
     def add(self, report: dict) -> None:
-        """Count one report of `movie_tags.transforms.progress.report_progress`."""
         self.seconds += report.get("seconds", 0.0)
         self.key_frames += report.get("key_frames", 0)
         if "segments" in report:

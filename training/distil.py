@@ -11,19 +11,21 @@ labels. A run that was cut off goes on from its last epoch.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_fscore_support
 
-from movie_tags.training.export import write_bundle
+from movie_tags.training.export import HalfStored, write_bundle
+from movie_tags.training.head import Examples, Head, HeadSettings, train_head
 from movie_tags.training.metrics import accuracy, calibration_error, fit_temperature, softmax
 from movie_tags.training.network import EMBEDDING, MAP, build_network
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
@@ -41,8 +43,9 @@ MIN_PICTURES = 36
 LABEL_SMOOTHING = 0.05
 FOLDS = 4
 FILM_FPS = 2
+TEACHERS_HEAD = HeadSettings(steps=1000, learning_rate=0.002, weight_decay=0.3)
 # Most of the learning is done on small pictures, at a fraction of the price: (share of the epochs, share of the size).
-PHASES = ((0.45, 0.625), (0.35, 0.875), (0.2, 1.0))
+PHASES = ((0.4, 0.571), (0.4, 0.857), (0.2, 1.0))
 
 
 class Distiller(keras.Model):
@@ -105,48 +108,48 @@ def film_frames(folder: Path, fps: float, size: int) -> np.ndarray:
     return np.stack(frames) if frames else np.zeros((0, size, size, 3), np.uint8)
 
 
-def logits_of(student: keras.Model, pictures: np.ndarray, size: int) -> np.ndarray:
-    """float32 [N, tags] of whole pictures."""
+def logits_of(network: Callable, pictures: np.ndarray, size: int) -> np.ndarray:
+    """What a network says of whole pictures, float32 [N, tags]."""
     return np.concatenate(
         [
-            student(tf.image.resize(tf.cast(batch, tf.float32), [size, size], antialias=True), training=False).numpy()
+            np.asarray(network(tf.image.resize(tf.cast(batch, tf.float32), [size, size], antialias=True)))
             for batch in np.array_split(pictures, max(1, len(pictures) // 64))
         ]
     )
 
 
-def soft_targets(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, LogisticRegression]:
+def soft_targets(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, Head]:
     """A linear head's probabilities of every view, float32 [V, N, tags], and the head that learned from all.
 
     A labelled picture's probabilities come from a head that never saw it: they say what a picture looks like, where a
     head that knows its answer would only repeat the label.
+
+    Args:
+        features: the teacher's, standardised, float [V, N, width]; heads learn from the first three views.
+        labels: 1 where a picture has a tag, [N, tags]; all 0 where it has none.
+        seed: of the folds and of the heads.
     """
-    rows, columns = np.nonzero(labels)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(labels))
+    labelled = labels.sum(1) > 0
 
-    def learn(chosen: np.ndarray) -> LogisticRegression:
-        some = features[: min(3, len(features))]
-        head = LogisticRegression(C=0.1, max_iter=200)
-        return head.fit(
-            np.concatenate([view[rows[chosen]] for view in some]).astype(np.float32),
-            np.tile(columns[chosen], len(some)),
-        )
+    def learn(chosen: np.ndarray) -> Head:
+        some = features[:3, chosen & labelled]
+        training = Examples(np.concatenate(some).astype(np.float32), np.tile(labels[chosen & labelled], (len(some), 1)))
+        nothing = Examples(training.features[:0], training.labels[:0])
+        return train_head(training, nothing, dataclasses.replace(TEACHERS_HEAD, seed=seed))[0]
 
-    full = learn(np.ones(len(rows), bool))
-    soft = np.stack([spread(full, view, labels.shape[1]) for view in features])
+    full = learn(labelled)
+    soft = np.stack([apply_head(full, view) for view in features])
     for part in range(FOLDS):
-        out = np.flatnonzero((fold == part) & (labels.sum(1) > 0))
-        if len(out):
-            head = learn(fold[rows] != part)
-            soft[:, out] = np.stack([spread(head, view[out], labels.shape[1]) for view in features])
+        out = (fold == part) & labelled
+        head = learn(fold != part)
+        soft[:, out] = np.stack([apply_head(head, view[out]) for view in features])
     return soft, full
 
 
-def spread(head: LogisticRegression, features: np.ndarray, tags: int) -> np.ndarray:
-    """The head's probabilities, float32 [N, tags], with zeros for tags it never saw."""
-    found = np.zeros((len(features), tags), np.float32)
-    found[:, head.classes_] = head.predict_proba(features.astype(np.float32))
-    return found
+def apply_head(head: Head, features: np.ndarray) -> np.ndarray:
+    """The head's probabilities, float32 [N, tags]."""
+    return softmax(head.logits(tf.constant(features.astype(np.float32))).numpy())
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -155,11 +158,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("models/compact"))
     parser.add_argument("--work", type=Path, default=Path("build/distil"), help="teacher's answers and checkpoints")
     parser.add_argument("--teacher", help=f"the teacher's weights, or 'random'; default DATA/{TEACHER_WEIGHTS}")
-    parser.add_argument("--epochs", type=int, default=100, help="in each, every picture is seen once, in one view")
+    parser.add_argument("--epochs", type=int, default=64, help="in each, every picture is seen once, in one view")
     parser.add_argument("--crops", type=int, default=6, help="crops of each picture that the teacher sees")
     parser.add_argument("--mixtures", type=int, default=3, help="mixtures with another picture that it sees")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--size", type=int, default=128, help="side of the student's input in pixels")
+    parser.add_argument("--size", type=int, default=112, help="side of the student's input in pixels")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=1)
@@ -193,11 +196,13 @@ def train(args: argparse.Namespace) -> None:
         teacher.load_weights(args.teacher or args.data / TEACHER_WEIGHTS)
     views = make_views(len(pictures), args.crops, args.mixtures, args.seed)
     taught = teach(pictures, views, teacher, args.work)
-    soft, head = soft_targets(taught.features, labels, args.seed)
+    mean, deviation = taught.features[0].mean(0, np.float32), taught.features[0].std(0, dtype=np.float32) + 1e-3
+    features = ((taught.features - mean) / deviation).astype(np.float16)
+    soft, head = soft_targets(features, labels, args.seed)
     teacher_scores = {}
     for name, part, wanted in (("pictures", held_pictures, held_labels), ("sources", strange_pictures, strange_labels)):
         answers = teach(part, make_views(len(part), 0, 0, 0), teacher, args.work)
-        teacher_scores[name] = accuracy(spread(head, answers.features[0], len(vocabulary)), wanted)
+        teacher_scores[name] = accuracy(apply_head(head, (answers.features[0] - mean) / deviation), wanted)
     print("the teacher with a linear head:", teacher_scores, flush=True)
 
     keras.config.set_dtype_policy(args.precision)
@@ -205,11 +210,13 @@ def train(args: argparse.Namespace) -> None:
     keras.config.set_dtype_policy("float32")
     small = np.stack([cv2.resize(p, (STUDENT_STORED_SIZE,) * 2, interpolation=cv2.INTER_AREA) for p in pictures])
     checks = {"held_out_pictures": (held_pictures, held_labels), "held_out_sources": (strange_pictures, strange_labels)}
-    seconds = learn(student, small, labels, views, taught, soft, checks, args)
+    seconds = learn(student, small, labels, views, Taught(features, taught.maps), soft, checks, args)
 
     plain = build_network(len(vocabulary))
     plain.set_weights(student.get_weights())
-    logits = {name: logits_of(plain, part, args.size) for name, (part, _) in checks.items()}
+    served = HalfStored(keras.Model(plain.input, [plain.output, plain.get_layer(EMBEDDING).output]))
+    answer = tf.function(lambda pictures: served(pictures)[0], reduce_retracing=True)
+    logits = {name: logits_of(answer, part, args.size) for name, (part, _) in checks.items()}
     halves = np.arange(len(held)) % 2 == 0  # one half sets the temperature, the other says how well that went
     temperature = fit_temperature(logits["held_out_pictures"][halves], held_labels[halves])
     scaled = {name: softmax(found / temperature) for name, found in logits.items()}
@@ -219,7 +226,8 @@ def train(args: argparse.Namespace) -> None:
     )
     card = {
         "name": "movie-tags compact",
-        "backbone": "residual network of plain convolutions, 16 layers (training/network.py)",
+        "backbone": "compact: residual network of plain convolutions (training/network.py)",
+        "parameters": plain.count_params(),
         "training": {
             "data": "labelled stills and film frames in 43 of the 50 tags, from public data sets; unlabelled pictures "
             "and film frames",
@@ -252,7 +260,9 @@ def train(args: argparse.Namespace) -> None:
         },
         "left_out": {tag: f"{counts[tag]} pictures" for tag in TAGS if tag not in vocabulary},
     }
-    write_bundle(args.output, plain, vocabulary, args.size, temperature, card)
+    write_bundle(
+        args.output, answer, served, vocabulary, args.size, temperature, card, lambda pictures: served(pictures)[1]
+    )
     print(json.dumps({key: card[key] for key in ("accuracy", "expected_calibration_error")}, indent=2))
 
 
@@ -266,8 +276,16 @@ def learn(
     checks: dict[str, tuple[np.ndarray, np.ndarray]],
     args: argparse.Namespace,
 ) -> float:
-    """Teach the student, epoch by epoch, going on from the last checkpoint; returns the seconds spent so far."""
-    mean, deviation = taught.features[0].mean(0, np.float32), taught.features[0].std(0, dtype=np.float32) + 1e-3
+    """Teach the student, epoch by epoch, going on from the last checkpoint; returns the seconds spent so far.
+
+    Args:
+        student: gives logits; learns in place.
+        pictures: uint8 [N, H, W, 3].
+        labels: 1 where a picture has a tag, [N, tags].
+        views, taught, soft: of those pictures; the teacher's features standardised.
+        checks: {name: (pictures, labels)} to report accuracy on after each epoch.
+        args: the recipe's options.
+    """
     some = taught.maps[0][::8].astype(np.float32)
     map_mean, map_deviation = some.mean((0, 1, 2)), some.std((0, 1, 2)) + 1e-3
     smoothed = labels / np.maximum(labels.sum(1, keepdims=True), 1)
@@ -321,7 +339,7 @@ def learn(
                     render(pictures, views, view, row, size),
                     flipped,
                     (
-                        (taught.features[view, row] - mean) / deviation,
+                        taught.features[view, row].astype(np.float32),
                         (places - map_mean) / map_deviation,
                         soft[view, row],
                         smoothed[row].astype(np.float32),

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 STEM = 32
-STAGES = ((64, 2), (128, 2), (256, 3))
+STAGES = ((64, 1), (128, 2), (256, 3))
 HEAD = 640
 MAP = "map"
 EMBEDDING = "embedding"

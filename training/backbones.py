@@ -1,0 +1,232 @@
+"""Backbones: frozen networks that turn a picture into features (section 4.1)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from apache_beam.ml.inference.base import ModelHandler
+
+from movie_tags.models import BUNDLED
+from movie_tags.training.remote import fetch
+from movie_tags.transforms.bundle import read_bundle
+
+COMPACT = "compact"
+FEATURES = "features"
+"""The SavedModel signature that gives the compact network's features."""
+
+SIZES = {
+    "inceptionv3": 299,
+    "inceptionresnetv2": 299,
+    "xception": 299,
+    "nasnetlarge": 331,
+    **{f"efficientnetb{i}": size for i, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))},
+    **{f"efficientnetv2b{i}": size for i, size in enumerate((224, 240, 260, 300))},
+    **{"efficientnetv2s": 384, "efficientnetv2m": 480, "efficientnetv2l": 480},
+}
+"""Sides, in pixels, of the inputs the ImageNet weights were trained on, where they are not 224."""
+
+
+class BackboneError(ValueError):
+    """A backbone or its weights that cannot be had; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which backbone, with which weights.
+
+    Attributes:
+        name: `compact`, or a network of keras.applications, in any spelling (`inception_v3`, `MobileNetV2`).
+        weights: `imagenet`, `random`, a Keras weights file (`.weights.h5`), local or gs://; for `compact`, a bundle.
+        size: side of its input in pixels.
+    """
+
+    name: str
+    weights: str
+    size: int
+
+    @property
+    def slug(self) -> str:
+        return _plain(self.name)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded backbone.
+
+    Attributes:
+        spec: what it was loaded from.
+        compute: float32 RGB [N, size, size, 3] in 0 to 255 -> features float32 [N, width]; usable inside tf.function.
+        width: how many features.
+        fingerprint: SHA-256, in hex, of its weights, its name and its input size.
+        tracked: what must be kept, and saved with anything that calls `compute`.
+    """
+
+    spec: BackboneSpec
+    compute: Callable[[tf.Tensor], tf.Tensor]
+    width: int
+    fingerprint: str
+    tracked: Any
+
+
+def make_spec(name: str, weights: str | None = None, size: int | None = None) -> BackboneSpec:
+    """Check a backbone's name and fill in its usual weights and input size.
+
+    Raises:
+        BackboneError: there is no backbone of that name, or its input size is fixed.
+    """
+    if _plain(name) == COMPACT:
+        if weights in ("imagenet", "random"):
+            raise BackboneError(f"the compact backbone has no {weights} weights; leave --weights out or name a bundle")
+        bundle = weights or str(BUNDLED)
+        own = read_bundle(bundle).input_size[0]
+        if size not in (None, own):
+            raise BackboneError(f"the compact backbone takes pictures of {own} x {own}; leave --size out")
+        return BackboneSpec(COMPACT, bundle, own)
+    _application(name)
+    return BackboneSpec(name, weights or "imagenet", size or SIZES.get(_plain(name), 224))
+
+
+def backbone_names() -> list[str]:
+    """The networks of keras.applications, and our own."""
+    return [COMPACT, *(name for name in dir(keras.applications) if name[0].isupper())]
+
+
+@functools.lru_cache(maxsize=1)
+def load_backbone(spec: BackboneSpec, threads: int | None = None) -> Backbone:
+    """Load a backbone once a process.
+
+    Args:
+        spec: which one.
+        threads: TensorFlow's threads for one operation; None leaves them as they are.
+
+    Raises:
+        BackboneError: its weights cannot be had, or do not fit it.
+    """
+    if threads is not None:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            pass  # TensorFlow is running already, with the threads it was given then
+    return _load_compact(spec) if spec.name == COMPACT else _load_application(spec)
+
+
+def _load_compact(spec: BackboneSpec) -> Backbone:
+    bundle = read_bundle(spec.weights)
+    with fetch(bundle.saved_model_uri) as folder:
+        loaded = tf.saved_model.load(folder)
+    if FEATURES not in loaded.signatures:
+        raise BackboneError(
+            f"{spec.weights}: this bundle's model gives no features; use a bundle of the compact network"
+        )
+    signature = loaded.signatures[FEATURES]
+
+    def compute(pictures: tf.Tensor) -> tf.Tensor:
+        return signature(images=tf.cast(tf.round(pictures), tf.uint8))[FEATURES]
+
+    width = signature.structured_outputs[FEATURES].shape[-1]
+    digest = hashlib.sha256(f"{COMPACT} {spec.size} {bundle.fingerprint}".encode())
+    return Backbone(spec, compute, width, digest.hexdigest(), loaded)
+
+
+def _load_application(spec: BackboneSpec) -> Backbone:
+    build, preprocess = _application(spec.name)
+    options = {"include_top": False, "pooling": "avg", "input_shape": (spec.size, spec.size, 3)}
+    try:
+        if spec.weights == "imagenet":
+            network = build(weights="imagenet", **options)
+        else:
+            if spec.weights == "random":
+                keras.utils.set_random_seed(0)  # the same in every process
+            network = build(weights=None, **options)
+    except Exception as error:
+        if spec.weights != "imagenet":
+            raise BackboneError(
+                f"{spec.name} cannot be built for pictures of {spec.size} x {spec.size}: {error}"
+            ) from error
+        raise BackboneError(
+            f"the ImageNet weights of {spec.name} could not be downloaded ({_first_line(error)}). Without a network, "
+            "give a Keras weights file: --weights FILE.weights.h5 (made elsewhere with keras.applications and save_weights)"
+        ) from error
+    if spec.weights not in ("imagenet", "random"):
+        _load_weights(network, spec)
+    network.trainable = False
+
+    def compute(pictures: tf.Tensor) -> tf.Tensor:
+        return tf.cast(network(preprocess(tf.cast(pictures, tf.float32)), training=False), tf.float32)
+
+    digest = hashlib.sha256(f"{spec.slug} {spec.size}".encode())
+    for weight in network.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return Backbone(spec, compute, network.output_shape[-1], digest.hexdigest(), network)
+
+
+def _load_weights(network: keras.Model, spec: BackboneSpec) -> None:
+    try:
+        with fetch(spec.weights) as path:
+            network.load_weights(path)
+    except FileNotFoundError as error:
+        raise BackboneError(
+            f"{spec.weights}: no such weights file. --weights takes 'imagenet', 'random' or a Keras weights file"
+        ) from error
+    except Exception as error:
+        raise BackboneError(
+            f"{spec.weights}: not weights of {spec.name} without its top ({_first_line(error)})"
+        ) from error
+
+
+def _application(name: str) -> tuple[Callable, Callable]:
+    """A network of keras.applications and its preprocessing."""
+    for candidate in dir(keras.applications):
+        if candidate[0].isupper() and _plain(candidate) == _plain(name):
+            build = getattr(keras.applications, candidate)
+            return build, sys.modules[build.__module__].preprocess_input
+    raise BackboneError(f"there is no backbone {name!r}; choose one of {', '.join(backbone_names())}")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+
+
+class BackboneHandler(ModelHandler[np.ndarray, np.ndarray, Callable]):
+    """Runs a backbone on uint8 RGB pictures [size, size, 3]; a picture's result is float32 [width]."""
+
+    def __init__(self, spec: BackboneSpec, batch_size: int = 32, threads: int = 1):
+        """Args: the backbone; pictures a batch; TensorFlow's threads in a process."""
+        super().__init__()
+        self.spec = spec
+        self.batch_size = batch_size
+        self.threads = threads
+
+    def load_model(self) -> Callable:
+        backbone = load_backbone(self.spec, self.threads)
+        compute = tf.function(
+            lambda pictures: backbone.compute(tf.cast(pictures, tf.float32)),
+            input_signature=[tf.TensorSpec([None, self.spec.size, self.spec.size, 3], tf.uint8)],
+        )
+        return lambda pictures: compute(pictures).numpy()
+
+    def run_inference(
+        self, batch: Sequence[np.ndarray], model: Callable, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[np.ndarray]:
+        return list(model(np.stack(batch)))
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        return {"min_batch_size": self.batch_size, "max_batch_size": self.batch_size}
+
+    def get_metrics_namespace(self) -> str:
+        return "features"

@@ -1,0 +1,176 @@
+"""Features: the pictures of a data set -> what a frozen backbone says of each, computed once and kept.
+
+The cache is a folder of parts, CACHE/BACKBONE/part-*.npz, each with the keys of some pictures and their features. A
+part is written as soon as it is full, so an interrupted run loses no more than the pictures in hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Collection, Iterator, Sequence
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+
+from movie_tags.training.backbones import Backbone, BackboneHandler, BackboneSpec
+from movie_tags.training.dataset import SPLITS, list_matches
+from movie_tags.training.labelled import decode_picture, from_example
+from movie_tags.transforms.progress import report_progress
+from movie_tags.transforms.tagging import fit
+
+PART = 64
+READERS = 32
+
+
+def cache_folder(cache: str, backbone: Backbone) -> str:
+    """Where a backbone's features are kept: other weights or another size have another folder."""
+    spec = backbone.spec
+    return FileSystems.join(cache, f"{spec.slug}-{spec.size}-{backbone.fingerprint[:16]}")
+
+
+def list_parts(folder: str) -> list[str]:
+    return list_matches(FileSystems.join(folder, "part-*.npz"))
+
+
+def read_part(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """The keys (hex, [n]) and the features, float32 [n, width], of a part."""
+    with FileSystems.open(path, compression_type="uncompressed") as stream:
+        part = np.load(io.BytesIO(stream.read()))
+    return part["keys"], part["features"]
+
+
+def cached_keys(folder: str) -> frozenset[str]:
+    """The keys of the pictures whose features are kept already."""
+    return frozenset(str(key) for path in list_parts(folder) for key in read_part(path)[0])
+
+
+def read_features(folder: str, keys: Sequence[str]) -> np.ndarray:
+    """The features of pictures, float32 [n, width], in the order of their keys.
+
+    Raises:
+        KeyError: the cache lacks one of them.
+    """
+    wanted, rows = set(keys), {}
+    for path in list_parts(folder):
+        for key, row in zip(*read_part(path), strict=True):
+            if str(key) in wanted:
+                rows[str(key)] = row
+    return np.stack([rows[key] for key in keys])
+
+
+class ExtractFeatures(beam.PTransform):
+    """The pictures of a data set whose features are not kept yet -> parts in the cache, through RunInference."""
+
+    def __init__(
+        self,
+        dataset: str,
+        spec: BackboneSpec,
+        folder: str,
+        batch_size: int = 32,
+        threads: int = 1,
+        accelerator: str | None = None,
+    ):
+        super().__init__()
+        self.dataset = dataset
+        self.folder = folder
+        self.handler = BackboneHandler(spec, batch_size, threads)
+        self.accelerator = accelerator
+
+    def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
+        shards = [
+            path for split in SPLITS for path in list_matches(FileSystems.join(self.dataset, f"{split}-*.tfrecord"))
+        ]
+        # Few shards would leave workers idle: several read the same one, and each takes some of its pictures.
+        readers = max(1, -(-READERS // max(1, len(shards))))
+        inference = RunInference(KeyedModelHandler(self.handler))
+        if self.accelerator:
+            inference = inference.with_resource_hints(accelerator=self.accelerator)
+        return (
+            root
+            | "Shards" >> beam.Create([(path, i, readers) for path in shards for i in range(readers)], reshuffle=False)
+            | "SpreadShards" >> beam.Reshuffle()
+            | "ReadPictures" >> beam.ParDo(_ReadPictures(self.folder, self.handler.spec.size))
+            | "RunInference" >> inference
+            | "WriteParts" >> beam.ParDo(_WriteParts(self.folder))
+        )
+
+
+class _ReadPictures(beam.DoFn):
+    """(shard, i, n) -> (key, fitted picture) of every n-th picture of the shard whose features are not kept."""
+
+    def __init__(self, folder: str, size: int):
+        self.folder = folder
+        self.size = size
+        self.cached = Metrics.counter("features", "pictures_cached")
+
+    def setup(self) -> None:
+        self.done = cached_keys(self.folder)
+
+    def process(self, element: tuple[str, int, int]) -> Iterator[tuple[str, np.ndarray]]:
+        path, first, step = element
+        for number, data in enumerate(read_records(path)):
+            if number % step != first:
+                continue
+            item = from_example(data)
+            if item.key in self.done:
+                self.cached.inc()
+                report_progress(pictures=1)
+                continue
+            yield item.key, fit(decode_picture(item.image), (self.size, self.size))
+
+
+def read_records(path: str) -> Iterator[bytes]:
+    """The records of a TFRecord file, local or remote."""
+    from apache_beam.io.tfrecordio import _TFRecordUtil  # Beam's public transform cannot be given part of a file
+
+    with FileSystems.open(path, compression_type="uncompressed") as stream:
+        while (record := _TFRecordUtil.read_record(stream)) is not None:
+            yield record
+
+
+class _WriteParts(beam.DoFn):
+    """(key, features) -> parts of up to PART pictures; gives the part's address and its number of pictures."""
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        self.computed = Metrics.counter("features", "pictures_computed")
+
+    def start_bundle(self) -> None:
+        self.rows: list[tuple[str, np.ndarray]] = []
+
+    def process(self, element: tuple[str, np.ndarray]) -> Iterator[tuple[str, int]]:
+        self.rows.append(element)
+        if len(self.rows) == PART:
+            yield self._write()
+
+    def finish_bundle(self) -> Iterator:
+        if self.rows:
+            written = self._write()
+            yield beam.utils.windowed_value.WindowedValue(written, 0, [beam.transforms.window.GlobalWindow()])
+
+    def _write(self) -> tuple[str, int]:
+        written = write_part(self.folder, [key for key, _ in self.rows], np.stack([row for _, row in self.rows]))
+        self.computed.inc(len(self.rows))
+        report_progress(pictures=len(self.rows))
+        count, self.rows = len(self.rows), []
+        return written, count
+
+
+def write_part(folder: str, keys: Collection[str], features: np.ndarray) -> str:
+    """Keep some pictures' features; written whole or not at all, under a name that depends on the keys alone."""
+    name = hashlib.sha256("".join(keys).encode()).hexdigest()[:24]
+    data = io.BytesIO()
+    np.savez(data, keys=np.array(list(keys)), features=features.astype(np.float32))
+    staged, path = (FileSystems.join(folder, f"{prefix}-{name}.npz") for prefix in ("unfinished", "part"))
+    if FileSystems.get_scheme(folder) is None:
+        with open(staged, "wb") as out:
+            out.write(data.getvalue())
+        FileSystems.rename([staged], [path])
+    else:  # an object appears only when it is complete
+        with FileSystems.create(path, compression_type="uncompressed") as out:
+            out.write(data.getvalue())
+    return path

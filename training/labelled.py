@@ -1,0 +1,330 @@
+"""Labelled pictures: folders of TAG/*.jpg and labelled spans of videos -> candidates for a data set."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import apache_beam as beam
+import cv2
+import imagehash
+import numpy as np
+import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from PIL import Image
+
+from movie_tags.training.vocabulary import tag_of_folder
+from movie_tags.transforms.entropy import entropy
+from movie_tags.transforms.progress import report_progress
+from movie_tags.transforms.sampling import Frame, SegmentReader, open_seekable, plan_segments, reason_of
+from movie_tags.transforms.shots import difference, histogram
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SOURCE_PATTERN = r"(.+?)__"
+JPEG_QUALITY = 95
+
+
+class LabelError(ValueError):
+    """Labels that cannot be used; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """A picture file, its tag, and the film, clip or collection it comes from."""
+
+    uri: str
+    tag: str
+    source: str
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A stretch of a video, in seconds after its first frame, and a tag that holds all through it."""
+
+    start_s: float
+    end_s: float
+    tag: str
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """A video and its labelled spans."""
+
+    uri: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture that may become part of a data set.
+
+    Attributes:
+        id: the file's address, with `#t=SECONDS` for a video's frame.
+        key: SHA-256 of its encoded bytes, in hex.
+        hash: its perceptual hash, 64 bits.
+        source: the film, clip or collection it comes from.
+        tags: what is in it.
+        image: its encoded bytes (JPEG, PNG, …); left out where only the decision about it is at stake.
+    """
+
+    id: str
+    key: str
+    hash: int
+    source: str
+    tags: tuple[str, ...]
+    image: bytes = field(default=b"", repr=False, compare=False)
+
+
+def find_pictures(folder: str, source_pattern: str = SOURCE_PATTERN) -> list[LabelledPicture]:
+    """The pictures of a folder TAG/NAME, local or remote, in order.
+
+    Args:
+        folder: holds one folder for each tag.
+        source_pattern: a regular expression; its first group, found at the beginning of a file's name, is the picture's
+            source. A picture whose name it does not match is a source of its own.
+
+    Raises:
+        LabelError: there is no picture of that form.
+    """
+    pattern = re.compile(source_pattern)
+    found = []
+    for entry in FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list:
+        path = entry.path.replace("\\", "/")
+        name, tag = posixpath.basename(path), posixpath.basename(posixpath.dirname(path))
+        inside = posixpath.dirname(posixpath.dirname(path)) == folder.replace("\\", "/").rstrip("/")
+        if inside and name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."):
+            matched = pattern.match(name)
+            found.append(LabelledPicture(path, tag_of_folder(tag), matched.group(1) if matched else name))
+    if not found:
+        raise LabelError(f"{folder}: holds no pictures of the form TAG/NAME.jpg")
+    return sorted(found, key=lambda picture: picture.uri)
+
+
+def read_spans(uri: str) -> list[LabelledVideo]:
+    """The videos of a CSV with the columns `uri,start,end,tag`; times in seconds or [hh:]mm:ss.
+
+    Raises:
+        LabelError: the file cannot be read, or a row makes no sense; the message names the line.
+    """
+    videos: dict[str, list[Span]] = {}
+    try:
+        with open_seekable(uri) as stream:
+            reader = csv.DictReader(io.TextIOWrapper(stream, "utf-8-sig", newline=""))
+            missing = {"uri", "start", "end", "tag"}.difference(reader.fieldnames or ())
+            if missing:
+                raise LabelError(f"{uri}: has no column {sorted(missing)[0]!r}; it needs uri,start,end,tag")
+            for row in reader:
+                try:
+                    span = Span(seconds(row["start"]), seconds(row["end"]), (row["tag"] or "").strip())
+                    if not span.tag or not (row["uri"] or "").strip():
+                        raise ValueError("uri or tag is empty")
+                    if span.start_s >= span.end_s:
+                        raise ValueError("its end is not after its start")
+                except ValueError as error:
+                    raise LabelError(f"{uri}, line {reader.line_num}: {error}") from error
+                videos.setdefault(row["uri"].strip(), []).append(span)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LabelError(f"{uri}: cannot be read: {error}") from error
+    if not videos:
+        raise LabelError(f"{uri}: has no rows")
+    return [LabelledVideo(video, tuple(sorted(set(spans)))) for video, spans in videos.items()]
+
+
+def seconds(text: str | None) -> float:
+    """A time as written in a table: seconds, mm:ss or hh:mm:ss, each with decimals or without.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    parts = (text or "").strip().split(":")
+    try:
+        values = [float(part) for part in parts]
+    except ValueError:
+        values = []
+    if not 1 <= len(values) <= 3 or any(not 0 <= v < float("inf") for v in values) or any(v >= 60 for v in values[1:]):
+        raise ValueError(f"{text!r} is not a time (seconds, mm:ss or hh:mm:ss)")
+    return sum(value * 60**power for power, value in enumerate(reversed(values)))
+
+
+def choose_samples(
+    times: Iterable[tuple[int, float]], spans: Iterable[Span], every: bool
+) -> dict[int, tuple[str, ...]]:
+    """Which samples of one shot are taken, and their tags.
+
+    Args:
+        times: (sample number, seconds) of the shot's samples.
+        spans: the video's labelled spans.
+        every: take every sample in a span rather than the median one of each span's part of the shot.
+
+    Returns:
+        {sample number: the tags of all spans that it lies in}
+    """
+    times = list(times)
+    taken = set()
+    for span in spans:
+        inside = [k for k, at in times if span.start_s <= at < span.end_s]
+        if inside:
+            taken.update(inside if every else [inside[(len(inside) - 1) // 2]])
+    return {
+        k: tuple(sorted({span.tag for span in spans if span.start_s <= at < span.end_s}))
+        for k, at in times
+        if k in taken
+    }
+
+
+def frames_of_spans(
+    video: LabelledVideo, fps: float, threshold: float, min_entropy: float, every: bool
+) -> Iterator[tuple[float, tuple[str, ...], np.ndarray | None]]:
+    """The labelled frames of a video, sampled and cut into shots as in tagging.
+
+    Yields:
+        (seconds, tags, uint8 RGB pixels [H, W, 3]); None for pixels that carry too little information (equation 4).
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    (segment,) = plan_segments(video.uri, fps)
+    clock = segment.clock
+
+    def close(shot: list[Frame]):
+        chosen = choose_samples(((f.index, clock.seconds(f.index)) for f in shot), video.spans, every)
+        for frame in shot:
+            if frame.index in chosen:
+                pixels = _decoded(frame.pixels)
+                kept = pixels if entropy(pixels) > min_entropy else None
+                yield clock.seconds(frame.index), chosen[frame.index], kept
+
+    shot: list[Frame] = []  # of the samples that a span holds, encoded: a long shot must fit in memory
+    last: np.ndarray | None = None
+    for frame in SegmentReader(video.uri, segment):
+        now = histogram(frame.pixels)
+        if last is not None and difference(last, now) > threshold:
+            yield from close(shot)
+            shot = []
+        last = now
+        if any(span.start_s <= clock.seconds(frame.index) < span.end_s for span in video.spans):
+            shot.append(Frame(frame.index, np.frombuffer(to_jpeg(frame.pixels), np.uint8)))
+    yield from close(shot)
+
+
+def to_jpeg(pixels: np.ndarray) -> bytes:
+    """Uint8 RGB [H, W, 3] as a JPEG file."""
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()
+
+
+def decode_picture(data: bytes) -> np.ndarray | None:
+    """An encoded picture as uint8 RGB [H, W, 3], upright; None where it is none."""
+    array = np.frombuffer(data, np.uint8)
+    pixels = cv2.imdecode(array, cv2.IMREAD_COLOR) if len(array) else None
+    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _decoded(jpeg: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def candidate(id: str, image: bytes, source: str, tags: Iterable[str]) -> Candidate | None:
+    """Hash an encoded picture; None where the bytes are no picture."""
+    pixels = decode_picture(image)
+    if pixels is None:
+        return None
+    bits = imagehash.phash(Image.fromarray(pixels)).hash.ravel()
+    number = int("".join("1" if bit else "0" for bit in bits), 2)
+    return Candidate(id, hashlib.sha256(image).hexdigest(), number, source, tuple(tags), image)
+
+
+def to_example(item: Candidate) -> bytes:
+    """A candidate as a serialised tf.train.Example."""
+
+    def strings(*values: str) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
+
+    feature = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[item.image])),
+        "id": strings(item.id),
+        "key": strings(item.key),
+        "hash": strings(f"{item.hash:016x}"),
+        "source": strings(item.source),
+        "tags": strings(*item.tags),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
+
+
+def from_example(data: bytes) -> Candidate:
+    """The candidate in a serialised tf.train.Example."""
+    feature = tf.train.Example.FromString(data).features.feature
+
+    def strings(name: str) -> list[str]:
+        return [value.decode() for value in feature[name].bytes_list.value]
+
+    (image,) = feature["image"].bytes_list.value
+    (id,), (key,), (digits,), (source,) = (strings(name) for name in ("id", "key", "hash", "source"))
+    return Candidate(id, key, int(digits, 16), source, tuple(strings("tags")), image)
+
+
+class ReadLabelled(beam.DoFn):
+    """LabelledPicture or LabelledVideo -> Candidates; what cannot be used as (id, reason) in the output DROPPED.
+
+    One step for both, since flattening two outputs of pictures would hold their bytes in the runner's memory.
+    """
+
+    DROPPED = "dropped"
+
+    def __init__(self, fps: float, threshold: float, min_entropy: float, every: bool):
+        self.fps = fps
+        self.threshold = threshold
+        self.min_entropy = min_entropy
+        self.every = every
+        self.read = Metrics.counter("dataset", "pictures_read")
+        self.dropped = Metrics.counter("dataset", "inputs_dropped")
+
+    def process(self, element: LabelledPicture | LabelledVideo) -> Iterator:
+        if isinstance(element, LabelledPicture):
+            yield from self._picture(element)
+        else:
+            yield from self._video(element)
+        report_progress(inputs=1)
+
+    def _picture(self, element: LabelledPicture) -> Iterator:
+        try:
+            with FileSystems.open(element.uri, compression_type="uncompressed") as stream:
+                found = candidate(element.uri, stream.read(), element.source, [element.tag])
+        except Exception as error:  # whatever a storage client may raise costs this picture alone
+            yield self._drop(element.uri, f"cannot be read: {error}")
+            return
+        if found is None:
+            yield self._drop(element.uri, "is no picture that can be read; remove it or copy it again")
+            return
+        self.read.inc()
+        yield found
+
+    def _video(self, element: LabelledVideo) -> Iterator:
+        seen: set[Span] = set()
+        try:
+            for at, tags, pixels in frames_of_spans(element, self.fps, self.threshold, self.min_entropy, self.every):
+                seen.update(span for span in element.spans if span.start_s <= at < span.end_s)
+                id = f"{element.uri}#t={at:g}"
+                if pixels is None:
+                    yield self._drop(id, "carries too little information (entropy filter)")
+                    continue
+                self.read.inc()
+                yield candidate(id, to_jpeg(pixels), os.path.basename(element.uri), tags)
+        except Exception as error:  # a damaged video costs itself alone
+            yield self._drop(element.uri, reason_of(error))
+            return
+        for span in sorted(set(element.spans) - seen):
+            yield self._drop(
+                f"{element.uri}#t={span.start_s:g},{span.end_s:g}", f"no frame is sampled in this span of {span.tag}"
+            )
+
+    def _drop(self, id: str, reason: str) -> beam.pvalue.TaggedOutput:
+        self.dropped.inc()
+        return beam.pvalue.TaggedOutput(self.DROPPED, (id, reason))

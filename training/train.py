@@ -1,0 +1,228 @@
+"""Training on a data set whose features are kept: transform -> head -> bundle and report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from movie_tags.training import transform
+from movie_tags.training.backbones import COMPACT, Backbone
+from movie_tags.training.dataset import SPLITS, Dataset, Entry, order_tags
+from movie_tags.training.export import write_bundle
+from movie_tags.training.features import read_features, read_records
+from movie_tags.training.head import Examples, HeadSettings, train_head
+from movie_tags.training.labelled import decode_picture, from_example
+from movie_tags.training.metrics import accuracy, fit_temperature, softmax
+from movie_tags.training.remote import send
+from movie_tags.training.report import measure, write_report
+from movie_tags.transforms.bundle import ModelBundle
+from movie_tags.transforms.tagging import load_saved_model, predict
+
+REPORT = "report"
+SPLIT_OF_SOURCES = "splits.json"
+
+
+class TrainingError(ValueError):
+    """A data set that nothing can be learned from."""
+
+
+def labels_of(entries: Sequence[Entry], vocabulary: Sequence[str]) -> np.ndarray:
+    """Float32 [N, tags]: 1 where a picture has a tag."""
+    place = {tag: i for i, tag in enumerate(vocabulary)}
+    labels = np.zeros((len(entries), len(vocabulary)), np.float32)
+    for row, entry in enumerate(entries):
+        labels[row, [place[tag] for tag in entry.tags if tag in place]] = 1
+    return labels
+
+
+def train(
+    dataset: Dataset,
+    backbone: Backbone,
+    parts: str,
+    output: str,
+    settings: HeadSettings,
+    min_pictures: int,
+    work: Path,
+    counted: dict[str, int],
+    old: ModelBundle | None = None,
+    options: PipelineOptions | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> dict:
+    """Train a head and write the bundle, with its report in `report/`.
+
+    Args:
+        dataset: the data set.
+        backbone: the frozen network.
+        parts: the folder of the cached features, complete.
+        output: the bundle, local or remote.
+        settings: of the head.
+        min_pictures: tags with fewer training pictures are left out.
+        work: a local folder for the state of an unfinished training.
+        counted: features "computed" and "cached", for the report.
+        old: a bundle whose tags keep their order, and with which old tags are compared.
+        options: of the Beam run that analyses the features.
+        on_step: told the number of steps done, now and then.
+
+    Returns:
+        What is in metrics.json.
+
+    Raises:
+        TrainingError: there are fewer than two tags to learn.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        graph, report = Path(scratch, "transform"), Path(scratch, REPORT)
+        transform.analyse(dataset.uri, parts, backbone.width, min_pictures, graph, options)
+        counts = transform.found_tags(graph)
+        before = [tag for tag in old.vocabulary if tag in counts] if old else []
+        vocabulary = tuple(order_tags(counts, before))
+        if len(vocabulary) < 2:
+            raise TrainingError(
+                f"{dataset.uri}: {len(vocabulary)} tags with {min_pictures} training pictures or more; two are needed"
+            )
+        examples = {split: _examples(dataset.of(split), parts, graph, vocabulary) for split in SPLITS}
+        state = hashlib.sha256(json.dumps([asdict(settings), vocabulary, parts], default=str).encode())
+        for split in SPLITS:
+            state.update(examples[split].features.tobytes())
+        head, curves = train_head(
+            examples["train"],
+            examples["validation"],
+            settings,
+            report / "tensorboard",
+            work / f"head-{state.hexdigest()[:16]}",
+            on_step,
+        )
+        logits = {split: head.logits(tf.constant(part.features)).numpy() for split, part in examples.items()}
+        temperature = 1.0
+        if settings.calibrate:
+            temperature = fit_temperature(logits["validation"], examples["validation"].labels)
+        found = {split: softmax(values / temperature) for split, values in logits.items()}
+        metrics = {
+            "name": f"a head on {backbone.spec.name}",
+            "vocabulary": vocabulary,
+            "left_out": order_tags(set(dataset.manifest["tags"]) - set(vocabulary)),
+            "backbone": {**asdict(backbone.spec), "width": backbone.width, "fingerprint": backbone.fingerprint},
+            "settings": asdict(settings),
+            "temperature": round(temperature, 4),
+            "split_by": dataset.manifest["made_with"]["split_by"],
+            "features": counted,
+            "data": {"pictures": dataset.manifest["pictures"], "dropped": len(dataset.manifest["dropped"]["unusable"])},
+            "splits": {split: measure(found[split], examples[split].labels, vocabulary) for split in SPLITS},
+        }
+        if old:
+            metrics["grown"] = compare(old, dataset, vocabulary, found["test"])
+        write_report(report, metrics, vocabulary, curves, found["test"], examples["test"].labels)
+        splits = {entry.source: entry.split for entry in dataset.entries}
+        (report / SPLIT_OF_SOURCES).write_text(json.dumps(splits, indent=0, sort_keys=True) + "\n", "utf-8")
+
+        scale, layer = transform.load_scaling(graph)
+        kernel, bias = tf.Variable(head.kernel, trainable=False), tf.Variable(head.bias, trainable=False)
+        served = type(head)(kernel, bias, head.relu)
+        card = {
+            "name": metrics["name"],
+            "backbone": backbone.spec.name if backbone.spec.name == COMPACT else metrics["backbone"],
+            "training": {
+                "pictures": metrics["data"]["pictures"],
+                "split_by": metrics["split_by"],
+                "counts": {tag: counts[tag] for tag in vocabulary},
+                "settings": metrics["settings"],
+            },
+            "temperature": metrics["temperature"],
+            "accuracy": {
+                split: {name: metrics["splits"][split][name] for name in ("top1", "top3", "pictures")}
+                for split in ("validation", "test")
+            },
+            "left_out": metrics["left_out"],
+        }
+        write_bundle(
+            output,
+            lambda pictures: served.logits(scale(backbone.compute(pictures))),
+            (backbone.tracked, layer, kernel, bias),
+            vocabulary,
+            backbone.spec.size,
+            temperature,
+            card,
+        )
+        send(report, FileSystems.join(output, REPORT))
+    shutil.rmtree(work / f"head-{state.hexdigest()[:16]}", ignore_errors=True)
+    return metrics
+
+
+def _examples(entries: Sequence[Entry], parts: str, graph: Path, vocabulary: Sequence[str]) -> Examples:
+    if not entries:
+        width = transform.tft.TFTransformOutput(str(graph)).raw_feature_spec()[transform.FEATURES].shape[0]
+        return Examples(np.zeros((0, width), np.float32), np.zeros((0, len(vocabulary)), np.float32))
+    features = read_features(parts, [entry.key for entry in entries])
+    return Examples(transform.scale_all(graph, features), labels_of(entries, vocabulary))
+
+
+def compare(old: ModelBundle, dataset: Dataset, vocabulary: Sequence[str], found: np.ndarray) -> dict:
+    """What new tags cost the old ones: the old model and the new on the test pictures of the old tags.
+
+    Args:
+        old: the old bundle.
+        dataset: the new data set.
+        vocabulary: the new vocabulary.
+        found: the new model's probabilities of the test split, float [N, tags].
+    """
+    entries = dataset.of("test")
+    labels = labels_of(entries, old.vocabulary)
+    rows = np.flatnonzero(labels.sum(1) > 0)
+    new_tags = [tag for tag in vocabulary if tag not in old.vocabulary]
+    said = run_bundle(old, dataset, [entries[row].key for row in rows])
+    places = [vocabulary.index(tag) if tag in vocabulary else None for tag in old.vocabulary]
+    truth = labels_of([entries[row] for row in rows], vocabulary)
+    now = found[rows]
+    right_before, right_now = said.argmax(1), now.argmax(1)
+    recall = {}
+    for i, tag in enumerate(old.vocabulary):
+        mine = labels[rows, i] > 0
+        if mine.any():
+            recall[tag] = {
+                "pictures": int(mine.sum()),
+                "before": round(float((right_before[mine] == i).mean()), 4),
+                "now": round(float((right_now[mine] == places[i]).mean()), 4),
+            }
+    return {
+        "old_fingerprint": old.fingerprint,
+        "new_tags": new_tags,
+        "lost_tags": [tag for tag in old.vocabulary if tag not in vocabulary],
+        "pictures": len(rows),
+        "old_model": accuracy(said, labels[rows]),
+        "new_model": accuracy(now, truth),
+        "taken_by_new_tags": int(np.isin(right_now, [vocabulary.index(tag) for tag in new_tags]).sum()),
+        "recall": recall,
+    }
+
+
+def run_bundle(bundle: ModelBundle, dataset: Dataset, keys: Sequence[str]) -> np.ndarray:
+    """A bundle's probabilities of pictures of a data set, float [N, tags], in the order of their keys."""
+    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 2)
+    wanted, rows, batch = set(keys), {}, []
+
+    def flush() -> None:
+        results = predict(model, [pixels for _, pixels in batch], bundle.input_size) if batch else []
+        for (key, _), result in zip(batch, results, strict=True):
+            if isinstance(result, str):
+                raise TrainingError(f"{bundle.uri}: {result}")
+            rows[key] = result
+        batch.clear()
+
+    for split in SPLITS:
+        for entry in FileSystems.match([FileSystems.join(dataset.uri, f"{split}-*.tfrecord")])[0].metadata_list:
+            for item in map(from_example, read_records(entry.path)):
+                if item.key in wanted:
+                    batch.append((item.key, decode_picture(item.image)))
+                    if len(batch) == 32:
+                        flush()
+    flush()
+    return np.stack([rows[key] for key in keys]) if len(keys) else np.zeros((0, len(bundle.vocabulary)))
