@@ -16,7 +16,7 @@ setup(
     package_dir={"movie_tags": "movie_tags", **{f"movie_tags.{room}": room for room in ROOMS}},
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
-        "movie_tags.training": ["*.txt"],
+        "movie_tags.training": ["*.txt", "*.j2"],
         "movie_tags.models": ["*/*.txt", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
     },
     install_requires=[
@@ -30,12 +30,23 @@ setup(
         "tensorflow-transform==1.21.0",
     ],
     extras_require={
-        "train": ["scikit-learn==1.9.1"],
+        "train": [
+            "ImageHash==4.3.2",
+            "Jinja2==3.1.6",
+            "krippendorff==0.9.0",
+            "matplotlib==3.11.2",
+            "scikit-learn==1.9.1",
+            "scipy==1.17.1",
+            "tensorboard==2.21.0",
+        ],
         "dev": [
+            "gcp-storage-emulator==2026.7.19",
             "hypothesis==6.170.15",
             "imageio-ffmpeg==0.8.1",
+            "jsonschema==4.26.0",
             "psutil==7.2.2",
             "pytest==9.2.0",
+            "PyYAML==6.0.3",
             "ruff==0.17.6",
             "scikit-image==0.26.0",
         ],

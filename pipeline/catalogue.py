@@ -13,7 +13,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 
 from movie_tags.pipeline.tag_movies import Failure
-from movie_tags.transforms.sampling import Video, open_seekable
+from movie_tags.transforms.sampling import Video
+from movie_tags.transforms.storage import open_seekable, plain_errors
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -65,9 +66,12 @@ def expand(uri: str) -> Iterator[Video | Failure]:
         yield from read_catalogue(uri)
         return
     found = False
-    for path in _matches(uri):
-        found = True
-        yield Video(path, path, os.path.basename(path))
+    try:
+        for path in _matches(uri):
+            found = True
+            yield Video(path, path, os.path.basename(path))
+    except OSError as error:
+        raise InputError(f"{uri}: cannot be listed: {error}") from error
     if not found:
         raise InputError(f"{uri}: no such file, and no video below it or matching it")
 
@@ -87,14 +91,16 @@ def _matches(uri: str) -> Iterator[str]:
             yield from (os.path.join(folder, name) for name in sorted(names) if _is_video(name))
     elif not remote and os.path.exists(uri):
         yield uri
-    elif remote and uri.endswith("/"):
-        yield from (path for path in _glob(uri + "**") if _is_video(os.path.basename(path)))
+    elif remote:
+        named = [] if uri.endswith("/") else _glob(uri)
+        yield from named or (path for path in _glob(uri.rstrip("/") + "/**") if _is_video(os.path.basename(path)))
     else:
-        yield from (path for path in _glob(uri) if remote or os.path.isfile(path))
+        yield from (path for path in _glob(uri) if os.path.isfile(path))
 
 
 def _glob(pattern: str) -> Iterable[str]:
-    return sorted(entry.path for entry in FileSystems.match([pattern])[0].metadata_list)
+    with plain_errors():
+        return sorted(entry.path for entry in FileSystems.match([pattern])[0].metadata_list)
 
 
 def _is_video(name: str) -> bool:

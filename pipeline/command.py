@@ -18,6 +18,7 @@ if "--verbose" not in sys.argv:
         os.environ.setdefault(_name, _value)
 
 import argparse  # noqa: E402
+import atexit  # noqa: E402
 import dataclasses  # noqa: E402
 import itertools  # noqa: E402
 import json  # noqa: E402
@@ -36,9 +37,10 @@ from rich.console import Console  # noqa: E402
 from movie_tags.pipeline.catalogue import InputError, ReadInputs, expand, is_catalogue  # noqa: E402
 from movie_tags.pipeline.options import cores, local_options, parse  # noqa: E402
 from movie_tags.pipeline.progress import RunProgress, print_tags, watching  # noqa: E402
-from movie_tags.pipeline.results import OutputError, WriteTables, discard, prepare, publish  # noqa: E402
+from movie_tags.pipeline.results import OutputError, PublishTables, WriteTables, discard, prepare, publish  # noqa: E402
 from movie_tags.pipeline.tag_movies import TagMovies, TagSettings  # noqa: E402
 from movie_tags.transforms.bundle import BundleError, ModelBundle, read_bundle  # noqa: E402
+from movie_tags.transforms.storage import plainly  # noqa: E402
 from movie_tags.transforms.tagging import UNIT, load_saved_model, predict, top_tags  # noqa: E402
 
 ALL_TAGGED, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
@@ -83,8 +85,7 @@ def learn(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     except Exception as error:
         if args.verbose:
             traceback.print_exc()
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        print(f"movie-tags: the run failed: {lines[-1].strip()} (--verbose shows more)", file=sys.stderr)
+        print(f"movie-tags: the run failed: {last_line(error)} (--verbose shows more)", file=sys.stderr)
         return RUN_FAILED
 
 
@@ -130,8 +131,7 @@ def tag(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         discard(staging)
         if args.verbose:
             traceback.print_exc()
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        print(f"movie-tags: the run failed: {lines[-1].strip()} (--verbose shows more)", file=sys.stderr)
+        print(f"movie-tags: the run failed: {last_line(error)} (--verbose shows more)", file=sys.stderr)
         return RUN_FAILED
     console.print(progress.text(), highlight=False, soft_wrap=True)
     shown = list(itertools.islice(read_table(args.output, "tags"), SHOWN_ROWS))
@@ -145,15 +145,30 @@ def tag(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     return ALL_TAGGED
 
 
+def last_line(error: Exception) -> str:
+    """The line of an error that says most: of a worker's traceback the last."""
+    if isinstance(error, OSError):
+        return plainly(error)
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+
+
 def build(
-    inputs: Sequence[str], bundle: ModelBundle, settings: TagSettings, options, staging: str, single_file: bool
+    inputs: Sequence[str],
+    bundle: ModelBundle,
+    settings: TagSettings,
+    options,
+    staging: str,
+    single_file: bool,
+    publishing: PublishTables | None = None,
 ) -> beam.Pipeline:
-    """The whole run as a pipeline, not yet started."""
+    """The whole run as a pipeline, not yet started; with `publishing` the job puts its results in place itself."""
     pipeline = beam.Pipeline(options=options)
     read = pipeline | "ReadInputs" >> ReadInputs(inputs)
     tables = read.videos | "TagMovies" >> TagMovies(bundle, settings)
     tables["errors"] = [tables["errors"], read[ReadInputs.FAILED]] | "AllErrors" >> beam.Flatten()
-    tables | "WriteTables" >> WriteTables(staging, single_file)
+    written = tables | "WriteTables" >> WriteTables(staging, single_file)
+    if publishing:
+        {**tables, "written": written} | "PublishTables" >> publishing
     return pipeline
 
 
@@ -213,6 +228,9 @@ def run() -> None:
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
+    # Beam's Flink runner ends its job server, a process of Java, in an exit handler.
+    if "tag" in sys.argv[1:2]:
+        atexit._run_exitfuncs()
     # TensorFlow and Beam may crash while the interpreter takes them down; the status must not depend on that.
     os._exit(status)
 

@@ -173,7 +173,7 @@ def _add_dataset(commands: argparse._SubParsersAction) -> None:
         "dataset",
         allow_abbrev=False,
         help="make a data set of labelled pictures or films",
-        description="Make a data set to train on: without near-duplicates, split 80/10/10, as TFRecords with a manifest.",
+        description="Make a data set to train on: TFRecords split 80/10/10, without near-duplicates, and a manifest.",
         epilog="Any option of Apache Beam is passed on. Exit status: 0 done; 3 done, some inputs dropped (see "
         "MANIFEST.md); 2 wrong usage; 1 the run failed.",
     )
@@ -217,8 +217,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         allow_abbrev=False,
         help="train a model with your own tags",
         description="Train a head on a frozen backbone and write a model bundle with a report.",
-        epilog="Any option of Apache Beam is passed on to the extraction of features. Interrupted, the same command goes "
-        "on from the features and training steps that are done.",
+        epilog="Any option of Apache Beam is passed on to the extraction of features. Interrupted, the same command "
+        "goes on from the features and training steps that are done.",
     )
     parser.add_argument("--dataset", required=True, metavar="DIR", help="data set, or a folder of TAG/*.jpg")
     parser.add_argument("--output", required=True, metavar="BUNDLE", help="folder for the model bundle, local or gs://")
@@ -301,8 +301,8 @@ def _split(parser: argparse.ArgumentParser, note: str = "") -> None:
         "--split-by",
         choices=["source", "random"],
         default="source",
-        help="what is kept on one side of a split: whole films and collections, or nothing (single pictures at random, as "
-        f"in the paper{note}) [source]",
+        help="what is kept on one side of a split: whole films and collections, or nothing (single pictures at random, "
+        f"as in the paper{note}) [source]",
     )
 
 

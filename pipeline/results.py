@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
 from movie_tags.pipeline.tag_movies import Failure, VideoTags
+from movie_tags.transforms.storage import StorageError, plain_errors
 from movie_tags.transforms.strength import TagStrength
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags
 
 TABLES = ("tags", "key_frames", "errors")
+COUNTED = {"tags": "videos_tagged", "key_frames": "key_frames_tagged", "errors": "errors"}
 RUN_JSON = "run.json"
 _OURS = re.compile(rf"(?:(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl|{re.escape(RUN_JSON)})\Z")
 
@@ -73,24 +76,67 @@ ROWS: dict[str, Callable] = dict(zip(TABLES, (tags_row, key_frame_row, error_row
 
 
 class WriteTables(beam.PTransform):
-    """{"tags", "key_frames", "errors"} -> lines of JSON in a staging folder, one file or several a table."""
+    """{"tags", "key_frames", "errors"} -> lines of JSON in a staging folder, one file or several a table -> paths."""
 
     def __init__(self, staging: str, single_file: bool):
         super().__init__()
         self.staging = staging
         self.single_file = single_file
 
-    def expand(self, tables: dict[str, beam.PCollection]) -> None:
+    def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
+        written = []
         for name in TABLES:
             lines = tables[name] | f"Row_{name}" >> beam.Map(
                 lambda record, row=ROWS[name]: json.dumps(row(record), ensure_ascii=False)
             )
-            lines | f"Write_{name}" >> beam.io.WriteToText(
-                FileSystems.join(self.staging, name),
-                file_name_suffix=".jsonl",
-                num_shards=1 if self.single_file else 0,
-                shard_name_template="" if self.single_file else None,
+            written.append(
+                lines
+                | f"Write_{name}"
+                >> beam.io.WriteToText(
+                    FileSystems.join(self.staging, name),
+                    file_name_suffix=".jsonl",
+                    num_shards=1 if self.single_file else 0,
+                    shard_name_template="" if self.single_file else None,
+                )
             )
+        return written | "Written" >> beam.Flatten()
+
+
+class PublishTables(beam.PTransform):
+    """{"tags", "key_frames", "errors", "written"} -> the address of run.json, when all is published.
+
+    For a job whose launcher does not wait for its end: the job itself publishes, after everything is written. Done
+    twice, as runners may do, it gives what doing it once gives.
+    """
+
+    def __init__(self, staging: str, output: str, summary: dict):
+        """Args: the folders; what run.json says, with the time `begun`, less counts and wall time."""
+        super().__init__()
+        self.staging = staging
+        self.output = output
+        self.summary = summary
+
+    def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
+        counts = [
+            tables[name]
+            | f"Count_{name}" >> beam.combiners.Count.Globally()
+            | f"Name_{name}" >> beam.Map(lambda n, name=COUNTED[name]: (name, n))
+            for name in TABLES
+        ] | "Counts" >> beam.Flatten()
+        written = tables["written"]
+        return (
+            written.pipeline
+            | "Once" >> beam.Create([(self.staging, self.output)], reshuffle=False)
+            | "Publish"
+            >> beam.Map(_publish_written, self.summary, beam.pvalue.AsList(written), beam.pvalue.AsDict(counts))
+        )
+
+
+def _publish_written(folders: tuple[str, str], summary: dict, written: list[str], counts: dict[str, int]) -> str:
+    staging, output = folders
+    wall_s = round(time.time() - summary["begun"], 3)
+    publish(staging, output, {**summary, "counts": counts, "wall_s": wall_s}, written)
+    return FileSystems.join(output, RUN_JSON)
 
 
 def prepare(output: str, overwrite: bool) -> str:
@@ -102,7 +148,11 @@ def prepare(output: str, overwrite: bool) -> str:
     Raises:
         OutputError: it holds results and `overwrite` is not set, or it cannot be written to.
     """
-    if _published(output) and not overwrite:
+    try:
+        published = _published(output)
+    except StorageError as error:
+        raise OutputError(f"{output}: cannot be listed: {error}") from error
+    if published and not overwrite:
         raise OutputError(f"{output}: holds the results of a run already; choose another folder, or add --overwrite")
     if FileSystems.get_scheme(output) is None:
         try:
@@ -115,12 +165,19 @@ def prepare(output: str, overwrite: bool) -> str:
 
 
 def _published(output: str) -> list[str]:
-    entries = FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list
+    with plain_errors():
+        entries = FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list
     return [entry.path for entry in entries if _OURS.match(os.path.basename(entry.path))]
 
 
-def publish(staging: str, output: str, summary: dict) -> None:
-    """Move a finished run's tables to the output folder, in place of an earlier run's, and write run.json last."""
+def publish(staging: str, output: str, summary: dict, written: Iterable[str] | None = None) -> None:
+    """Move a finished run's tables to the output folder, in place of an earlier run's, and write run.json last.
+
+    Args:
+        staging, output: the folders.
+        summary: what run.json says.
+        written: the tables' files, of which some may have been moved before; all that is in `staging` by default.
+    """
     if FileSystems.get_scheme(staging) is None:
         for name in TABLES:
             _sort_lines(Path(staging, f"{name}.jsonl"))
@@ -128,7 +185,7 @@ def publish(staging: str, output: str, summary: dict) -> None:
         out.write((json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     new = [entry.path for entry in FileSystems.match([FileSystems.join(staging, "*")])[0].metadata_list]
     new.sort(key=lambda path: os.path.basename(path) == RUN_JSON)
-    names = {os.path.basename(path) for path in new}
+    names = {os.path.basename(path) for path in [*new, *(written or ())]}
     stale = [path for path in _published(output) if os.path.basename(path) not in names]
     for path in new:
         target = FileSystems.join(output, os.path.basename(path))
@@ -143,7 +200,9 @@ def publish(staging: str, output: str, summary: dict) -> None:
 
 def discard(staging: str) -> None:
     """Remove a staging folder; it may be gone already."""
-    if FileSystems.exists(staging):
+    if not FileSystems.get_filesystem(staging).has_dirs():
+        FileSystems.delete([staging + "/"])  # of an object store: everything below that name
+    elif FileSystems.exists(staging):
         FileSystems.delete([staging])
 
 

@@ -16,6 +16,7 @@ def small_bundle(tmp_path_factory):
 
     keras.utils.set_random_seed(7)
     folder = tmp_path_factory.mktemp("bundle")
-    network = build_network(5, widths=(4, 8))
-    write_bundle(folder, network, ("Animal", "Food", "War", "Music", "Drama"), 32, 0.05, {"backbone": "untrained"})
+    network = build_network(5, stages=((4, 1), (8, 1)), head=16)
+    vocabulary = ("Animal", "Food", "War", "Music", "Drama")
+    write_bundle(folder, network, network, vocabulary, 32, 0.05, {"backbone": "untrained"})
     return str(folder)

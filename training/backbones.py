@@ -15,8 +15,9 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler
 
 from movie_tags.models import BUNDLED
-from movie_tags.training.remote import fetch
 from movie_tags.transforms.bundle import read_bundle
+from movie_tags.transforms.storage import fetch
+from movie_tags.transforms.tagging import configure
 
 COMPACT = "compact"
 FEATURES = "features"
@@ -111,13 +112,7 @@ def load_backbone(spec: BackboneSpec, threads: int | None = None) -> Backbone:
         BackboneError: its weights cannot be had, or do not fit it.
     """
     if threads is not None:
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-            for gpu in tf.config.list_physical_devices("GPU"):
-                tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:
-            pass  # TensorFlow is running already, with the threads it was given then
+        configure(threads)
     return _load_compact(spec) if spec.name == COMPACT else _load_application(spec)
 
 
@@ -155,8 +150,9 @@ def _load_application(spec: BackboneSpec) -> Backbone:
                 f"{spec.name} cannot be built for pictures of {spec.size} x {spec.size}: {error}"
             ) from error
         raise BackboneError(
-            f"the ImageNet weights of {spec.name} could not be downloaded ({_first_line(error)}). Without a network, "
-            "give a Keras weights file: --weights FILE.weights.h5 (made elsewhere with keras.applications and save_weights)"
+            f"the ImageNet weights of {spec.name} could not be downloaded ({_first_line(error)}). "
+            "Without a network, give a Keras weights file, made elsewhere with keras.applications and save_weights: "
+            "--weights FILE.weights.h5"
         ) from error
     if spec.weights not in ("imagenet", "random"):
         _load_weights(network, spec)

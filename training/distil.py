@@ -32,7 +32,7 @@ from movie_tags.training.pictures import find_labelled, find_unlabelled, load_sq
 from movie_tags.training.views import TEACHER_SIZE, Taught, Views, make_views, render, teach
 from movie_tags.training.vocabulary import TAGS
 from movie_tags.transforms.sampling import SegmentReader, VideoError, plan_segments
-from movie_tags.transforms.tagging import fit
+from movie_tags.transforms.tagging import configure, fit
 
 TEACHER_WEIGHTS = "models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
 STORED_SIZE = 208
@@ -171,8 +171,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Run the recipe from pictures to bundle."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)  # what is done in parallel are halves of batches
-    tf.config.threading.set_inter_op_parallelism_threads(2)
+    configure(threads=1, side_by_side=2)  # what is done in parallel are halves of batches
     keras.utils.set_random_seed(args.seed)
     args.work.mkdir(parents=True, exist_ok=True)
     labelled = find_labelled(args.data / "images")

@@ -16,8 +16,8 @@ import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
 from movie_tags.training.backbones import FEATURES
-from movie_tags.training.remote import send
 from movie_tags.transforms.bundle import MODEL_JSON, SAVED_MODEL, VOCABULARY, fingerprint
+from movie_tags.transforms.storage import send
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
 

@@ -162,6 +162,7 @@ def train_head(
         epochs=epochs,
         validation_data=held,
         validation_batch_size=500,
+        shuffle=False,  # batches come shuffled
         callbacks=callbacks,
         verbose=0,
     )

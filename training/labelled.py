@@ -25,6 +25,7 @@ from movie_tags.transforms.entropy import entropy
 from movie_tags.transforms.progress import report_progress
 from movie_tags.transforms.sampling import Frame, SegmentReader, open_seekable, plan_segments, reason_of
 from movie_tags.transforms.shots import difference, histogram
+from movie_tags.transforms.storage import list_files
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SOURCE_PATTERN = r"(.+?)__"
@@ -95,8 +96,7 @@ def find_pictures(folder: str, source_pattern: str = SOURCE_PATTERN) -> list[Lab
     """
     pattern = re.compile(source_pattern)
     found = []
-    for entry in FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list:
-        path = entry.path.replace("\\", "/")
+    for path in _files(folder):
         name, tag = posixpath.basename(path), posixpath.basename(posixpath.dirname(path))
         inside = posixpath.dirname(posixpath.dirname(path)) == folder.replace("\\", "/").rstrip("/")
         if inside and name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."):
@@ -105,6 +105,14 @@ def find_pictures(folder: str, source_pattern: str = SOURCE_PATTERN) -> list[Lab
     if not found:
         raise LabelError(f"{folder}: holds no pictures of the form TAG/NAME.jpg")
     return sorted(found, key=lambda picture: picture.uri)
+
+
+def _files(folder: str) -> Iterator[str]:
+    if FileSystems.get_scheme(folder) is not None:
+        yield from list_files(folder)
+        return
+    for inside, _, names in os.walk(folder, followlinks=True):
+        yield from (os.path.join(inside, name).replace("\\", "/") for name in names)
 
 
 def read_spans(uri: str) -> list[LabelledVideo]:

@@ -96,15 +96,15 @@ def draw_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
 
 
 def draw_confusion(matrix: Sequence[Sequence[float]], vocabulary: Sequence[str]) -> bytes:
-    """The confusion matrix as shares of each true tag's pictures; a PNG."""
+    """The confusion matrix as shares of each true tag's pictures, without tags that have none; a PNG."""
     counts = np.asarray(matrix)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)
-    side = max(4.0, 0.24 * len(vocabulary) + 2)
-    figure = Figure((side, side), layout="constrained")
+    rows = np.flatnonzero(counts.sum(1))
+    shares = counts[rows] / counts[rows].sum(1, keepdims=True)
+    figure = Figure((max(4.0, 0.24 * len(vocabulary) + 3), max(3.0, 0.24 * len(rows) + 2)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="viridis")
     axes.set_xticks(range(len(vocabulary)), vocabulary, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(vocabulary)), vocabulary, fontsize=7)
+    axes.set_yticks(range(len(rows)), [vocabulary[row] for row in rows], fontsize=7)
     axes.set(xlabel="found", ylabel="true tag")
     figure.colorbar(image, shrink=0.6, label="share of the tag's pictures")
     return _png(figure)

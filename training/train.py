@@ -23,9 +23,9 @@ from movie_tags.training.features import read_features, read_records
 from movie_tags.training.head import Examples, HeadSettings, train_head
 from movie_tags.training.labelled import decode_picture, from_example
 from movie_tags.training.metrics import accuracy, fit_temperature, softmax
-from movie_tags.training.remote import send
 from movie_tags.training.report import measure, write_report
 from movie_tags.transforms.bundle import ModelBundle
+from movie_tags.transforms.storage import send
 from movie_tags.transforms.tagging import load_saved_model, predict
 
 REPORT = "report"

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from apache_beam.io.filesystems import FileSystems
 
+from movie_tags.transforms.storage import list_files, plain_errors, relative_to
+
 SAVED_MODEL = "saved_model"
 VOCABULARY = "vocabulary.txt"
 MODEL_JSON = "model.json"
@@ -83,31 +85,24 @@ def fingerprint(uri: str) -> str:
     """SHA-256, in hex, over the names and bytes of every file of the SavedModel, then the vocabulary."""
     folder = FileSystems.join(uri, SAVED_MODEL)
     digest = hashlib.sha256()
-    files = sorted((relative_to(path, folder), path) for path in list_files(folder))
-    if SAVED_MODEL + ".pb" not in dict(files):
+    try:
+        names = sorted(relative_to(path, folder) for path in list_files(folder))
+    except OSError as error:
+        raise BundleError(f"{uri}: cannot list {SAVED_MODEL}/ ({error}). Is this a model bundle?") from error
+    if SAVED_MODEL + ".pb" not in names:
         raise BundleError(f"{uri}: has no {SAVED_MODEL}/{SAVED_MODEL}.pb; is this a model bundle?")
-    for name, path in files:
-        with FileSystems.open(path, compression_type="uncompressed") as stream:
-            data = stream.read()
+    for name in names:
+        data = _read(uri, posixpath.join(SAVED_MODEL, name))
         digest.update(f"{name}\0{len(data)}\0".encode())
         digest.update(data)
     digest.update(_read(uri, VOCABULARY))
     return digest.hexdigest()
 
 
-def list_files(folder: str) -> list[str]:
-    """Every file below a folder, local or remote."""
-    return [entry.path for entry in FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list]
-
-
-def relative_to(path: str, folder: str) -> str:
-    return posixpath.relpath(path.replace("\\", "/"), folder.replace("\\", "/"))
-
-
 def _read(uri: str, name: str) -> bytes:
     path = FileSystems.join(uri, name)
     try:
-        with FileSystems.open(path, compression_type="uncompressed") as stream:
+        with plain_errors(), FileSystems.open(path, compression_type="uncompressed") as stream:
             return stream.read()
     except OSError as error:
         raise BundleError(f"{uri}: cannot read {name} ({error}). Is this a model bundle?") from error

@@ -24,8 +24,9 @@ import apache_beam as beam
 import av
 import cv2
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
+
+from movie_tags.transforms.storage import StorageError, open_seekable, plainly
 
 ANALYSIS_SHORT_SIDE = 360
 """Sampled frames are shrunk to this short side, in pixels, by area averaging: every later step sees that picture."""
@@ -42,7 +43,6 @@ SEEKABLE_FORMATS = frozenset({"mov", "matroska"})
 MAX_LOOKAHEAD_PACKETS = 1500
 # Codecs whose decoders can pass over pictures that no other refers to and stay exact, damaged streams included.
 SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg2video"})
-REMOTE_READ_BUFFER = 512 * 1024
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of the file; our errors do.
 
@@ -123,23 +123,6 @@ class Frame:
     pixels: np.ndarray
 
 
-def open_seekable(uri: str) -> BinaryIO:
-    """Open a local or remote file for random reading.
-
-    Raises:
-        OSError: the file does not exist or may not be read.
-    """
-    scheme = FileSystems.get_scheme(uri)
-    if scheme is None:
-        return open(uri, "rb")
-    if scheme == "gs":
-        from apache_beam.io.gcp.gcsio import GcsIO
-
-        # Beam's own default of 16 MiB would fetch most of a film for each of its segments.
-        return GcsIO().open(uri, "rb", read_buffer_size=REMOTE_READ_BUFFER)
-    return FileSystems.open(uri, compression_type="uncompressed")
-
-
 @contextlib.contextmanager
 def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """Open a video's container and its first real picture stream.
@@ -150,7 +133,7 @@ def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.Video
     try:
         stream_of_bytes = open_seekable(uri)
     except Exception as error:  # every storage client has exceptions of its own
-        raise VideoError(f"cannot be opened: {_plainly(error)}") from error
+        raise VideoError(f"cannot be opened: {plainly(error)}") from error
     with stream_of_bytes:
         if not stream_of_bytes.read(1):
             raise VideoError("the file is empty; copy it again")
@@ -164,9 +147,11 @@ def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.Video
             )
         except PlaylistError as error:
             raise VideoError("is a playlist that points to other files, not a video; name those files") from error
+        except StorageError as error:
+            raise VideoError(f"cannot be opened: {plainly(error)}") from error
         except Exception as error:
             raise VideoError(
-                f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({_plainly(error)})"
+                f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({plainly(error)})"
             ) from error
         with container:
             pictures = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -196,17 +181,7 @@ def _refuse_other_files(url: str, flags: int, options: dict) -> BinaryIO:
 
 def reason_of(error: Exception) -> str:
     """Why a video failed, in words for the user."""
-    return error.reason if isinstance(error, VideoError) else f"could not be read to its end: {_plainly(error)}"
-
-
-STORAGE_ANSWERS = {401: "permission refused", 403: "permission refused", 404: "there is no such object"}
-
-
-def _plainly(error: BaseException) -> str:
-    if getattr(error, "code", None) in STORAGE_ANSWERS:  # google-cloud-storage's exceptions
-        return STORAGE_ANSWERS[error.code]
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.strip().splitlines()[0][:200]
+    return error.reason if isinstance(error, VideoError) else f"could not be read to its end: {plainly(error)}"
 
 
 def plan_segments(uri: str, fps: float | Fraction = 1, segment_length: float | None = None) -> list[Segment]:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +18,14 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
-from movie_tags.transforms.bundle import ModelBundle, list_files, relative_to
+from movie_tags.models import BUNDLED
+from movie_tags.transforms.bundle import SAVED_MODEL, ModelBundle, read_bundle
+from movie_tags.transforms.storage import fetch
 
 UNIT = 10**6
 """Probabilities are kept in whole millionths, so that their sums are exact in any order of adding."""
+
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,6 @@ def predict(model: Callable, pictures: Sequence[np.ndarray], size: tuple[int, in
     return [row if np.isfinite(row).all() else "the model gave no finite probabilities" for row in rows]
 
 
-@functools.lru_cache(maxsize=4)
 def load_saved_model(uri: str, fingerprint: str, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """Load a SavedModel once a process; a remote one is fetched first.
 
@@ -129,10 +132,24 @@ def load_saved_model(uri: str, fingerprint: str, threads: int) -> Callable[[np.n
     Returns:
         uint8 [N, H, W, 3] -> float32 [N, tags].
     """
-    with _without_native_remarks():
+    with _LOADING:  # a runner may set up several steps of a worker at once
+        return _load_once(uri, fingerprint, threads)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_once(uri: str, fingerprint: str, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    if (
+        FileSystems.get_scheme(uri) is None
+        and not os.path.exists(uri)
+        and read_bundle(str(BUNDLED)).fingerprint == fingerprint
+    ):
+        uri = os.path.join(BUNDLED, SAVED_MODEL)  # this machine has the bundled model in a place of its own
+    with without_native_remarks():
         import tensorflow as tf  # 5 s; only the processes that tag pay for it
 
-        loaded = _load(tf, uri, threads)
+        configure(threads)
+        with fetch(uri) as folder:
+            loaded = tf.saved_model.load(folder)
     signature = loaded.signatures["serving_default"]
     (name,) = signature.structured_input_signature[1]
     (output,) = signature.structured_outputs
@@ -144,19 +161,24 @@ def load_saved_model(uri: str, fingerprint: str, threads: int) -> Callable[[np.n
     return model
 
 
-def _load(tf, uri: str, threads: int):
-    try:
+def configure(threads: int, side_by_side: int = 1) -> None:
+    """Set TensorFlow up for this process, unless it is running already: what it was given then remains.
+
+    Args:
+        threads: for one operation.
+        side_by_side: operations at a time.
+    """
+    import tensorflow as tf
+
+    with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:
-        pass  # TensorFlow is running already, with the threads it was given then
-    return tf.saved_model.load(_local(uri))
 
 
 @contextlib.contextmanager
-def _without_native_remarks() -> Iterator[None]:
+def without_native_remarks() -> Iterator[None]:
     """Keep what TensorFlow's C++ prints while it starts, whatever its log level, off a quiet user's terminal."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
         yield
@@ -170,18 +192,6 @@ def _without_native_remarks() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _local(uri: str) -> str:
-    if FileSystems.get_scheme(uri) is None:
-        return uri
-    target = tempfile.mkdtemp(prefix="movie-tags-model-")
-    for path in list_files(uri):
-        copy = os.path.join(target, *relative_to(path, uri).split("/"))
-        os.makedirs(os.path.dirname(copy), exist_ok=True)
-        with FileSystems.open(path, compression_type="uncompressed") as source, open(copy, "wb") as out:
-            out.write(source.read())
-    return target
 
 
 class TagKeyFrames(beam.PTransform):

@@ -1,0 +1,290 @@
+"""Films, catalogues, model bundles and results on gs://, against an emulator on loopback."""
+
+import io
+import json
+import math
+import os
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from films import picture, write_video
+from google.api_core.retry import retry_unary
+
+from movie_tags.models import BUNDLED
+from movie_tags.pipeline.command import main
+from movie_tags.transforms import sampling
+from movie_tags.transforms.bundle import read_bundle
+from movie_tags.transforms.sampling import SegmentReader, plan_segments
+from movie_tags.transforms.storage import LEAST_FETCH, MOST_AHEAD, RangeReader, StorageError, open_seekable
+from movie_tags.transforms.tagging import load_saved_model
+
+HERE = ["--direct_num_workers", "1"]
+TABLES = ("tags", "key_frames", "errors")
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    write_video(folder / "a.mp4", [picture(k // 40) for k in range(300)])
+    write_video(folder / "b.mkv", [picture(90 + k // 30) for k in range(120)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """Films of 24 s and 33 MB each, as MP4 (its index at the end) and Matroska."""
+    folder = tmp_path_factory.mktemp("noise")
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (240, 320, 3), np.uint8) for _ in range(10)]
+    for suffix in ("mp4", "mkv"):
+        path = folder / f"noise.{suffix}"
+        write_video(path, [pictures[k % 10] for k in range(600)], options={"preset": "ultrafast", "crf": "18"})
+    return folder
+
+
+def rows(text):
+    """A table's rows without the videos' addresses, which are what differs, in the order of their texts."""
+    found = [json.loads(line) for line in text.splitlines()]
+    return sorted(json.dumps({key: row[key] for key in row if key != "uri"}, sort_keys=True) for row in found)
+
+
+def catalogue(path, addresses):
+    path.write_text("uri,id\n" + "".join(f"{address},{i}\n" for i, address in enumerate(addresses)))
+    return path
+
+
+def tagged(gs, name):
+    return {json.loads(line)["id"] for line in gs.text(f"{name}/tags.jsonl").splitlines()}
+
+
+def test_a_run_on_gs_gives_the_records_of_a_local_run(gs, films, tmp_path):
+    names = ("a.mp4", "b.mkv", "absent.mp4")
+    here = catalogue(tmp_path / "here.csv", [films / name for name in names])
+    there = catalogue(tmp_path / "there.csv", [f"{gs.put(films, 'same')}/{name}" for name in names])
+    local, cut = str(tmp_path / "out"), ["--segment-length", "3"]
+    assert main(["tag", str(here), "--output", local, "--model", BUNDLED, *HERE, *cut]) == 3
+    remote = [gs.put(there, "there.csv"), "--output", f"{gs.put(films, 'same')}-out"]
+    two = ["--direct_num_workers", "2", "--model", gs.put(Path(BUNDLED), "bundle"), *cut]
+    assert main(["tag", *remote, *two]) == 3
+    for name in ("tags", "key_frames"):
+        with open(os.path.join(local, f"{name}.jsonl")) as stream:
+            assert rows(gs.text(f"same-out/{name}.jsonl")) == rows(stream.read())
+    (error,) = map(json.loads, gs.text("same-out/errors.jsonl").splitlines())
+    assert (error["id"], error["stage"]) == ("2", "opening")
+    assert gs.names("same-out/") == [
+        f"same-out/{name}" for name in sorted([*(f"{t}.jsonl" for t in TABLES), "run.json"])
+    ]
+    # Each worker process fetched the weights once, and the driver once, to check them.
+    assert 2 <= len(gs.served("bundle/saved_model/variables/variables.data")) <= 3
+    assert main(["tag", *remote, *two]) == 2  # the results are not overwritten unasked
+    assert main(["tag", f"{gs.put(films, 'same')}", *remote[1:], *two[2:], *HERE, "--overwrite"]) == 0
+    assert len(gs.text("same-out/tags.jsonl").splitlines()) == 2
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("seconds", [2, 9])
+def test_a_segment_fetches_little_more_than_the_decoder_reads(gs, noise, monkeypatch, suffix, seconds):
+    path = noise / f"noise.{suffix}"
+    uri = gs.put(path, path.name)
+
+    def asked(work, *args):
+        """What a piece of work on the plain file gives, and the bytes that it reads of it."""
+        total = 0
+
+        class Counting(io.FileIO):
+            def read(self, size=-1):
+                nonlocal total
+                data = super().read(size)
+                total += len(data)
+                return data
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sampling, "open_seekable", Counting)
+            return work(str(path), *args), total
+
+    def served(work, *args):
+        """What a piece of work on the object gives, and the bytes that are served of it."""
+        gs.reset()
+        return work(uri, *args), sum(gs.served(path.name))
+
+    def samples(uri, segment):
+        return [(frame.index, frame.pixels.mean()) for frame in SegmentReader(uri, segment)]
+
+    segments, plain = asked(plan_segments, 1, seconds)
+    assert len(segments) == math.ceil(24 / seconds)
+    found, remote = served(plan_segments, 1, seconds)
+    assert found == segments and remote <= 2 * plain
+    for segment in {segments[0], segments[1], segments[-1]}:
+        expected, plain = asked(samples, segment)
+        found, remote = served(samples, segment)
+        assert found == expected
+        assert remote <= 2 * plain
+        assert plain <= remote + 1 < path.stat().st_size / 2  # the object was read, and not whole
+
+
+def test_the_further_one_reads_the_fewer_requests_it_takes():
+    data = np.random.default_rng(0).bytes(40 * MOST_AHEAD)
+    fetched = []
+
+    def fetch(start, end):
+        fetched.append(end - start)
+        return data[start:end]
+
+    stream = io.BufferedReader(RangeReader(fetch, len(data)))
+    assert stream.read(10) == data[:10]
+    assert stream.seek(0) == 0 and stream.read(1000) == data[:1000]
+    assert fetched == [LEAST_FETCH]
+    assert stream.seek(-7, io.SEEK_END) == len(data) - 7 and stream.read() == data[-7:] and stream.read(1) == b""
+    assert stream.seek(5_000_000) == 5_000_000
+    read = io.BytesIO()
+    del fetched[:]
+    while read.tell() < 100_000_000:
+        read.write(stream.read(LEAST_FETCH))
+        assert sum(fetched) <= 1.5 * read.tell() + LEAST_FETCH
+    assert read.getvalue() == data[5_000_000 : 5_000_000 + read.tell()]
+    assert len(fetched) < 30
+
+
+def test_an_object_cut_short_is_an_error_and_no_end():
+    with pytest.raises(StorageError, match="ends at byte 0 of 5"):
+        io.BufferedReader(RangeReader(lambda start, end: b"", 5)).read()
+
+
+def test_a_model_is_fetched_once_a_process_and_its_copy_removed(gs, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bundle = read_bundle(gs.put(Path(BUNDLED), "once"))
+    gs.reset()
+    models = {load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1) for _ in range(3)}
+    assert len(models) == 1
+    assert len(gs.served("once/saved_model/saved_model.pb")) == 1
+    assert len(gs.served("once/saved_model/variables/variables.data")) == 1
+    assert os.listdir(tmp_path) == []
+    here = load_saved_model(read_bundle(BUNDLED).saved_model_uri, bundle.fingerprint, 1)
+    pictures = np.full((1, 112, 112, 3), 40, np.uint8)
+    np.testing.assert_array_equal(models.pop()(pictures), here(pictures))
+
+
+def test_a_model_with_a_vocabulary_file_inside_outlives_its_copy(gs, tmp_path):
+    import tensorflow as tf
+
+    class Model(tf.Module):
+        def __init__(self, path):
+            super().__init__()
+            words = tf.lookup.TextFileInitializer(path, tf.string, 0, tf.int64, 1, delimiter=",")
+            self.table = tf.lookup.StaticHashTable(words, -1)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 2, 2, 3], tf.uint8)])
+        def serve(self, pictures):
+            return {"p": tf.cast(self.table.lookup(tf.as_string(pictures[:, 0, 0, :2])), tf.float32)}
+
+    (tmp_path / "words.csv").write_text("7,1\n8,2\n")
+    model = Model(str(tmp_path / "words.csv"))
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures={"serving_default": model.serve})
+    loaded = load_saved_model(gs.put(tmp_path / "model", "tables"), "", 1)
+    assert loaded(np.full((1, 2, 2, 3), 8, np.uint8)).tolist() == [[2, 2]]
+
+
+def test_passing_errors_of_the_storage_are_retried(gs, films, monkeypatch):
+    uri, model = gs.put(films / "b.mkv", "passing.mkv"), gs.put(Path(BUNDLED), "passing")
+    seen, waits = Counter(), []
+
+    def first_two_of_a_kind(request):
+        kind = (request.method, request.media, request.what.split("/")[1])
+        seen[kind] += 1
+        return 503 if seen[kind] <= 2 else None
+
+    gs.fault = first_two_of_a_kind
+    # The client library's own back-off, without the waiting.
+    clock = SimpleNamespace(sleep=waits.append, monotonic=time.monotonic)
+    monkeypatch.setattr(retry_unary, "time", clock)
+    assert main(["tag", uri, "--output", uri.replace("passing.mkv", "patient"), "--model", model, *HERE]) == 0
+    assert set(seen) == {
+        ("GET", False, "storage"),  # listing, and what is said of an object
+        ("GET", True, "download"),
+        ("POST", False, "upload"),
+        ("PUT", False, "upload"),
+        ("POST", False, "batch"),  # renaming and deleting
+    }
+    assert len(waits) == 2 * len(seen)
+    assert len(gs.text("patient/tags.jsonl").splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "status,from_byte,reason",
+    [(404, 0, "there is no such object"), (403, 0, "permission refused"), (403, 20_000_000, "permission refused")],
+)
+def test_a_refused_object_costs_only_itself(gs, films, noise, tmp_path, status, from_byte, reason):
+    addresses = [gs.put(noise / "noise.mp4", "refused/x.mp4"), gs.put(films / "b.mkv", "refused/b.mkv")]
+    listing = gs.put(catalogue(tmp_path / "c.csv", addresses), "refused/c.csv")
+    gs.fault = lambda request: (
+        status
+        if "x.mp4" in request.what
+        and from_byte <= request.first_byte < 30_000_000
+        and request.method == "GET"
+        and (request.media or not from_byte)
+        else None
+    )
+    out = f"refused/{status}-{from_byte}"
+    words = ["--output", listing.replace("refused/c.csv", out), "--model", BUNDLED, *HERE]
+    assert main(["tag", listing, *words, "--segment-length", "5"]) == 3
+    gs.fault = lambda request: None
+    assert tagged(gs, out) == {"1"}
+    (error,) = map(json.loads, gs.text(f"{out}/errors.jsonl").splitlines())
+    assert error["id"] == "0" and reason in error["reason"]
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        ({"--model": "gs://films-of-tests/nowhere"}, "cannot read model.json (there is no such object)"),
+        ({"--model": "gs://no-such-bucket/m"}, "cannot read model.json (there is no such object)"),
+        ({"--output": "gs://no-such-bucket/o"}, "cannot be listed: there is no such object"),
+        ({"": "gs://films-of-tests/nowhere.csv"}, "the catalogue cannot be read: there is no such object"),
+        ({"": "gs://films-of-tests/nowhere.mp4"}, "no such file"),
+        ({"": "gs://no-such-bucket/x.mp4"}, "cannot be listed: there is no such object"),
+    ],
+)
+def test_addresses_that_lead_nowhere_are_refused_before_any_work(gs, films, capsys, change, message):
+    given = {"": gs.put(films / "b.mkv", "here.mkv"), "--output": "gs://films-of-tests/o", "--model": BUNDLED}
+    words = [word for pair in (given | change).items() for word in pair if word]
+    assert main(["tag", *words, *HERE]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said and len(said.splitlines()) == 1
+
+
+def test_a_run_that_fails_leaves_nothing_on_gs(gs, films, tmp_path):
+    uri = gs.put(films / "b.mkv", "failing.mkv")
+    gs.fault = lambda request: 403 if "errors" in request.what and "o-failed" in request.what else None
+    words = ["--output", uri.replace("failing.mkv", "o-failed"), "--model", BUNDLED, *HERE]
+    assert main(["tag", uri, *words]) == 1
+    gs.fault = lambda request: None
+    assert gs.names("o-failed/") == []
+
+
+def test_a_storage_that_has_failed_is_not_asked_again():
+    asked = []
+
+    def fetch(start, end):
+        asked.append(start)
+        raise StorageError("permission refused")
+
+    stream = io.BufferedReader(RangeReader(fetch, 5))
+    for _ in range(3):
+        with pytest.raises(StorageError, match="permission refused"):
+            stream.read(1)
+    assert len(asked) == 1
+
+
+def test_the_generation_that_was_opened_is_the_one_that_is_read(gs, tmp_path):
+    path = tmp_path / "x.bin"
+    path.write_bytes(bytes(1_000_000))
+    queries = []
+    gs.fault = lambda request: queries.append(request.query) if request.media else None
+    with open_seekable(gs.put(path, "x.bin")) as stream:
+        assert stream.read() == bytes(1_000_000)
+    assert queries and all("generation=" in query for query in queries)
