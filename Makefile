@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test bench lint bundled-model clean
+.PHONY: demo test test-flink bench lint bundled-model clean
 
 # Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
 $(READY): setup.py pyproject.toml constraints.txt
@@ -22,6 +22,10 @@ demo: $(READY)
 test: $(READY)
 	@echo "Running the tests (some minutes) ..."
 	@$(BIN)/python -m pytest
+
+test-flink: $(READY)
+	@$(BIN)/python deploy/flink/local_cluster.py fetch
+	@MOVIE_TAGS_FLINK=1 $(BIN)/python -m pytest tests/deploy/test_flink.py
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/tag.py
