@@ -1,0 +1,133 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from films import picture, write_video
+from hypothesis import given
+from hypothesis import strategies as st
+
+from movie_tags.training.labelled import (
+    Candidate,
+    LabelError,
+    LabelledVideo,
+    Span,
+    candidate,
+    choose_samples,
+    find_pictures,
+    frames_of_spans,
+    from_example,
+    read_spans,
+    seconds,
+    to_example,
+    to_jpeg,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("12", 12), ("12.5", 12.5), ("1:02", 62), ("01:02:03", 3723), ("0:00:00.25", 0.25)]
+)
+def test_times(text, value):
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:60", "1:2:3:4", "-1", "nan", "inf", None, "1:-2"])
+def test_times_that_are_none(text):
+    with pytest.raises(ValueError, match="not a time"):
+        seconds(text)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 15), st.sampled_from("abc")), max_size=6),
+    st.integers(1, 40),
+    st.booleans(),
+)
+def test_samples_of_a_shot_against_their_definition(rows, length, every):
+    spans = [Span(start, start + n, tag) for start, n, tag in rows]
+    chosen = choose_samples([(k, float(k)) for k in range(length)], spans, every)
+    for k in range(length):
+        holding = [span for span in spans if span.start_s <= k < span.end_s]
+        if k in chosen:
+            assert chosen[k] == tuple(sorted({span.tag for span in holding})) != ()
+        if every:
+            assert (k in chosen) == bool(holding)
+    for span in spans:  # each span that meets the shot is represented, by one sample unless others ask for more
+        inside = [k for k in range(length) if span.start_s <= k < span.end_s]
+        assert not inside or any(k in chosen for k in inside)
+    if not every:
+        assert len(chosen) <= len(spans)
+
+
+def test_frames_of_spans_of_a_film_whose_pictures_are_known(tmp_path):
+    shots = [picture(seed) for seed in (1, 2, 3)]
+    film = write_video(tmp_path / "f.mp4", [pixels for pixels in shots for _ in range(100)])  # three shots of 4 s
+    video = LabelledVideo(str(film), (Span(0, 12, "War"), Span(5, 7, "Food"), Span(8.5, 8.9, "Drama")))
+    found = list(frames_of_spans(video, 1, 0.5, 0.2, every=False))
+    assert [(at, tags) for at, tags, _ in found] == [(1, ("War",)), (5, ("Food", "War")), (9, ("War",))]
+    for (_, _, pixels), shown in zip(found, shots, strict=True):
+        assert np.abs(pixels.astype(int) - shown).mean() < 12
+    every = list(frames_of_spans(video, 1, 0.5, 0.2, every=True))
+    assert [at for at, _, _ in every] == list(range(12))
+    assert all(pixels is None for _, _, pixels in frames_of_spans(video, 1, 0.5, 24, every=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("uri,start,end\nf,0,1\n", "no column 'tag'"),
+        ("uri,start,end,tag\nf,0,1,War\nf,5,4,War\n", "line 3: its end is not after its start"),
+        ("uri,start,end,tag\nf,0,one,War\n", "line 2: 'one' is not a time"),
+        ("uri,start,end,tag\nf,0,1,\n", "line 2: uri or tag is empty"),
+        ("uri,start,end,tag\n", "no rows"),
+    ],
+)
+def test_tables_of_spans_that_make_no_sense(tmp_path, text, complaint):
+    path = tmp_path / "spans.csv"
+    path.write_text(text)
+    with pytest.raises(LabelError, match=complaint) as error:
+        read_spans(str(path))
+    assert str(path) in str(error.value)
+
+
+def test_spans_are_gathered_by_video(tmp_path):
+    path = tmp_path / "spans.csv"
+    path.write_text("uri,start,end,tag\na.mp4,0:10,0:20,War\nb.mp4,0,1,Food\na.mp4,0,5,Food\n")
+    assert read_spans(str(path)) == [
+        LabelledVideo("a.mp4", (Span(0, 5, "Food"), Span(10, 20, "War"))),
+        LabelledVideo("b.mp4", (Span(0, 1, "Food"),)),
+    ]
+
+
+def test_pictures_of_a_folder(tmp_path):
+    for name in ("Beach_Sea/one__1.jpg", "Beach_Sea/plain.png", "Time_travel/two__1.JPG", "stray.jpg", "War/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(to_jpeg(picture(1)))
+    found = find_pictures(str(tmp_path))
+    assert [(p.uri[len(str(tmp_path)) + 1 :], p.tag, p.source) for p in found] == [
+        ("Beach_Sea/one__1.jpg", "Beach/Sea", "one"),
+        ("Beach_Sea/plain.png", "Beach/Sea", "plain.png"),
+        ("Time_travel/two__1.JPG", "Time travel", "two"),
+    ]
+    with pytest.raises(LabelError, match="no pictures of the form"):
+        find_pictures(str(tmp_path / "War"))
+
+
+def test_a_candidate_survives_its_example():
+    item = Candidate("x.jpg", "ab", 2**64 - 1, "one", ("Beach/Sea", "été"), b"\x00\xff")
+    back = from_example(to_example(item))
+    assert (back, back.image) == (item, item.image)
+
+
+def test_a_perceptual_hash_bears_scaling_but_not_another_picture():
+    def scene(seed: int):
+        coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
+        return cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_CUBIC)
+
+    one, small, other = (
+        candidate("x", to_jpeg(p), "s", ["War"]).hash
+        for p in (scene(3), cv2.resize(scene(3), (160, 120), interpolation=cv2.INTER_AREA), scene(4))
+    )
+    assert (one ^ small).bit_count() <= 4 < (one ^ other).bit_count()
+    assert candidate("x", b"no picture", "s", ["War"]) is None
+    assert json.loads(json.dumps(one)) == one

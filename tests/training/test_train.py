@@ -1,0 +1,258 @@
+"""The commands dataset, train and evaluate, from pictures to a bundle, on pictures that the tests make."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from films import picture, write_video
+
+from movie_tags.pipeline.command import main
+from movie_tags.training.backbones import BackboneError, backbone_names, load_backbone, make_spec
+from movie_tags.training.dataset import SPLITS, read_dataset
+from movie_tags.training.features import cache_folder, read_features, write_part
+from movie_tags.training.labelled import decode_picture
+from movie_tags.training.transform import analyse, load_scaling
+from movie_tags.transforms.bundle import read_bundle
+from movie_tags.transforms.tagging import fit, load_saved_model, predict
+
+COLOURS = {"Desert": (60, 160, 220), "Swimming": (220, 150, 40), "Forest": (40, 120, 30), "Time_travel": (180, 40, 180)}
+
+
+def make_pictures(folder: Path, tags: list[str], number: int = 30) -> None:
+    """Pictures of one colour a tag (BGR) over coarse noise, from five sources."""
+    for tag in tags:
+        (folder / tag).mkdir(parents=True)
+        for i in range(number):
+            random = np.random.default_rng([i, *tag.encode()])
+            coarse = random.integers(0, 256, (6, 8, 3), np.uint8)
+            noise = cv2.resize(coarse, (80, 60), interpolation=cv2.INTER_CUBIC)
+            mixed = (0.4 * noise + 0.6 * np.array(COLOURS[tag])).astype(np.uint8)
+            cv2.imwrite(str(folder / tag / f"source{i % 10}__{i:02}.jpg"), mixed)
+
+
+def run(*words: object) -> int:
+    return main([*map(str, words), *(["--direct_num_workers", "1"] if words[0] in ("dataset", "train") else [])])
+
+
+SMALL = ["--backbone", "MobileNetV2", "--weights", "random", "--size", "32", "--steps", "60", "--batch-size", "50"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of pictures, the data set, the cache of features and a bundle made of them."""
+    root = tmp_path_factory.mktemp("trained")
+    make_pictures(root / "images", ["Desert", "Swimming", "Forest"])
+    (root / "images/War").mkdir()
+    (root / "images/War/broken.jpg").write_bytes(b"no picture")
+    (root / "images/Swimming/copy__1.jpg").write_bytes((root / "images/Desert/source1__01.jpg").read_bytes())
+    assert run("dataset", root / "images", "--output", root / "data", "--split-by", "random") == 3
+    words = ["--dataset", root / "data", "--output", root / "bundle", "--cache", root / "cache"]
+    assert run("train", *words, *SMALL) == 0
+    return root
+
+
+def test_a_data_set_accounts_for_every_file(trained):
+    dataset = read_dataset(str(trained / "data"))
+    assert len(dataset.entries) == 90
+    records = [
+        tf.train.Example.FromString(record.numpy())
+        for split in SPLITS
+        for path in sorted((trained / "data").glob(f"{split}-*.tfrecord"))
+        for record in tf.data.TFRecordDataset(str(path))
+    ]
+    assert len(records) == 90
+    (both,) = [entry for entry in dataset.entries if len(entry.tags) == 2]
+    assert both.tags == ("Desert", "Swimming") and both.id.endswith("Desert/source1__01.jpg")
+    dropped = dataset.manifest["dropped"]
+    assert [item["id"].rpartition("/")[2] for item in dropped["unusable"]] == ["broken.jpg"]
+    assert [item["id"].rpartition("/")[2] for item in dropped["same_picture"]] == ["copy__1.jpg"]
+    assert sum(dataset.manifest["pictures"].values()) == 90
+    assert "broken.jpg: is no picture" in (trained / "data/MANIFEST.md").read_text()
+
+
+def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
+    """No training/serving skew: backbone, transform and head one by one, against the exported model."""
+    bundle = read_bundle(str(trained / "bundle"))
+    assert bundle.vocabulary == ("Desert", "Forest", "Swimming") and bundle.input_size == (32, 32)
+    dataset = read_dataset(str(trained / "data"))
+    backbone = load_backbone(make_spec("MobileNetV2", "random", 32))
+    entries = dataset.entries[:12]
+    features = read_features(cache_folder(str(trained / "cache"), backbone), [entry.key for entry in entries])
+    pictures = [decode_picture(Path(entry.id).read_bytes()) for entry in entries]
+    batch = np.stack([fit(pixels, (32, 32)) for pixels in pictures])
+    theirs = keras.applications.MobileNetV2(include_top=False, pooling="avg", weights=None, input_shape=(32, 32, 3))
+    theirs.set_weights(backbone.tracked.get_weights())
+    assert np.allclose(theirs.predict(batch / 127.5 - 1.0, verbose=0), features, atol=1e-4)
+
+    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
+    loaded = model.keep_alive
+    kernel, bias = (np.asarray(v) for v in sorted(loaded.tracked[2:], key=lambda v: -len(v.shape)))
+    keys = [entry.key for entry in dataset.of("train")]
+    known = read_features(cache_folder(str(trained / "cache"), backbone), keys)
+    deviation = np.where(known.std(0) > 0, known.std(0), 1)
+    logits = ((features - known.mean(0)) / deviation) @ kernel + bias
+    scaled = np.exp(logits / bundle.card["temperature"])
+    offline = scaled / scaled.sum(1, keepdims=True)
+    assert np.allclose(np.stack(predict(model, pictures, (32, 32))), offline, atol=2e-3)
+
+
+def test_the_report_agrees_with_the_bundle(trained):
+    report = trained / "bundle/report"
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert metrics["features"] == {"computed": 90, "cached": 0}
+    assert metrics["vocabulary"] == list(read_bundle(str(trained / "bundle")).vocabulary)
+    # the bundle, evaluated on the raw pictures of the test split, is as good as its report says
+    found = evaluate(trained, "bundle", "--model", trained / "bundle", "--dataset", trained / "data")
+    assert found["pictures"] == metrics["splits"]["test"]["pictures"] > 0
+    assert found["top1"] == pytest.approx(metrics["splits"]["test"]["top1"], abs=0.01)
+    assert metrics["splits"]["train"]["top1"] > 0.8
+    page = (report / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3 and "http" not in page
+    assert f"{metrics['splits']['test']['top1']:.3f}" in page
+    for name in ("curves", "confusion", "calibration"):
+        assert cv2.imread(str(report / f"{name}.png")) is not None
+    assert list((report / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def evaluate(root: Path, *words: object) -> dict:
+    """A command in a process of its own, as a user runs it: its output, and that it ended well."""
+    code = "from movie_tags.pipeline.command import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "evaluate", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_growing_computes_only_what_is_new_and_keeps_the_order(trained, tmp_path):
+    images = tmp_path / "images"
+    make_pictures(images, ["Time_travel"])
+    for tag in ("Desert", "Swimming", "Forest"):
+        (images / tag).symlink_to(trained / "images" / tag)
+    words = ["dataset", images, "--output", tmp_path / "data", "--split-by", "random"]
+    assert run(*words) == 0
+    words = ["--dataset", tmp_path / "data", "--output", tmp_path / "grown", "--cache", trained / "cache"]
+    assert run("train", *words, *SMALL, "--grow", trained / "bundle") == 0
+    metrics = json.loads((tmp_path / "grown/report/metrics.json").read_text())
+    assert metrics["vocabulary"] == ["Desert", "Forest", "Swimming", "Time travel"]
+    assert metrics["features"] == {"computed": 30, "cached": 90}
+    grown = metrics["grown"]
+    before = json.loads((trained / "bundle/report/metrics.json").read_text())["splits"]["test"]
+    assert grown["new_tags"] == ["Time travel"] and grown["lost_tags"] == []
+    assert grown["pictures"] == before["pictures"]  # splits at random depend on the picture alone
+    assert grown["old_model"]["top1"] == pytest.approx(before["top1"], abs=0.01)
+    assert "What the new tags cost" in (tmp_path / "grown/report/report.html").read_text()
+
+
+def test_inception_v3_from_a_film_to_a_bundle_with_the_papers_head(tmp_path):
+    shots = [picture(seed) for seed in range(6)]
+    film = write_video(tmp_path / "film.mp4", [pixels for pixels in shots for _ in range(50)])
+    (tmp_path / "spans.csv").write_text(
+        f"uri,start,end,tag\n{film},0,0:06,War\n{film},6,12,Food\n{tmp_path}/no.mp4,0,1,War\n"
+    )
+    words = [tmp_path / "spans.csv", "--output", tmp_path / "data", "--split-by", "random", "--every-frame"]
+    assert run("dataset", *words, "--near-duplicate-bits", "0") == 3
+    manifest = json.loads((tmp_path / "data/manifest.json").read_text())
+    assert "no.mp4" in manifest["dropped"]["unusable"][0]["id"]
+    assert manifest["tags"]["War"]["sources"] == 1
+    words = ["--dataset", tmp_path / "data", "--output", tmp_path / "bundle", "--cache", tmp_path / "cache"]
+    assert run("train", *words, "--preset", "paper", "--weights", "random", "--size", "80", "--steps", "4") == 0
+    bundle = read_bundle(str(tmp_path / "bundle"))
+    settings = bundle.card["training"]["settings"]
+    assert (settings["batch_size"], settings["learning_rate"], settings["relu"]) == (500, 0.005, True)
+    assert bundle.card["backbone"]["name"] == "inception_v3" and bundle.card["backbone"]["width"] == 2048
+    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
+    assert model(np.zeros((2, 50, 70, 3), np.uint8)).shape == (2, 2)
+
+
+def test_weights_come_from_a_local_file(tmp_path):
+    network = keras.applications.MobileNetV2(include_top=False, pooling="avg", weights=None, input_shape=(32, 32, 3))
+    network.save_weights(tmp_path / "w.weights.h5")
+    backbone = load_backbone(make_spec("mobilenet_v2", str(tmp_path / "w.weights.h5"), 32))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    assert np.allclose(backbone.compute(pictures), network(pictures / 127.5 - 1), atol=1e-5)
+    other = load_backbone(make_spec("mobilenet_v2", "random", 32))
+    assert other.fingerprint != backbone.fingerprint and other.width == backbone.width
+    with pytest.raises(BackboneError, match="no such weights file"):
+        load_backbone(make_spec("mobilenet_v2", str(tmp_path / "none.h5"), 32))
+    with pytest.raises(BackboneError, match="not weights of inception_v3"):
+        load_backbone(make_spec("inception_v3", str(tmp_path / "w.weights.h5"), 75))
+
+
+def test_names_of_backbones():
+    assert {"compact", "InceptionV3", "ResNet50", "MobileNetV3Small"} <= set(backbone_names())
+    assert make_spec("inception_v3").size == 299 and make_spec("EfficientNetB3").size == 300
+    with pytest.raises(BackboneError, match="no backbone 'inception_v9'"):
+        make_spec("inception_v9")
+    with pytest.raises(BackboneError, match="has no imagenet weights"):
+        make_spec("compact", "imagenet")
+
+
+def test_without_a_network_the_download_fails_with_advice(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("URL fetch failure: no route to host")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", refuse)
+    monkeypatch.setenv("KERAS_HOME", "/nonexistent")
+    with pytest.raises(BackboneError, match=r"could not be downloaded .* give a Keras weights file"):
+        load_backbone(make_spec("MobileNet", "imagenet", 128))
+
+
+def test_a_lost_batch_is_all_that_a_crash_costs(trained, tmp_path):
+    """Features kept by an earlier, broken run are not computed again."""
+    backbone = load_backbone(make_spec("MobileNetV2", "random", 32))
+    dataset = read_dataset(str(trained / "data"))
+    parts = Path(cache_folder(str(tmp_path), backbone))
+    parts.mkdir()
+    half = [entry.key for entry in dataset.entries[:50]]
+    marked = np.full((50, backbone.width), 7, np.float32)  # not what the backbone would say: shows what was kept
+    write_part(str(parts), half, marked)
+    (parts / "unfinished-1.npz").write_bytes(b"torn")
+    words = ["--dataset", trained / "data", "--output", tmp_path / "bundle", "--cache", tmp_path]
+    assert run("train", *words, *SMALL) == 0
+    metrics = json.loads((tmp_path / "bundle/report/metrics.json").read_text())
+    assert metrics["features"] == {"computed": 40, "cached": 50}
+    assert (read_features(str(parts), half) == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["train", "--dataset", "none", "--output", "o"], "none: holds no pictures of the form"),
+        (["dataset", "none", "--output", "o"], "none: holds no pictures"),
+        (["dataset", "none.csv", "--output", "o"], "none.csv: cannot be read"),
+        (["train", "--dataset", "d", "--output", "o", "--backbone", "vgg99"], "no backbone 'vgg99'"),
+        (["evaluate", "volunteers", "--volunteers", "v.csv", "--predicted", "t.jsonl"], "v.csv: cannot be read"),
+        (["evaluate", "bundle", "--model", "m", "--dataset", "d"], "m: cannot read model.json"),
+        (["train", "--dataset", "d", "--output", "o", "--steps", "5", "--epochs", "1"], "not allowed with"),
+    ],
+)
+def test_mistakes_of_users(tmp_path, monkeypatch, capsys, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert main(words) == 2
+    except SystemExit as ended:
+        assert ended.code == 2
+    said = capsys.readouterr().err
+    assert complaint in said and "Traceback" not in said
+
+
+def test_scaling_is_learned_from_the_training_split_alone(trained, tmp_path):
+    backbone = load_backbone(make_spec("MobileNetV2", "random", 32))
+    parts = cache_folder(str(trained / "cache"), backbone)
+    analyse(str(trained / "data"), parts, backbone.width, 1, tmp_path / "graph")
+    scale, _ = load_scaling(tmp_path / "graph")
+    dataset = read_dataset(str(trained / "data"))
+    known = scale(tf.constant(read_features(parts, [entry.key for entry in dataset.of("train")]))).numpy()
+    varied = known.std(0) > 1e-3
+    assert np.allclose(known.mean(0), 0, atol=1e-3) and np.allclose(known.std(0)[varied], 1, atol=1e-2)
