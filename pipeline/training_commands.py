@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from movie_tags.pipeline.options import cores, local_options
 from movie_tags.pipeline.progress import Counted, watching
+from movie_tags.pipeline.results import discard
 from movie_tags.training import dataset as data
 from movie_tags.training.backbones import COMPACT, BackboneError, load_backbone, make_spec
 from movie_tags.training.evaluation import (
@@ -125,8 +126,7 @@ def build_dataset(
         with beam.Pipeline(options=options) as pipeline:
             pipeline | "WriteSplits" >> data.WriteSplits(staging, output)
     finally:
-        if FileSystems.exists(staging):
-            FileSystems.delete([staging])
+        discard(staging)
     manifest = data.make_manifest(
         entries,
         same,
@@ -276,7 +276,7 @@ def evaluate_bundle(args: argparse.Namespace) -> dict:
         found = run_bundle(bundle, dataset, [entry.key for entry in usable])
     finally:
         if made:
-            FileSystems.delete([made])
+            discard(made)
     result = measure(found, labels_of(usable, bundle.vocabulary), bundle.vocabulary)
     result["without_a_known_tag"] = len(entries) - len(usable)
     return {"model": str(bundle.uri), "fingerprint": bundle.fingerprint, **result}

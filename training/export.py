@@ -17,7 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from movie_tags.training.backbones import FEATURES
 from movie_tags.transforms.bundle import MODEL_JSON, SAVED_MODEL, VOCABULARY, fingerprint
-from movie_tags.transforms.storage import send
+from movie_tags.transforms.storage import list_files, send
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
 
@@ -105,6 +105,6 @@ def write_bundle(
         old = FileSystems.join(str(folder), SAVED_MODEL)
         if FileSystems.get_scheme(old) is None:
             shutil.rmtree(old, ignore_errors=True)
-        elif FileSystems.exists(old + "/saved_model.pb"):
-            FileSystems.delete([old])
+        elif stale := list_files(old):
+            FileSystems.delete(stale)
         send(made, str(folder))
