@@ -29,6 +29,7 @@ test-flink: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/tag.py
+	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/train.py
 
 lint: $(READY)

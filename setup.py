@@ -17,7 +17,7 @@ setup(
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
         "movie_tags.training": ["*.txt", "*.j2"],
-        "movie_tags.models": ["*/*.txt", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
+        "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
     },
     install_requires=[
         "apache-beam[gcp]==2.77.0",

@@ -24,6 +24,7 @@ import itertools  # noqa: E402
 import json  # noqa: E402
 import logging  # noqa: E402
 import platform  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
 from collections.abc import Iterator, Sequence  # noqa: E402
@@ -225,6 +226,8 @@ def tag_pictures(args: argparse.Namespace) -> int:
 
 def run() -> None:
     """The console command."""
+    if "--verbose" not in sys.argv:
+        threading.excepthook = lambda _: None  # an interrupted runner's threads have nothing to tell a user
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()

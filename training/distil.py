@@ -15,10 +15,13 @@ import dataclasses
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
+import jinja2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,6 +34,7 @@ from movie_tags.training.network import EMBEDDING, MAP, build_network
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
 from movie_tags.training.views import TEACHER_SIZE, Taught, Views, make_views, render, teach
 from movie_tags.training.vocabulary import TAGS
+from movie_tags.transforms.bundle import MODEL_JSON
 from movie_tags.transforms.sampling import SegmentReader, VideoError, plan_segments
 from movie_tags.transforms.tagging import configure, fit
 
@@ -235,7 +239,8 @@ def train(args: argparse.Namespace) -> None:
             "film_frames": frames,
             "held_out_share": HELD_OUT_SHARE,
             "held_out_sources": sorted(HELD_OUT_SOURCES),
-            "teacher": "MobileNetV2 trained on ImageNet (taught only; none of its weights are inside)",
+            "teacher": "MobileNetV2 trained on ImageNet, which taught only: none of its weights are inside",
+            "sources": dict(sorted(Counter(picture.source for picture in known).items())),
             "counts": {tag: int(n) for tag, n in zip(vocabulary, labels.sum(0), strict=True)},
             "epochs": args.epochs,
             "views": len(views.boxes),
@@ -262,7 +267,18 @@ def train(args: argparse.Namespace) -> None:
     write_bundle(
         args.output, answer, served, vocabulary, args.size, temperature, card, lambda pictures: served(pictures)[1]
     )
+    write_card(args.output)
     print(json.dumps({key: card[key] for key in ("accuracy", "expected_calibration_error")}, indent=2))
+
+
+def write_card(bundle: Path) -> None:
+    """Write the model card beside a bundle of this recipe, from its model.json."""
+    card = json.loads((bundle / MODEL_JSON).read_text("utf-8"))
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True).from_string(
+        (files(__package__) / "card.md.j2").read_text("utf-8")
+    )
+    left_out = [f"{tag} ({why})" for tag, why in card["left_out"].items()]
+    (bundle / "CARD.md").write_text(template.render(card=card, left_out=left_out), "utf-8")
 
 
 def learn(
