@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"movie-tags: {error}", file=sys.stderr)
         return WRONG_USAGE
     except KeyboardInterrupt:
-        kept = "no results were written" if args.command == "tag" else "the same command goes on from what is done"
+        kept = "the same command goes on from what is done" if args.command == "train" else "no results were written"
         print(f"movie-tags: interrupted; {kept}", file=sys.stderr)
         return RUN_FAILED
 
@@ -232,7 +232,7 @@ def run() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     # Beam's Flink runner ends its job server, a process of Java, in an exit handler.
-    if "tag" in sys.argv[1:2]:
+    if sys.argv[1:2] in (["tag"], ["dataset"]):  # not after tensorflow-transform, which may crash there
         atexit._run_exitfuncs()
     # TensorFlow and Beam may crash while the interpreter takes them down; the status must not depend on that.
     os._exit(status)

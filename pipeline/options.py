@@ -255,7 +255,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     _split(parser, "; of a folder only: a data set has its splits")
     head = parser.add_argument_group("the head (defaults are the preset's)")
     length = head.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=count, metavar="N", help="batches to learn from [2000]")
+    length.add_argument("--steps", type=count, metavar="N", help="batches to learn from, in hundreds [2000]")
     length.add_argument("--epochs", type=positive, metavar="N", help="instead: times the training pictures' number")
     head.add_argument("--batch-size", type=count, metavar="N", help="pictures a step [500]")
     head.add_argument("--learning-rate", type=positive, metavar="RATE", help="[0.005]")

@@ -32,11 +32,19 @@ from movie_tags.training.evaluation import (
 )
 from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
 from movie_tags.training.head import PAPER, HeadSettings
-from movie_tags.training.labelled import LabelError, find_pictures, read_spans
+from movie_tags.training.labelled import (
+    LabelError,
+    LabelledPicture,
+    LabelledVideo,
+    Span,
+    find_pictures,
+    read_spans,
+)
 from movie_tags.training.report import measure
 from movie_tags.training.train import REPORT, SPLIT_OF_SOURCES, TrainingError, labels_of, run_bundle, train
 from movie_tags.training.vocabulary import TAGS
 from movie_tags.transforms.bundle import read_bundle
+from movie_tags.transforms.storage import plain_errors
 
 USER_ERRORS = (LabelError, data.DatasetError, BackboneError, TrainingError, TableError)
 DONE, SOME_DROPPED = 0, 3
@@ -44,7 +52,7 @@ DONE, SOME_DROPPED = 0, 3
 
 def make_dataset(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     """`movie-tags dataset`."""
-    options, _ = local_options(beam_words)
+    options, _ = runner_options(beam_words)
     if FileSystems.exists(FileSystems.join(args.output, data.MANIFEST)) and not args.overwrite:
         raise data.DatasetError(f"{args.output}: holds a data set already; choose another folder, or add --overwrite")
     manifest = build_dataset(
@@ -71,6 +79,14 @@ def make_dataset(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     return DONE
 
 
+def runner_options(beam_words: Sequence[str]) -> tuple[PipelineOptions, int]:
+    """As `local_options`, with wrong usage as an error of ours."""
+    try:
+        return local_options(beam_words)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+
+
 def build_dataset(
     inputs: Sequence[str],
     output: str,
@@ -89,9 +105,18 @@ def build_dataset(
     Two passes: the first reads every input and notes a perceptual hash of each picture, the second writes the pictures
     that were chosen. Between them the driver chooses, by the hashes, sources and tags alone.
     """
-    found = []
+    pictures: dict[LabelledPicture, None] = {}  # each once, whatever names it
+    spans: dict[str, set[Span]] = {}
+    passed_over: list[tuple[str, str]] = []
     for uri in inputs:
-        found += read_spans(uri) if uri.lower().endswith(".csv") else find_pictures(uri, source_pattern)
+        if uri.lower().endswith(".csv"):
+            for video in read_spans(uri):
+                spans.setdefault(video.uri, set()).update(video.spans)
+        else:
+            here, ignored = find_pictures(uri, source_pattern)
+            pictures.update(dict.fromkeys(here))
+            passed_over += ignored
+    found = [*pictures, *(LabelledVideo(uri, tuple(sorted(stretches))) for uri, stretches in spans.items())]
     staging = FileSystems.join(output, f".staging-{uuid.uuid4().hex[:12]}")
     if FileSystems.get_scheme(output) is None:
         try:
@@ -107,6 +132,9 @@ def build_dataset(
                 | "Extract" >> data.ExtractCandidates(staging, fps, threshold, min_entropy, every)
             )
         items, dropped = data.read_summaries(staging)
+        dropped = sorted({*dropped, *passed_over})
+        if not items:
+            raise data.DatasetError(f"{output}: not one usable picture in {', '.join(inputs)}{_first(dropped)}")
         kept, same, duplicates = data.merge(items, max_distance)
         by_source = data.split_by_source(kept, keep) if split_by == "source" else {}
         entries = [
@@ -148,33 +176,51 @@ def build_dataset(
     return manifest
 
 
+def _first(dropped: Sequence[tuple[str, str]]) -> str:
+    return f"; the first, {dropped[0][0]}: {dropped[0][1]}" if dropped else ""
+
+
 def settled_splits(uri: str) -> dict[str, str]:
     """The split of each source in an earlier data set, or in the data that a bundle was trained on.
 
     Raises:
-        DatasetError: neither is there.
+        DatasetError: neither is there, or single pictures were split.
     """
     try:
-        with FileSystems.open(FileSystems.join(uri, REPORT, SPLIT_OF_SOURCES), compression_type="uncompressed") as file:
+        path = FileSystems.join(uri, REPORT, SPLIT_OF_SOURCES)
+        with plain_errors(), FileSystems.open(path, compression_type="uncompressed") as file:
             return json.loads(file.read())
     except OSError:
-        return {entry.source: entry.split for entry in data.read_dataset(uri).entries}
+        old = data.read_dataset(uri)
+    if old.manifest["made_with"]["split_by"] != "source":
+        raise data.DatasetError(f"{uri}: its single pictures were split, not its sources; use --split-by random again")
+    return {entry.source: entry.split for entry in old.entries}
 
 
 def train_model(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     """`movie-tags train`."""
-    options, workers = local_options(beam_words)
+    options, workers = runner_options(beam_words)
     old = read_bundle(args.grow) if args.grow else None
     spec = make_spec(*backbone_of(args))
     backbone = load_backbone(spec, cores())  # before any work: its weights may be missing
     if FileSystems.exists(FileSystems.join(args.output, "model.json")) and not args.overwrite:
         raise TrainingError(f"{args.output}: holds a model bundle already; choose another folder, or add --overwrite")
     cache = args.cache or str(Path.home() / ".cache" / "movie-tags")
+    if not workers and FileSystems.get_scheme(cache) is None:
+        print(f"movie-tags: the workers must see the cache {cache}; give --cache gs://… if not", file=sys.stderr)
+    settled = settled_splits(args.grow) if old and _has_splits(args.grow) else {}
     dataset = data.read_dataset(args.dataset) if _is_dataset(args.dataset) else None
+    split_by = dataset.manifest["made_with"]["split_by"] if dataset else args.split_by
+    old_split_by = old.card.get("training", {}).get("split_by") if old else None
+    if old_split_by not in (None, split_by):
+        raise TrainingError(f"{args.grow}: was trained on a split by {old_split_by}; split by that again to compare")
     if dataset is None:
-        made = FileSystems.join(cache, "datasets", uuid.uuid5(uuid.NAMESPACE_URL, os.path.abspath(args.dataset)).hex)
-        keep = settled_splits(args.grow) if old and _has_splits(args.grow) else {}
-        build_dataset([args.dataset], made, options, split_by=args.split_by, keep=keep)
+        name = f"{os.path.abspath(args.dataset)} {args.split_by} {args.grow}"
+        made = FileSystems.join(cache, "datasets", uuid.uuid5(uuid.NAMESPACE_URL, name).hex)
+        manifest = build_dataset([args.dataset], made, options, split_by=args.split_by, keep=settled)
+        unusable = len(manifest["dropped"]["unusable"])
+        if unusable:
+            print(f"movie-tags: {unusable} files could not be used; see {made}/MANIFEST.md", file=sys.stderr)
         dataset = data.read_dataset(made)
         print(f"made a data set of {args.dataset} in {made}", file=sys.stderr)
     threads = max(1, cores() // workers) if workers else 1
@@ -205,6 +251,7 @@ def train_model(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             Path.home() / ".cache" / "movie-tags" / "unfinished",
             {"computed": len(wanted) - cached, "cached": cached},
             old,
+            {source for source, split in settled.items() if split == "train"},
             PipelineOptions(runner="FnApiRunner"),
             bar.set,
         )
@@ -213,7 +260,9 @@ def train_model(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         part = metrics["splits"][split]
         if part["pictures"]:
             print(f"{split}: top-1 {part['top1']:.3f}, top-3 {part['top3']:.3f} ({part['pictures']} pictures)")
-    if "grown" in metrics:
+        else:
+            print(f"{split}: no pictures: too few sources to hold one out; --split-by random holds out single pictures")
+    if metrics.get("grown", {}).get("pictures"):
         grown = metrics["grown"]
         print(
             f"old tags, on {grown['pictures']} test pictures: top-1 {grown['old_model']['top1']:.3f} before, "
@@ -279,6 +328,8 @@ def evaluate_bundle(args: argparse.Namespace) -> dict:
             discard(made)
     result = measure(found, labels_of(usable, bundle.vocabulary), bundle.vocabulary)
     result["without_a_known_tag"] = len(entries) - len(usable)
+    result["near_duplicates_left_out"] = len(dataset.manifest["dropped"]["near_duplicates"])
+    result["unusable"] = len(dataset.manifest["dropped"]["unusable"])
     return {"model": str(bundle.uri), "fingerprint": bundle.fingerprint, **result}
 
 

@@ -21,6 +21,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from movie_tags.training.labelled import Candidate, ReadLabelled, from_example, to_example
 from movie_tags.training.vocabulary import TAGS
+from movie_tags.transforms.storage import plain_errors
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -330,9 +331,11 @@ def read_dataset(uri: str) -> Dataset:
         DatasetError: there is none, or it was left unfinished.
     """
     try:
-        with FileSystems.open(FileSystems.join(uri, MANIFEST), compression_type="uncompressed") as stream:
-            manifest = json.loads(stream.read())
-        entries = read_index(FileSystems.join(uri, INDEX))
+        with plain_errors():
+            with FileSystems.open(FileSystems.join(uri, MANIFEST), compression_type="uncompressed") as stream:
+                text = stream.read()
+            entries = read_index(FileSystems.join(uri, INDEX))
+        manifest = json.loads(text)
     except (OSError, ValueError, TypeError) as error:
         raise DatasetError(
             f"{uri}: no finished data set ({MANIFEST} or {INDEX} cannot be read: {error}); make it with "

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import os
 import time
@@ -357,7 +358,13 @@ def learn(
     optimizer.build(distiller.trainable_variables)
     epoch, spent = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0, dtype=tf.float64)
     checkpoint = tf.train.Checkpoint(distiller=distiller, optimizer=optimizer, epoch=epoch, spent=spent)
-    manager = tf.train.CheckpointManager(checkpoint, str(args.work / "checkpoints"), max_to_keep=1)
+    # Only a run of the same numbers on the same data may go on from a checkpoint.
+    numbers = {name: value for name, value in vars(args).items() if name not in ("data", "output", "work")}
+    key = hashlib.sha256(json.dumps([numbers, len(pictures), labels.shape[1]], default=str).encode())
+    for array in (pictures[:, ::16, ::16], labels, taught.features[0]):
+        key.update(np.ascontiguousarray(array).tobytes())
+    folder = args.work / f"checkpoints-{key.hexdigest()[:16]}"
+    manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=1)
     checkpoint.restore(manager.latest_checkpoint)
 
     @tf.function(reduce_retracing=True)

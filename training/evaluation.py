@@ -15,6 +15,8 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from scipy import stats
 
+from movie_tags.transforms.storage import plain_errors
+
 Suggestions = Mapping[tuple[str, str], frozenset[str]]
 """(trailer, volunteer) -> the tags that the volunteer found in the trailer."""
 
@@ -192,7 +194,7 @@ def _read(uri: str, columns: Sequence[str]):
 
 def _text(uri: str) -> str:
     try:
-        with FileSystems.open(uri, "text/plain", "uncompressed") as stream:
+        with plain_errors(), FileSystems.open(uri, "text/plain", "uncompressed") as stream:
             return stream.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{uri}: cannot be read: {error}") from error

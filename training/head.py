@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -16,7 +16,7 @@ class HeadSettings:
     """The numbers of head training.
 
     Attributes:
-        steps: batches to learn from.
+        steps: batches to learn from; above a hundred, rounded up to hundreds.
         batch_size: pictures a batch, drawn at random.
         learning_rate: at the beginning; it falls to nothing along a cosine unless `constant_rate` is set.
         dropout: share of the features that is dropped in training.
@@ -133,12 +133,15 @@ def train_head(
         training, validation: scaled features and labels; validation may be empty.
         settings: the numbers.
         logs: a folder for TensorBoard.
-        backup: a folder for the state of an unfinished training, which the next call goes on from.
+        backup: a folder for the state of an unfinished training, which the next call goes on from (with the first
+            batches again, so that it ends near, not at, what an unbroken training gives).
         on_step: told the number of steps done, now and then.
 
     Returns:
         The head, and Figure 1's curves: {"step", "accuracy", "loss", "val_accuracy", "val_loss"}.
     """
+    if settings.steps > 100:
+        settings = replace(settings, steps=-(-settings.steps // 100) * 100)
     model = build_head(training.features.shape[1], training.labels.shape[1], settings)
     chunk = max(1, min(100, settings.steps))
     epochs = -(-settings.steps // chunk)
@@ -199,7 +202,9 @@ class _Backup(keras.callbacks.BackupAndRestore):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         self.curves_file.parent.mkdir(parents=True, exist_ok=True)
-        np.save(self.curves_file, self.curves.values, allow_pickle=True)
+        staged = self.curves_file.with_name("unfinished.npy")
+        np.save(staged, self.curves.values, allow_pickle=True)
+        staged.replace(self.curves_file)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         super().on_train_end(logs)

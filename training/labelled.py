@@ -28,6 +28,7 @@ from movie_tags.transforms.shots import difference, histogram
 from movie_tags.transforms.storage import list_files
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2")
 SOURCE_PATTERN = r"(.+?)__"
 JPEG_QUALITY = 95
 
@@ -83,8 +84,10 @@ class Candidate:
     image: bytes = field(default=b"", repr=False, compare=False)
 
 
-def find_pictures(folder: str, source_pattern: str = SOURCE_PATTERN) -> list[LabelledPicture]:
-    """The pictures of a folder TAG/NAME, local or remote, in order.
+def find_pictures(
+    folder: str, source_pattern: str = SOURCE_PATTERN
+) -> tuple[list[LabelledPicture], list[tuple[str, str]]]:
+    """The pictures of a folder TAG/NAME, local or remote, in order; and (address, reason) of pictures passed over.
 
     Args:
         folder: holds one folder for each tag.
@@ -95,23 +98,30 @@ def find_pictures(folder: str, source_pattern: str = SOURCE_PATTERN) -> list[Lab
         LabelError: there is no picture of that form.
     """
     pattern = re.compile(source_pattern)
-    found = []
+    found, passed_over = [], []
     for path in _files(folder):
         name, tag = posixpath.basename(path), posixpath.basename(posixpath.dirname(path))
         inside = posixpath.dirname(posixpath.dirname(path)) == folder.replace("\\", "/").rstrip("/")
         if inside and name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."):
             matched = pattern.match(name)
             found.append(LabelledPicture(path, tag_of_folder(tag), matched.group(1) if matched else name))
+        elif name.lower().endswith((*PICTURE_SUFFIXES, *OTHER_SUFFIXES)) and not name.startswith("."):
+            reason = "is not in a tag's folder (TAG/NAME.jpg)" if not inside else "is of a kind that cannot be read"
+            passed_over.append((path, f"{reason}; move it, or save it as JPEG or PNG"))
     if not found:
         raise LabelError(f"{folder}: holds no pictures of the form TAG/NAME.jpg")
-    return sorted(found, key=lambda picture: picture.uri)
+    return sorted(found, key=lambda picture: picture.uri), sorted(passed_over)
 
 
 def _files(folder: str) -> Iterator[str]:
     if FileSystems.get_scheme(folder) is not None:
         yield from list_files(folder)
         return
-    for inside, _, names in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise LabelError(f"{error.filename}: cannot be looked into: {error.strerror}") from error
+
+    for inside, _, names in os.walk(folder, onerror=refuse if os.path.isdir(folder) else None, followlinks=True):
         yield from (os.path.join(inside, name).replace("\\", "/") for name in names)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | int | None]:
     """Top-1 and top-3 accuracy; any of a picture's tags counts as right.
 
     Args:
@@ -13,11 +13,11 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float |
         labels: 1 where a picture has a tag, [N, tags]; pictures with no tag of the vocabulary are passed over.
 
     Returns:
-        {"top1", "top3", "pictures"}; the shares are NaN where no picture counts.
+        {"top1", "top3", "pictures"}; the shares are None where no picture counts.
     """
     p, labels = _labelled(probabilities, labels)
     if not len(p):
-        return {"top1": float("nan"), "top3": float("nan"), "pictures": 0}
+        return {"top1": None, "top3": None, "pictures": 0}
     ranked = np.take_along_axis(labels, np.argsort(-p, 1, kind="stable")[:, :3], 1)
     return {
         "top1": round(float(ranked[:, 0].mean()), 4),

@@ -32,6 +32,16 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, vocabulary: Sequence[
     """
     known = labels.sum(1) > 0
     p, labels = probabilities[known], labels[known]
+    if not len(p):
+        nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "average_precision": None, "pictures": 0}
+        return {
+            **accuracy(p, labels),
+            "mean_average_precision": None,
+            "expected_calibration_error": None,
+            "per_tag": {tag: nothing for tag in vocabulary},
+            "confusion": np.zeros((len(vocabulary),) * 2).tolist(),
+            "most_confused": [],
+        }
     predicted = np.eye(len(vocabulary))[p.argmax(1)]
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, zero_division=0)
     occurring = labels.sum(0) > 0

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from movie_tags.training.labelled import decode_picture, from_example
 from movie_tags.training.metrics import accuracy, fit_temperature, softmax
 from movie_tags.training.report import measure, write_report
 from movie_tags.transforms.bundle import ModelBundle
-from movie_tags.transforms.storage import send
+from movie_tags.transforms.storage import list_files, send
 from movie_tags.transforms.tagging import load_saved_model, predict
 
 REPORT = "report"
@@ -55,6 +55,7 @@ def train(
     work: Path,
     counted: dict[str, int],
     old: ModelBundle | None = None,
+    learned_sources: Collection[str] = (),
     options: PipelineOptions | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> dict:
@@ -70,6 +71,7 @@ def train(
         work: a local folder for the state of an unfinished training.
         counted: features "computed" and "cached", for the report.
         old: a bundle whose tags keep their order, and with which old tags are compared.
+        learned_sources: what `old` learned from: not fit to compare the two on.
         options: of the Beam run that analyses the features.
         on_step: told the number of steps done, now and then.
 
@@ -89,10 +91,11 @@ def train(
             raise TrainingError(
                 f"{dataset.uri}: {len(vocabulary)} tags with {min_pictures} training pictures or more; two are needed"
             )
-        examples = {split: _examples(dataset.of(split), parts, graph, vocabulary) for split in SPLITS}
+        examples = {split: _examples(dataset.of(split), parts, graph, vocabulary, backbone.width) for split in SPLITS}
         state = hashlib.sha256(json.dumps([asdict(settings), vocabulary, parts], default=str).encode())
         for split in SPLITS:
             state.update(examples[split].features.tobytes())
+            state.update(examples[split].labels.tobytes())
         head, curves = train_head(
             examples["train"],
             examples["validation"],
@@ -119,10 +122,11 @@ def train(
             "splits": {split: measure(found[split], examples[split].labels, vocabulary) for split in SPLITS},
         }
         if old:
-            metrics["grown"] = compare(old, dataset, vocabulary, found["test"])
+            metrics["grown"] = compare(old, dataset, vocabulary, found["test"], learned_sources)
         write_report(report, metrics, vocabulary, curves, found["test"], examples["test"].labels)
-        splits = {entry.source: entry.split for entry in dataset.entries}
-        (report / SPLIT_OF_SOURCES).write_text(json.dumps(splits, indent=0, sort_keys=True) + "\n", "utf-8")
+        if metrics["split_by"] == "source":
+            splits = {entry.source: entry.split for entry in dataset.entries}
+            (report / SPLIT_OF_SOURCES).write_text(json.dumps(splits, indent=0, sort_keys=True) + "\n", "utf-8")
 
         scale, layer = transform.load_scaling(graph)
         kernel, bias = tf.Variable(head.kernel, trainable=False), tf.Variable(head.bias, trainable=False)
@@ -152,20 +156,28 @@ def train(
             temperature,
             card,
         )
+        stale = list_files(FileSystems.join(output, REPORT))
+        if stale:
+            FileSystems.delete(stale)
         send(report, FileSystems.join(output, REPORT))
     shutil.rmtree(work / f"head-{state.hexdigest()[:16]}", ignore_errors=True)
     return metrics
 
 
-def _examples(entries: Sequence[Entry], parts: str, graph: Path, vocabulary: Sequence[str]) -> Examples:
+def _examples(entries: Sequence[Entry], parts: str, graph: Path, vocabulary: Sequence[str], width: int) -> Examples:
     if not entries:
-        width = transform.tft.TFTransformOutput(str(graph)).raw_feature_spec()[transform.FEATURES].shape[0]
         return Examples(np.zeros((0, width), np.float32), np.zeros((0, len(vocabulary)), np.float32))
     features = read_features(parts, [entry.key for entry in entries])
     return Examples(transform.scale_all(graph, features), labels_of(entries, vocabulary))
 
 
-def compare(old: ModelBundle, dataset: Dataset, vocabulary: Sequence[str], found: np.ndarray) -> dict:
+def compare(
+    old: ModelBundle,
+    dataset: Dataset,
+    vocabulary: Sequence[str],
+    found: np.ndarray,
+    learned_sources: Collection[str] = (),
+) -> dict:
     """What new tags cost the old ones: the old model and the new on the test pictures of the old tags.
 
     Args:
@@ -173,16 +185,25 @@ def compare(old: ModelBundle, dataset: Dataset, vocabulary: Sequence[str], found
         dataset: the new data set.
         vocabulary: the new vocabulary.
         found: the new model's probabilities of the test split, float [N, tags].
+        learned_sources: sources whose pictures the old model learned from; they are left out.
+
+    Returns:
+        Accuracies and recalls on the old tags alone, on the same pictures: a new tag given to one of them is wrong.
     """
     entries = dataset.of("test")
     labels = labels_of(entries, old.vocabulary)
-    rows = np.flatnonzero(labels.sum(1) > 0)
+    fair = np.array([entry.source not in learned_sources for entry in entries], bool)
+    rows = np.flatnonzero((labels.sum(1) > 0) & fair)
     new_tags = [tag for tag in vocabulary if tag not in old.vocabulary]
     said = run_bundle(old, dataset, [entries[row].key for row in rows])
-    places = [vocabulary.index(tag) if tag in vocabulary else None for tag in old.vocabulary]
-    truth = labels_of([entries[row] for row in rows], vocabulary)
-    now = found[rows]
-    right_before, right_now = said.argmax(1), now.argmax(1)
+    # The new model's probabilities in the old order, with new tags behind; a tag that was lost is never given.
+    order = [*old.vocabulary, *new_tags]
+    now = np.zeros((len(rows), len(order)))
+    for i, tag in enumerate(order):
+        if tag in vocabulary:
+            now[:, i] = found[rows, vocabulary.index(tag)]
+    truth = np.hstack([labels[rows], np.zeros((len(rows), len(new_tags)))])
+    right_before, right_now = said.argmax(1), now.argmax(1) if len(rows) else np.zeros(0, int)
     recall = {}
     for i, tag in enumerate(old.vocabulary):
         mine = labels[rows, i] > 0
@@ -190,7 +211,7 @@ def compare(old: ModelBundle, dataset: Dataset, vocabulary: Sequence[str], found
             recall[tag] = {
                 "pictures": int(mine.sum()),
                 "before": round(float((right_before[mine] == i).mean()), 4),
-                "now": round(float((right_now[mine] == places[i]).mean()), 4),
+                "now": round(float((right_now[mine] == i).mean()), 4),
             }
     return {
         "old_fingerprint": old.fingerprint,
@@ -199,7 +220,7 @@ def compare(old: ModelBundle, dataset: Dataset, vocabulary: Sequence[str], found
         "pictures": len(rows),
         "old_model": accuracy(said, labels[rows]),
         "new_model": accuracy(now, truth),
-        "taken_by_new_tags": int(np.isin(right_now, [vocabulary.index(tag) for tag in new_tags]).sum()),
+        "taken_by_new_tags": int((right_now >= len(old.vocabulary)).sum()),
         "recall": recall,
     }
 

@@ -103,11 +103,16 @@ def test_pictures_of_a_folder(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(to_jpeg(picture(1)))
-    found = find_pictures(str(tmp_path))
+    (tmp_path / "War/moving.gif").write_bytes(b"GIF89a")
+    found, passed_over = find_pictures(str(tmp_path))
     assert [(p.uri[len(str(tmp_path)) + 1 :], p.tag, p.source) for p in found] == [
         ("Beach_Sea/one__1.jpg", "Beach/Sea", "one"),
         ("Beach_Sea/plain.png", "Beach/Sea", "plain.png"),
         ("Time_travel/two__1.JPG", "Time travel", "two"),
+    ]
+    assert [(path.rpartition("/")[2], reason.split(";")[0]) for path, reason in passed_over] == [
+        ("moving.gif", "is of a kind that cannot be read"),
+        ("stray.jpg", "is not in a tag's folder (TAG/NAME.jpg)"),
     ]
     with pytest.raises(LabelError, match="no pictures of the form"):
         find_pictures(str(tmp_path / "War"))

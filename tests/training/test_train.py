@@ -160,8 +160,9 @@ def test_inception_v3_from_a_film_to_a_bundle_with_the_papers_head(tmp_path):
     (tmp_path / "spans.csv").write_text(
         f"uri,start,end,tag\n{film},0,0:06,War\n{film},6,12,Food\n{tmp_path}/no.mp4,0,1,War\n"
     )
-    words = [tmp_path / "spans.csv", "--output", tmp_path / "data", "--split-by", "random", "--every-frame"]
+    words = [tmp_path / "spans.csv", "--output", tmp_path / "data", "--every-frame"]
     assert run("dataset", *words, "--near-duplicate-bits", "0") == 3
+    assert read_dataset(str(tmp_path / "data")).manifest["pictures"]["test"] == 0  # one film: nothing to hold out
     manifest = json.loads((tmp_path / "data/manifest.json").read_text())
     assert "no.mp4" in manifest["dropped"]["unusable"][0]["id"]
     assert manifest["tags"]["War"]["sources"] == 1
