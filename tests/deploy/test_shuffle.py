@@ -10,7 +10,7 @@ from films import picture, write_video
 from movie_tags import TagMovies, TagSettings
 
 LARGEST = 16 * 1024
-"""Bytes of one element: less than half of the smallest picture that travels with --accelerator (112 x 112 x 3)."""
+"""Bytes of one element: a third of the smallest picture that travels with --accelerator (128 x 128 x 3)."""
 SHOT_S, SEGMENT_S = 3, 10
 
 
