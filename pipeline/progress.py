@@ -6,12 +6,22 @@ import json
 import logging
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from movie_tags.transforms.progress import LOGGER, PREFIX
@@ -19,11 +29,26 @@ from movie_tags.transforms.progress import LOGGER, PREFIX
 _REPORT = re.compile(re.escape(PREFIX) + r"(\{.*?\})")
 
 
-class Reports(logging.Handler):
-    """Receives progress reports, whether they come from this process or in a worker's log lines."""
+class Reports(logging.Handler, ABC):
+    """Adds up progress reports, whether they come from this process or in a worker's log lines, and shows them.
 
-    def __init__(self):
+    A terminal gets a bar; a pipe or a log a plain line every ten seconds.
+    """
+
+    def __init__(self, console: Console, description: str, *columns: ProgressColumn, total: int | None = None):
+        """Args: where to show them; what is done; columns of the bar besides the usual; how much there is to do."""
         super().__init__(logging.INFO)
+        self.console = console
+        self.last_line = time.monotonic()
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns,
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self.task = self.bar.add_task(description, total=total)
 
     def emit(self, record: logging.LogRecord) -> None:
         for found in _REPORT.finditer(record.getMessage().replace('\\"', '"').replace("\\'", "'")):
@@ -32,9 +57,30 @@ class Reports(logging.Handler):
             except ValueError:
                 continue  # a torn log line costs a little of the display, nothing else
 
+    @abstractmethod
     def add(self, report: dict) -> None:
         """Count one report of `movie_tags.transforms.progress.report_progress`."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def text(self) -> str:
+        """The state in one line."""
+
+    def show(self, **changes) -> None:
+        """Show the state: on a terminal by these changes to the bar."""
+        if self.console.is_terminal:
+            self.bar.update(self.task, **changes)
+        elif time.monotonic() - self.last_line > 10:
+            self.last_line = time.monotonic()
+            self.console.print(self.text(), highlight=False)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.console.is_terminal:
+            self.bar.stop()
 
 
 @contextmanager
@@ -62,23 +108,13 @@ def watching(reports: Reports, propagate: bool = False) -> Iterator[None]:
 
 
 class Counted(Reports):
-    """A bar for work whose amount is known: on a terminal a bar, elsewhere a plain line every ten seconds."""
+    """Work whose amount is known."""
 
-    def __init__(self, description: str, unit: str, total: int, console: Console | None = None):
+    def __init__(self, description: str, unit: str, total: int):
         """Args: what is done; the key of reports that count it, and its name for people; how much there is."""
-        super().__init__()
-        self.console = console or Console(stderr=True)
+        super().__init__(Console(stderr=True), description, MofNCompleteColumn(), total=total)
         self.description, self.unit, self.total = description, unit, total
-        self.done, self.last_line = 0, time.monotonic()
-        self.bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-        )
-        self.task = self.bar.add_task(description, total=total)
+        self.done = 0
 
     def add(self, report: dict) -> None:
         if self.unit in report:
@@ -87,41 +123,22 @@ class Counted(Reports):
     def set(self, done: int) -> None:
         """Say how much is done."""
         self.done = done
-        if self.console.is_terminal:
-            self.bar.update(self.task, completed=done)
-        elif time.monotonic() - self.last_line > 10:
-            self.last_line = time.monotonic()
-            self.console.print(f"{self.description}: {done} of {self.total} {self.unit}", highlight=False)
+        self.show(completed=done)
 
-    def __enter__(self) -> Counted:
-        if self.console.is_terminal:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self.console.is_terminal:
-            self.bar.stop()
+    def text(self) -> str:
+        return f"{self.description}: {self.done} of {self.total} {self.unit}"
 
 
 class RunProgress(Reports):
-    """Adds up the reports of a tagging run and shows them.
-
-    A terminal gets a bar; a pipe or a log a plain line every ten seconds.
-    """
+    """A tagging run."""
 
     def __init__(self, console: Console):
-        super().__init__()
-        self.console = console
+        super().__init__(console, "starting")
         self.begun = time.monotonic()
-        self.last_line = self.begun
         self.segments_left: dict[str, int] = {}
         self.films = 0
         self.seconds = 0.0
         self.key_frames = 0
-        self.bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
-        )
-        self.task = self.bar.add_task("starting", total=None)
 
     def add(self, report: dict) -> None:
         self.seconds += report.get("seconds", 0.0)
@@ -132,28 +149,14 @@ class RunProgress(Reports):
                 self.segments_left[report["video"]] = left
             else:
                 self.films += 1
-        if self.console.is_terminal:
-            self.bar.update(self.task, description=self.text())
-        elif time.monotonic() - self.last_line > 10:
-            self.last_line = time.monotonic()
-            self.console.print(self.text(), highlight=False)
+        self.show(description=self.text())
 
     def text(self) -> str:
-        """The state in one line."""
         speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
         return (
             f"{self.films} films, {self.seconds:.0f} s of film decoded, {self.key_frames} key frames, "
             f"{speed:.1f} x real time"
         )
-
-    def __enter__(self) -> RunProgress:
-        if self.console.is_terminal:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self.console.is_terminal:
-            self.bar.stop()
 
 
 def print_tags(console: Console, rows: Iterable[dict]) -> None:

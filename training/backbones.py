@@ -16,7 +16,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from movie_tags.models import BUNDLED
 from movie_tags.transforms.bundle import read_bundle
-from movie_tags.transforms.storage import fetch
+from movie_tags.transforms.storage import StorageError, fetch
 from movie_tags.transforms.tagging import configure
 
 COMPACT = "compact"
@@ -171,7 +171,7 @@ def _load_weights(network: keras.Model, spec: BackboneSpec) -> None:
     try:
         with fetch(spec.weights) as path:
             network.load_weights(path)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, StorageError) as error:
         raise BackboneError(
             f"{spec.weights}: no such weights file. --weights takes 'imagenet', 'random' or a Keras weights file"
         ) from error
