@@ -1,21 +1,21 @@
 """The package movie-tags: `pip install .` gives the command `movie-tags` and the package `movie_tags`.
 
-The rooms of the repository (transforms, pipeline, training, models) are installed as sub-packages of
-`movie_tags`, because names as general as `transforms` must not be claimed in a user's site-packages.
+The rooms of the repository (transforms, pipeline, training, models) are sub-packages of `movie_tags`, by links in that
+folder, because names as general as `transforms` must not be claimed in a user's site-packages.
 """
 
 from setuptools import setup
 
-ROOMS = ["transforms", "pipeline", "training", "models"]
+ROOMS = ["transforms", "pipeline", "pipeline.commands", "training", "models"]
 
 setup(
     name="movie-tags",
     version="0.1.0",
     description="Watches films and says, in a few tags with strengths, what is in them.",
     python_requires=">=3.11,<3.12",
-    package_dir={"movie_tags": "movie_tags", **{f"movie_tags.{room}": room for room in ROOMS}},
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
+        "movie_tags": ["py.typed"],
         "movie_tags.training": ["*.txt", "*.j2"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
     },
@@ -51,5 +51,5 @@ setup(
             "scikit-image==0.26.0",
         ],
     },
-    entry_points={"console_scripts": ["movie-tags = movie_tags.pipeline.command:run"]},
+    entry_points={"console_scripts": ["movie-tags = movie_tags.__main__:run"]},
 )

@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from movie_tags.models import BUNDLED
-from movie_tags.transforms.bundle import read_bundle
-from movie_tags.transforms.tagging import configure, load_saved_model
+from movie_tags.models.bundle import read_bundle
+from movie_tags.models.loading import configure, load_model
 
 BATCH = 16
 ROUNDS = 40
@@ -44,11 +44,10 @@ def load_seconds() -> float:
     code = (
         "import time, tensorflow\n"
         "from movie_tags.models import BUNDLED\n"
-        "from movie_tags.transforms.bundle import read_bundle\n"
-        "from movie_tags.transforms.tagging import load_saved_model\n"
+        "from movie_tags.models.bundle import read_bundle\n"
+        "from movie_tags.models.loading import load_model\n"
         "begun = time.monotonic()\n"
-        "bundle = read_bundle(BUNDLED)\n"
-        "load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)\n"
+        "load_model(read_bundle(BUNDLED), 1)\n"
         "print(time.monotonic() - begun)\n"
     )
     words = [sys.executable, "-c", code]
@@ -63,7 +62,7 @@ def main() -> None:
     size = sum(path.stat().st_size for path in Path(BUNDLED).rglob("*") if path.is_file())
     print(f"size: {size / 1e6:.1f} MB (bar 12)")
     print(f"load: {load_seconds():.2f} s (bar 2)")
-    ours = cpu_ms(load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1), bundle.input_size[0])
+    ours = cpu_ms(load_model(bundle, 1), bundle.input_size[0])
     network = keras.applications.MobileNetV3Small(weights=None, include_top=False, pooling="avg")
     compute = tf.function(lambda pictures: network(tf.cast(pictures, tf.float32), training=False))
     theirs = cpu_ms(compute, 224)

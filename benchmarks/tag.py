@@ -19,8 +19,8 @@ import numpy as np
 import psutil
 
 from movie_tags.models import BUNDLED
-from movie_tags.transforms.bundle import read_bundle
-from movie_tags.transforms.tagging import load_saved_model, predict
+from movie_tags.models.bundle import read_bundle
+from movie_tags.models.loading import load_model, predict
 
 FOOTAGE = Path(os.environ.get("MOVIE_TAGS_DATA", "../shared/data")) / "videos"
 SCENES = (
@@ -76,7 +76,7 @@ def run(words: list[str]) -> tuple[float, float, float]:
 def model_seconds(key_frames: int) -> float:
     """CPU seconds of the bundled model alone, on one thread, for so many pictures in batches of 16."""
     bundle = read_bundle(BUNDLED)
-    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
+    model = load_model(bundle, 1)
     batch = list(np.random.default_rng(0).integers(0, 256, (16, *bundle.input_size, 3), np.uint8))
     predict(model, batch, bundle.input_size)
     begun = time.process_time()

@@ -21,9 +21,10 @@ import apache_beam as beam
 import cv2
 import numpy as np
 
-from movie_tags.pipeline.options import cores, local_options
-from movie_tags.pipeline.training_commands import build_dataset
+from movie_tags.machine import cores
+from movie_tags.pipeline.runner import local_options
 from movie_tags.training.backbones import BackboneHandler, load_backbone, make_spec
+from movie_tags.training.dataset import build_dataset
 from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
 from movie_tags.training.head import Examples, HeadSettings, train_head
 

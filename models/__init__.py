@@ -1,4 +1,4 @@
-"""The models that ship with movie-tags, as model bundles (`movie_tags.transforms.bundle`)."""
+"""The models that ship with movie-tags, as model bundles (`movie_tags.models.bundle`)."""
 
 from pathlib import Path
 

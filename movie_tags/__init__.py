@@ -1,7 +1,30 @@
 """movie-tags: watches films and says, in a few tags with strengths, what is in them."""
 
-from movie_tags.pipeline.tag_movies import Failure, TagMovies, TagSettings, VideoTags
-from movie_tags.transforms.sampling import Video
-from movie_tags.transforms.tagging import KeyFrameTags
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Failure", "KeyFrameTags", "TagMovies", "TagSettings", "Video", "VideoTags"]
+if TYPE_CHECKING:
+    from movie_tags.pipeline.method import Method, Work
+    from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
+    from movie_tags.transforms.tagging import KeyFrameTags
+    from movie_tags.transforms.video import Failure, Video
+
+_PLACES = {
+    "Failure": "movie_tags.transforms.video",
+    "KeyFrameTags": "movie_tags.transforms.tagging",
+    "Method": "movie_tags.pipeline.method",
+    "TagMovies": "movie_tags.pipeline.tag_movies",
+    "Video": "movie_tags.transforms.video",
+    "VideoTags": "movie_tags.pipeline.tag_movies",
+    "Work": "movie_tags.pipeline.method",
+}
+
+__all__ = ["Failure", "KeyFrameTags", "Method", "TagMovies", "Video", "VideoTags", "Work"]
+
+
+def __getattr__(name: str) -> Any:
+    # Beam takes a second and more to import: only those who use it pay.
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)

@@ -7,14 +7,14 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 
-from movie_tags.pipeline.tag_movies import Failure
-from movie_tags.transforms.sampling import Video
-from movie_tags.transforms.storage import open_seekable, plain_errors
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.transforms.video import Failure, Video
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -48,16 +48,24 @@ VIDEO_SUFFIXES = frozenset(
 CATALOGUE_SUFFIXES = (".csv", ".jsonl")
 
 
-class InputError(ValueError):
+class InputError(UserError):
     """An input that names nothing, or a catalogue without a usable form."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A video that an input stands for, or where one should be, why there is none."""
+
+    video: Video
+    failure: Failure | None = None
 
 
 def is_catalogue(uri: str) -> bool:
     return uri.lower().endswith(CATALOGUE_SUFFIXES)
 
 
-def expand(uri: str) -> Iterator[Video | Failure]:
-    """The videos an input stands for: a catalogue's rows, a folder's videos, a glob's matches, or the file itself.
+def expand(uri: str) -> Iterator[Input]:
+    """What an input stands for: a catalogue's rows, a folder's videos, a glob's matches, or the file itself.
 
     Raises:
         InputError: it names nothing at all, or a catalogue cannot be read.
@@ -67,121 +75,204 @@ def expand(uri: str) -> Iterator[Video | Failure]:
         return
     found = False
     try:
-        for path in _matches(uri):
+        for item in _matches(uri):
             found = True
-            yield Video(path, path, os.path.basename(path))
+            yield item
     except OSError as error:
-        raise InputError(f"{uri}: cannot be listed: {error}") from error
+        raise InputError(f"{uri}: cannot be listed: {storage.plainly(error)}") from error
     if not found:
         raise InputError(f"{uri}: no such file, and no video below it or matching it")
 
 
-def _expand_or_fail(uri: str) -> Iterator[Video | Failure]:
-    try:
-        yield from expand(uri)
-    except InputError as error:
-        yield Failure(Video(uri, uri), "catalogue", str(error))
+def check_input(uri: str) -> None:
+    """Refuse an input that names nothing before any work is done.
+
+    Raises:
+        InputError: there is no such file, or nothing to tag in it.
+    """
+    if next(iter(expand(uri)), None) is None:
+        what = "the catalogue has no rows" if is_catalogue(uri) else "nothing to tag"
+        raise InputError(f"{uri}: {what}")
 
 
-def _matches(uri: str) -> Iterator[str]:
-    remote = FileSystems.get_scheme(uri) is not None
-    if not remote and os.path.isdir(uri):
-        for folder, folders, names in os.walk(uri):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (os.path.join(folder, name) for name in sorted(names) if _is_video(name))
-    elif not remote and os.path.exists(uri):
-        yield uri
-    elif remote:
-        named = [] if uri.endswith("/") else _glob(uri)
-        yield from named or (path for path in _glob(uri.rstrip("/") + "/**") if _is_video(os.path.basename(path)))
+def _matches(uri: str) -> Iterator[Input]:
+    if storage.is_remote(uri):
+        named = [] if uri.endswith("/") else storage.glob(uri)
+        paths = named or [path for path in storage.list_files(uri) if _is_video(storage.base_name(path))]
+        yield from map(_of_path, paths)
+    elif os.path.isdir(uri):
+        yield from _walk(uri, set())
+    elif os.path.exists(uri):
+        yield _of_path(uri)
     else:
-        yield from (path for path in _glob(uri) if os.path.isfile(path))
+        yield from map(_of_path, storage.glob(uri))
 
 
-def _glob(pattern: str) -> Iterable[str]:
-    with plain_errors():
-        return sorted(entry.path for entry in FileSystems.match([pattern])[0].metadata_list)
+def _of_path(path: str) -> Input:
+    return Input(Video(path, path, storage.base_name(path)))
+
+
+def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Input]:
+    """The videos below a local folder, links followed; what may not be looked into is a failure."""
+    try:
+        about = os.stat(folder)
+        if (about.st_dev, about.st_ino) in seen:  # a link that leads back, or the same folder by another name
+            return
+        seen.add((about.st_dev, about.st_ino))
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except OSError as error:
+        reason = f"the folder cannot be looked into: {storage.plainly(error)}; let it be read, or leave it out"
+        yield Input(Video(folder, folder, storage.base_name(folder)), Failure("catalogue", reason, again=True))
+        return
+    visible = [entry for entry in entries if not entry.name.startswith(".")]
+    yield from (_of_path(entry.path) for entry in visible if _is_video(entry.name) and not entry.is_dir())
+    for entry in visible:
+        if entry.is_dir():
+            yield from _walk(entry.path, seen)
 
 
 def _is_video(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
-def read_catalogue(uri: str) -> Iterator[Video | Failure]:
+def read_catalogue(uri: str) -> Iterator[Input]:
     """The rows of a .csv (with a header) or .jsonl catalogue: `uri`, and optionally `id` and `title`.
 
-    A row without a usable `uri` becomes a Failure that names the catalogue and the row.
+    A row without a usable `uri` becomes a failure that names the catalogue and the row.
 
     Raises:
         InputError: the catalogue cannot be read or has no column `uri`.
     """
     try:
-        with open_seekable(uri) as stream:
+        with storage.open_seekable(uri) as stream:
             lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
             if uri.lower().endswith(".csv"):
                 reader = csv.DictReader(lines)
                 if "uri" not in (reader.fieldnames or ()):
                     raise InputError(f"{uri}: has no column 'uri'; its first line must name the columns")
                 for row in reader:
-                    yield _video_of_row(row, f"{uri}, line {reader.line_num}")
+                    yield _of_row(row, f"{uri}, line {reader.line_num}")
                 return
             for number, line in enumerate(lines, 1):
                 if line.strip():
+                    where = f"{uri}, line {number}"
                     try:
                         row = json.loads(line)
                     except ValueError as error:
-                        row = f"not a JSON object ({error})"
-                    yield _video_of_row(row, f"{uri}, line {number}")
+                        yield _bad_row(where, f"not a JSON object ({error})")
+                    else:
+                        yield _of_row(row, where)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{uri}: the catalogue cannot be read: {error}") from error
 
 
-def _video_of_row(row: object, where: str) -> Video | Failure:
+def _bad_row(where: str, reason: str) -> Input:
+    return Input(Video(where, where), Failure("catalogue", reason))
+
+
+def _of_row(row: object, where: str) -> Input:
     if not isinstance(row, dict) or not isinstance(row.get("uri"), str) or not row["uri"].strip():
-        reason = row if isinstance(row, str) else "the row has no 'uri'"
-        return Failure(Video(where, where), "catalogue", reason)
+        return _bad_row(where, "the row has no 'uri'")
     uri = row["uri"].strip()
-    title = row.get("title") or os.path.basename(uri)
-    return Video(str(row.get("id") or uri), uri, str(title))
+    named, title = row.get("id"), row.get("title")
+    id = uri if named is None or str(named).strip() == "" else str(named).strip()
+    return Input(Video(id, uri, str(title) if title else storage.base_name(uri)))
 
 
 class ReadInputs(beam.PTransform):
-    """Inputs (strings) -> the videos they stand for, each once, and failures in the output FAILED."""
+    """Inputs (strings) -> VIDEOS, the Videos they stand for, and FAILED, (Video, Failure)."""
 
-    FAILED = "failed"
+    VIDEOS, FAILED = "videos", "failed"
 
     def __init__(self, inputs: Iterable[str]):
         super().__init__()
         self.inputs = list(inputs)
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.pvalue.DoOutputsTuple:
-        read = (
+        return (
             root
             | "Inputs" >> beam.Create(self.inputs, reshuffle=False)
-            | "Expand" >> beam.FlatMap(_expand_or_fail)
-            | "Sort" >> beam.Map(lambda item: (item.video.id if isinstance(item, Failure) else item.id, item))
-            # Grouping spreads the videos over the workers, too.
-            | "Group" >> beam.GroupByKey()
-            | "Distinct" >> beam.ParDo(_Distinct()).with_outputs(self.FAILED, main="videos")
+            | "Expand" >> beam.ParDo(_Expand()).with_outputs(self.FAILED, main=self.VIDEOS)
         )
-        return read
 
 
-class _Distinct(beam.DoFn):
-    """The videos under one id -> the one video, or a failure for each where they are different videos."""
-
+class _Expand(beam.DoFn):
     def __init__(self):
         self.read = Metrics.counter("catalogue", "videos_read")
 
-    def process(self, element: tuple[str, Iterable]) -> Iterator:
-        video_id, items = element
-        failures = {item for item in items if isinstance(item, Failure)}
-        videos = sorted({item.uri: item for item in items if isinstance(item, Video)}.values())
-        if len(videos) > 1:
-            reason = f"its id {video_id!r} is given to {len(videos)} videos; give each an id of its own"
-            failures |= {Failure(video, "catalogue", reason) for video in videos}
-        for failure in sorted(failures, key=lambda failure: failure.video):
-            yield beam.pvalue.TaggedOutput(ReadInputs.FAILED, failure)
-        if len(videos) == 1:
-            self.read.inc()
-            yield videos[0]
+    def process(self, uri: str) -> Iterator:
+        try:
+            for item in expand(uri):
+                if item.failure is None:
+                    self.read.inc()
+                    yield item.video
+                else:
+                    yield beam.pvalue.TaggedOutput(ReadInputs.FAILED, (item.video, item.failure))
+        except InputError as error:
+            failure = Failure("catalogue", str(error), again=True)
+            yield beam.pvalue.TaggedOutput(ReadInputs.FAILED, (Video(uri, uri), failure))
+
+
+class DistinctVideos(beam.PTransform):
+    """Videos (or their addresses), in any number and order -> each video once, spread over the workers.
+
+    VIDEOS has each Video; FAILED (Video, Failure) for those whose id is given to several; WARNED (Video, text) where
+    other titles or other ids were given to one; MERGED (Video, 1) for each element that named a video once more.
+    """
+
+    VIDEOS, FAILED, WARNED, MERGED = "videos", "failed", "warned", "merged"
+
+    def expand(self, named: beam.PCollection) -> dict[str, beam.PCollection]:
+        by_id = (
+            named
+            | "AsVideo" >> beam.Map(lambda video: video if isinstance(video, Video) else Video(video, video))
+            | "ById" >> beam.Map(lambda video: (video.id, video))
+            | "GroupIds" >> beam.GroupByKey()
+            | "OneAnId" >> beam.ParDo(_OneAnId()).with_outputs(self.FAILED, self.WARNED, self.MERGED, main=self.VIDEOS)
+        )
+        shared = (
+            by_id[self.VIDEOS]
+            | "ByAddress" >> beam.Map(lambda video: (address_of(video.uri), video))
+            | "GroupAddresses" >> beam.GroupByKey()
+            | "SameFile" >> beam.FlatMapTuple(_same_file)
+        )
+        warned = [by_id[self.WARNED], shared] | "Warned" >> beam.Flatten()
+        return {name: by_id[name] for name in (self.VIDEOS, self.FAILED, self.MERGED)} | {self.WARNED: warned}
+
+
+def address_of(uri: str) -> str:
+    """One spelling for all that lead to the same file, as far as this machine can tell."""
+    return uri if storage.is_remote(uri) else os.path.realpath(uri)
+
+
+class _OneAnId(beam.DoFn):
+    """The videos under one id -> the one video, or a failure for each where they are different videos."""
+
+    def process(self, element: tuple[str, Iterable[Video]]) -> Iterator:
+        video_id, videos = element[0], sorted(element[1])
+        by_uri: dict[str, list[Video]] = {}
+        for video in videos:
+            by_uri.setdefault(video.uri, []).append(video)
+        for same in by_uri.values():
+            for _ in same[1:]:
+                yield beam.pvalue.TaggedOutput(DistinctVideos.MERGED, (same[0], 1))
+        if len(by_uri) > 1:
+            # Their results could not be told apart.
+            reason = f"its id {video_id!r} is given to {len(by_uri)} videos; give each an id of its own"
+            for same in by_uri.values():
+                yield beam.pvalue.TaggedOutput(DistinctVideos.FAILED, (same[0], Failure("catalogue", reason)))
+            return
+        titles = sorted({video.title for video in videos})
+        chosen = replace(videos[0], title=titles[0] or titles[-1])
+        if len(titles) > 1:
+            text = f"it was named with {len(titles)} titles: {', '.join(repr(title) for title in titles)}"
+            yield beam.pvalue.TaggedOutput(DistinctVideos.WARNED, (chosen, text))
+        yield chosen
+
+
+def _same_file(address: str, videos: Iterable[Video]) -> Iterator[tuple[Video, str]]:
+    """A warning for each of several videos that are one file: each is decoded and tagged by itself."""
+    together = sorted(videos)
+    for video in together[1:]:
+        yield video, f"it is the same file as {together[0].id!r} and was tagged a second time"

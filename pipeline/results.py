@@ -1,4 +1,8 @@
-"""Results out: records -> lines of JSON, published whole or not at all."""
+"""The tables of results: their rows, written, published whole or not at all, and read again.
+
+A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl, and run.json, which says
+how they were made and is there only while the tables are whole.
+"""
 
 from __future__ import annotations
 
@@ -6,77 +10,121 @@ import json
 import os
 import re
 import time
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 
-from movie_tags.pipeline.tag_movies import Failure, VideoTags
-from movie_tags.transforms.storage import StorageError, plain_errors
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
+from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
-from movie_tags.transforms.tagging import UNIT, KeyFrameTags
+from movie_tags.transforms.tagging import UNIT, KeyFrameTags, Top
+from movie_tags.transforms.video import Failure, Video
 
-TABLES = ("tags", "key_frames", "errors")
-COUNTED = {"tags": "videos_tagged", "key_frames": "key_frames_tagged", "errors": "errors"}
+TABLES = ("tags", "key_frames", "spans", "errors")
 RUN_JSON = "run.json"
-_OURS = re.compile(rf"(?:(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl|{re.escape(RUN_JSON)})\Z")
+COUNTS = "counts"
+_OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")
 
 
-class OutputError(ValueError):
+class OutputError(UserError):
     """An output folder that cannot be written to."""
 
 
-def tags_row(result: VideoTags) -> dict:
+def tags_row(video: Video, result: VideoTags) -> dict:
     """The object of a video in tags.jsonl."""
     row = {
-        "id": result.video.id,
-        "uri": result.video.uri,
-        "title": result.video.title,
-        "duration_s": round(result.duration_s, 6),
-        "frames_sampled": result.frames_sampled,
-        "shots": result.shots,
+        "id": video.id,
+        "uri": video.uri,
+        "title": video.title,
+        "duration_s": round(result.film.duration_s, 6),
+        "frames_sampled": result.film.frames_sampled,
+        "shots": result.film.shots,
         "key_frames": result.key_frames,
         "key_frames_rejected": result.key_frames_rejected,
-        "tags": [_tag(tag) for tag in result.tags],
-        "all_tags": [_tag(tag) for tag in result.all_tags],
+        "key_frames_failed": result.key_frames_failed,
+        "tags": [_tag(tag, result.film.duration_s) for tag in result.tags],
+        "all_tags": [_tag(tag, result.film.duration_s) for tag in result.all_tags],
     }
     return {**row, "warnings": list(result.warnings)} if result.warnings else row
 
 
-def _tag(tag: TagStrength) -> dict:
-    return {name: round(value, 9) if isinstance(value, float) else value for name, value in asdict(tag).items()}
+def _tag(tag: TagStrength, duration_s: float) -> dict:
+    row = {**asdict(tag), "share": min(1.0, tag.seconds / duration_s) if duration_s else 1.0}
+    return {name: round(value, 9) if isinstance(value, float) else value for name, value in row.items()}
 
 
-def key_frame_row(key_frame: KeyFrameTags) -> dict:
+def key_frames_row(video: Video, frame: KeyFrameTags) -> dict:
     """The object of a key frame in key_frames.jsonl."""
+    row = {
+        "id": video.id,
+        "time_s": frame.time_s,
+        "shot_start_s": frame.shot_start_s,
+        "shot_end_s": frame.shot_end_s,
+        "entropy": round(frame.entropy, 6),
+        "top": _top(frame.top),
+        "seen": _top(frame.seen),
+    }
+    return {**row, "thumbnail": frame.thumbnail} if frame.thumbnail else row
+
+
+def _top(top: Top) -> list[dict]:
+    return [{"tag": tag, "probability": millionths / UNIT} for tag, millionths in top]
+
+
+def spans_row(video: Video, span: Span) -> dict:
+    """The object of a span in spans.jsonl."""
     return {
-        "id": key_frame.video_id,
-        "time_s": key_frame.time_s,
-        "shot_start_s": key_frame.shot_start_s,
-        "shot_end_s": key_frame.shot_end_s,
-        "entropy": round(key_frame.entropy, 6),
-        "top": [{"tag": tag, "probability": millionths / UNIT} for tag, millionths in key_frame.top],
+        "id": video.id,
+        "tag": span.tag,
+        "start_s": span.start_s,
+        "end_s": span.end_s,
+        "mean_probability": round(span.mean_probability, 9),
+        "peak_probability": span.peak_probability,
+        "key_frames": span.key_frames,
     }
 
 
-def error_row(failure: Failure) -> dict:
+def errors_row(video: Video, failure: Failure) -> dict:
     """The object of a failure in errors.jsonl."""
     return {
-        "id": failure.video.id,
-        "uri": failure.video.uri,
+        "id": video.id,
+        "uri": video.uri,
         "stage": failure.stage,
         "reason": failure.reason,
+        "again": failure.again,
     }
 
 
-ROWS: dict[str, Callable] = dict(zip(TABLES, (tags_row, key_frame_row, error_row), strict=True))
+ROWS: dict[str, Callable[..., dict]] = dict(zip(TABLES, (tags_row, key_frames_row, spans_row, errors_row), strict=True))
+
+
+def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
+    """What a row adds to the counts of a run; all are whole numbers."""
+    if table == "tags":
+        yield "videos_tagged", 1
+        yield "film_ms", round(row["duration_s"] * 1000)
+        for name in ("frames_sampled", "shots", "key_frames_rejected"):
+            yield name, row[name]
+    elif table == "key_frames":
+        yield "key_frames_tagged", 1
+        yield "key_frames_believed", int(bool(row["top"]))
+    elif table == "spans":
+        yield "spans", 1
+    else:
+        yield "key_frames_failed" if row["stage"] == "tagging" else "videos_failed", 1
 
 
 class WriteTables(beam.PTransform):
-    """{"tags", "key_frames", "errors"} -> lines of JSON in a staging folder, one file or several a table -> paths."""
+    """The tables and the inputs read -> lines of JSON in a staging folder -> the paths of the files written.
+
+    Takes a dictionary of collections: `TagMovies`' results, and "read", an element for each input. Each table is one
+    file or several; COUNTS is one, of the objects {"name", "n"}.
+    """
 
     def __init__(self, staging: str, single_file: bool):
         super().__init__()
@@ -85,61 +133,76 @@ class WriteTables(beam.PTransform):
 
     def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
         written = []
+        counts = [
+            tables["read"] | "Read" >> beam.Map(lambda _: ("inputs_read", 1)),
+            tables[TagMovies.MERGED] | "Merged" >> beam.Map(lambda _: ("inputs_merged", 1)),
+        ]
         for name in TABLES:
-            lines = tables[name] | f"Row_{name}" >> beam.Map(
-                lambda record, row=ROWS[name]: json.dumps(row(record), ensure_ascii=False)
-            )
-            written.append(
-                lines
-                | f"Write_{name}"
-                >> beam.io.WriteToText(
-                    FileSystems.join(self.staging, name),
-                    file_name_suffix=".jsonl",
-                    num_shards=1 if self.single_file else 0,
-                    shard_name_template="" if self.single_file else None,
-                )
-            )
+            rows = tables[name] | f"Row_{name}" >> beam.MapTuple(ROWS[name])
+            counts.append(rows | f"Count_{name}" >> beam.FlatMap(lambda row, name=name: counts_of(name, row)))
+            written.append(rows | f"Write_{name}" >> self._write(name, self.single_file))
+        written.append(
+            counts
+            | "Counts" >> beam.Flatten()
+            | "Sum" >> beam.CombinePerKey(sum)
+            | "CountRow" >> beam.MapTuple(lambda name, n: {"name": name, "n": n})
+            | "Write_counts" >> self._write(COUNTS, True)
+        )
         return written | "Written" >> beam.Flatten()
+
+    def _write(self, name: str, single_file: bool) -> beam.PTransform:
+        return _WriteJson(storage.join(self.staging, name), single_file)
+
+
+class _WriteJson(beam.PTransform):
+    def __init__(self, prefix: str, single_file: bool):
+        super().__init__()
+        self.prefix = prefix
+        self.single_file = single_file
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        return (
+            rows
+            | "Line" >> beam.Map(json.dumps, ensure_ascii=False)
+            | "Write"
+            >> beam.io.WriteToText(
+                self.prefix,
+                file_name_suffix=".jsonl",
+                num_shards=1 if self.single_file else 0,
+                shard_name_template="" if self.single_file else None,
+            )
+        )
 
 
 class PublishTables(beam.PTransform):
-    """{"tags", "key_frames", "errors", "written"} -> the address of run.json, when all is published.
+    """The paths of the tables' files -> the address of run.json, when all is published.
 
     For a job whose launcher does not wait for its end: the job itself publishes, after everything is written. Done
     twice, as runners may do, it gives what doing it once gives.
     """
 
     def __init__(self, staging: str, output: str, summary: dict):
-        """Args: the folders; what run.json says, with the time `begun`, less counts and wall time."""
+        """Args: the folders; what run.json says, with the time `begun`, less counts and times."""
         super().__init__()
         self.staging = staging
         self.output = output
         self.summary = summary
 
-    def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
-        counts = [
-            tables[name]
-            | f"Count_{name}" >> beam.combiners.Count.Globally()
-            | f"Name_{name}" >> beam.Map(lambda n, name=COUNTED[name]: (name, n))
-            for name in TABLES
-        ] | "Counts" >> beam.Flatten()
-        written = tables["written"]
+    def expand(self, written: beam.PCollection) -> beam.PCollection:
         return (
             written.pipeline
             | "Once" >> beam.Create([(self.staging, self.output)], reshuffle=False)
-            | "Publish"
-            >> beam.Map(_publish_written, self.summary, beam.pvalue.AsList(written), beam.pvalue.AsDict(counts))
+            | "Publish" >> beam.Map(_publish_written, self.summary, beam.pvalue.AsList(written))
         )
 
 
-def _publish_written(folders: tuple[str, str], summary: dict, written: list[str], counts: dict[str, int]) -> str:
+def _publish_written(folders: tuple[str, str], summary: dict, written: list[str]) -> str:
     staging, output = folders
-    wall_s = round(time.time() - summary["begun"], 3)
-    publish(staging, output, {**summary, "counts": counts, "wall_s": wall_s}, written)
-    return FileSystems.join(output, RUN_JSON)
+    publish(staging, output, summary, written)
+    return storage.join(output, RUN_JSON)
 
 
-def prepare(output: str, overwrite: bool) -> str:
+def prepare(output: str, run_id: str, overwrite: bool) -> str:
     """Check an output folder before any work is done.
 
     Returns:
@@ -150,60 +213,97 @@ def prepare(output: str, overwrite: bool) -> str:
     """
     try:
         published = _published(output)
-    except StorageError as error:
-        raise OutputError(f"{output}: cannot be listed: {error}") from error
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be listed: {storage.plainly(error)}") from error
     if published and not overwrite:
         raise OutputError(f"{output}: holds the results of a run already; choose another folder, or add --overwrite")
-    if FileSystems.get_scheme(output) is None:
-        try:
-            os.makedirs(output, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{output}: cannot be made a folder for results: {error.strerror}") from error
-        if not os.access(output, os.W_OK):
-            raise OutputError(f"{output}: may not be written to")
-    return FileSystems.join(output, f".staging-{uuid.uuid4().hex[:12]}")
+    try:
+        storage.make_folder(output)
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be made a folder for results: {storage.plainly(error)}") from error
+    if not storage.is_remote(output) and not os.access(output, os.W_OK):
+        raise OutputError(f"{output}: may not be written to")
+    return storage.join(output, f".staging-{run_id}")
 
 
 def _published(output: str) -> list[str]:
-    with plain_errors():
-        entries = FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list
-    return [entry.path for entry in entries if _OURS.match(os.path.basename(entry.path))]
+    """The files of a folder that are results, run.json first."""
+    names = {path: storage.base_name(path) for path in storage.list_folder(output)}
+    ours = [path for path, name in names.items() if name == RUN_JSON or _OURS.match(name)]
+    return sorted(ours, key=lambda path: names[path] != RUN_JSON)
 
 
-def publish(staging: str, output: str, summary: dict, written: Iterable[str] | None = None) -> None:
-    """Move a finished run's tables to the output folder, in place of an earlier run's, and write run.json last.
+def publish(staging: str, output: str, summary: dict, written: Iterable[str] | None = None) -> dict:
+    """Move a finished run's tables to the output folder, in place of an earlier run's.
+
+    An earlier run.json goes first and the new one comes last, so that it never stands beside tables that are not its
+    own. What was counted must add up: an input that is neither tagged nor failed becomes an error of its own.
 
     Args:
         staging, output: the folders.
-        summary: what run.json says.
+        summary: what run.json says, with `run_id` and the time `begun` in seconds, less counts and times.
         written: the tables' files, of which some may have been moved before; all that is in `staging` by default.
+
+    Returns:
+        What run.json says.
     """
-    if FileSystems.get_scheme(staging) is None:
+    done = read_run(output)
+    if done is not None and done.get("run_id") == summary["run_id"]:
+        return done
+    counts = read_counts(staging)
+    lost = counts["inputs_read"] - counts["inputs_merged"] - counts["videos_tagged"] - counts["videos_failed"]
+    if lost:
+        counts["videos_lost"] = lost
+        _add_error(staging, lost, counts["inputs_read"])
+    if not storage.is_remote(staging):
         for name in TABLES:
             _sort_lines(Path(staging, f"{name}.jsonl"))
-    with FileSystems.create(FileSystems.join(staging, RUN_JSON), "text/plain", "uncompressed") as out:
-        out.write((json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
-    new = [entry.path for entry in FileSystems.match([FileSystems.join(staging, "*")])[0].metadata_list]
-    new.sort(key=lambda path: os.path.basename(path) == RUN_JSON)
-    names = {os.path.basename(path) for path in [*new, *(written or ())]}
-    stale = [path for path in _published(output) if os.path.basename(path) not in names]
+    ended = time.time()
+    summary = {
+        **summary,
+        "begun": _iso(summary["begun"]),
+        "ended": _iso(ended),
+        "wall_s": round(ended - summary["begun"], 3),
+        "counts": counts,
+    }
+    new = [path for path in storage.list_folder(staging) if _OURS.match(storage.base_name(path))]
+    names = {storage.base_name(path) for path in [*new, *(written or ())]}
+    storage.remove([storage.join(output, RUN_JSON)])
+    stale = [path for path in _published(output) if storage.base_name(path) not in names]
     for path in new:
-        target = FileSystems.join(output, os.path.basename(path))
-        if FileSystems.get_scheme(target) is None:
-            os.replace(path, target)
-        else:
-            FileSystems.rename([path], [target])
-    if stale:
-        FileSystems.delete(stale)
-    discard(staging)
+        storage.move(path, storage.join(output, storage.base_name(path)))
+    storage.remove(stale)
+    storage.write_text(storage.join(output, RUN_JSON), json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    storage.remove_folder(staging)
+    return summary
 
 
-def discard(staging: str) -> None:
-    """Remove a staging folder; it may be gone already."""
-    if not FileSystems.get_filesystem(staging).has_dirs():
-        FileSystems.delete([staging + "/"])  # of an object store: everything below that name
-    elif FileSystems.exists(staging):
-        FileSystems.delete([staging])
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _add_error(staging: str, lost: int, read: int) -> None:
+    reason = f"{lost} of {read} inputs came back neither tagged nor failed; run again"
+    row = errors_row(Video("", ""), Failure("accounting", reason, again=True))
+    name = "errors.jsonl"
+    path = storage.join(staging, name)
+    if not storage.exists(path):  # in shards: one more
+        shards = len(storage.list_folder(staging, "errors-*-of-*.jsonl"))
+        storage.write_text(
+            storage.join(staging, f"errors-{shards:05}-of-{shards + 1:05}.jsonl"), json.dumps(row) + "\n"
+        )
+        return
+    storage.write_bytes(path, storage.read_bytes(path) + json.dumps(row).encode() + b"\n")
+
+
+def read_counts(staging: str) -> dict[str, int]:
+    """The counts of a run that is written but not yet published; 0 for what did not occur."""
+    named = ("inputs_read", "inputs_merged", "videos_tagged", "videos_failed", "key_frames_tagged", "key_frames_failed")
+    counts = dict.fromkeys(named, 0)
+    for line in storage.read_text(storage.join(staging, f"{COUNTS}.jsonl")).splitlines():
+        row = json.loads(line)
+        counts[row["name"]] = row["n"]
+    return counts
 
 
 def _sort_lines(path: Path) -> None:
@@ -215,7 +315,8 @@ def _sort_lines(path: Path) -> None:
         at = 0
         for line in lines:
             row = json.loads(line)
-            order.append(((row["id"], row.get("time_s", 0), row.get("reason", "")), at, len(line)))
+            key = (row["id"], row.get("time_s", row.get("start_s", 0)), row.get("tag", row.get("reason", "")))
+            order.append((key, at, len(line)))
             at += len(line)
     order.sort()
     with path.open("rb") as lines, path.with_suffix(".sorted").open("wb") as out:
@@ -223,3 +324,39 @@ def _sort_lines(path: Path) -> None:
             lines.seek(at)
             out.write(lines.read(length))
     path.with_suffix(".sorted").replace(path)
+
+
+def read_run(output: str) -> dict | None:
+    """What run.json says; None where there is none.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    path = storage.join(output, RUN_JSON)
+    try:
+        return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be read: {error}") from error
+
+
+def read_table(output: str, name: str) -> Iterator[dict]:
+    """The rows of a table of results, of one file or of shards.
+
+    Raises:
+        OutputError: a file cannot be read, or holds what is no row; the message names the line.
+    """
+    files = [path for path in storage.list_folder(output, f"{name}*.jsonl") if _OURS.match(storage.base_name(path))]
+    for path in files:
+        try:
+            with storage.plain_errors(), storage.open_stream(path) as stream:
+                for number, line in enumerate(stream, 1):
+                    yield _row(line, path, number)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be read: {error}") from error
+
+
+def _row(line: bytes, path: str, number: int) -> dict:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise OutputError(f"{path}, line {number}: not a row of JSON ({error})") from error

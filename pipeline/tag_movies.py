@@ -5,45 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from movie_tags.models import BUNDLED
-from movie_tags.transforms.bundle import ModelBundle, read_bundle
+from movie_tags.models.bundle import ModelBundle, read_bundle
+from movie_tags.pipeline.catalogue import DistinctVideos
+from movie_tags.pipeline.method import Method, Work
 from movie_tags.transforms.entropy import FilterByEntropy
-from movie_tags.transforms.sampling import PlanSegments, Video, VideoError
-from movie_tags.transforms.shots import FindKeyFrames, JoinRuns, ReadCrossingKeyFrames, Run, close
+from movie_tags.transforms.shots import Film, FindShots
+from movie_tags.transforms.spans import FindSpans
 from movie_tags.transforms.strength import CombineStrengths, TagStrength, strongest
 from movie_tags.transforms.tagging import TagKeyFrames
-
-
-@dataclass(frozen=True)
-class TagSettings:
-    """Every number of the method, with the paper's value as default.
-
-    Attributes:
-        fps: samples a second.
-        shot_threshold: histogram difference in [0, 1] above which a shot begins.
-        min_entropy: bits; key frames at or below carry no information.
-        top_k: tags of a key frame.
-        min_relative_strength: tags below it are left off the short list.
-        batch_size: key frames a batch of inference.
-        segment_length: seconds; films are cut into segments at least this long, to be decoded side by side.
-        accelerator: Beam's resource hint for the inference step, such as
-            `type:nvidia-tesla-t4;count:1;install-nvidia-driver`.
-        threads: TensorFlow's threads in each worker process.
-    """
-
-    fps: float = 1.0
-    shot_threshold: float = 0.5
-    min_entropy: float = 0.2
-    top_k: int = 3
-    min_relative_strength: float = 0.1
-    batch_size: int = 16
-    segment_length: float = 60.0
-    accelerator: str | None = None
-    threads: int = 1
+from movie_tags.transforms.thumbnails import KeepThumbnails
+from movie_tags.transforms.video import Failure, Video
 
 
 @dataclass(frozen=True)
@@ -51,185 +28,143 @@ class VideoTags:
     """A video's result.
 
     Attributes:
-        video: the video.
-        duration_s: from its first frame to the last frame's leaving the screen, in seconds.
-        frames_sampled, shots: counts.
-        key_frames, key_frames_rejected: shots' median frames that passed the entropy filter, and that did not.
+        film: what is known of it besides its tags.
+        key_frames, key_frames_rejected, key_frames_failed: shots' median frames that were tagged, that did not pass the
+            entropy filter, and that the model could not take.
         tags: the short list, strongest first.
-        all_tags: every tag extracted, strongest first.
+        all_tags: every tag that counts on some key frame, strongest first.
         warnings: what a user should know of the file.
     """
 
-    video: Video
-    duration_s: float
-    frames_sampled: int
-    shots: int
+    film: Film
     key_frames: int
     key_frames_rejected: int
+    key_frames_failed: int
     tags: tuple[TagStrength, ...]
     all_tags: tuple[TagStrength, ...]
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a video has no result, or which of its key frames has none; `stage` is the step that failed."""
-
-    video: Video
-    stage: str
-    reason: str
-
-
 class TagMovies(beam.PTransform):
-    """PCollection of `Video` (or of their addresses) -> {"tags", "key_frames", "errors"}.
+    """PCollection of `Video` (or of their addresses) -> {TAGS, KEY_FRAMES, SPANS, ERRORS, MERGED}.
 
-    `tags` has a `VideoTags` for each video, `key_frames` a `KeyFrameTags` for each of their key frames, video by video
-    in order of time, and `errors` a `Failure` for each video that has no result. A video's id must be its own.
+    TAGS has (Video, VideoTags) for each video; KEY_FRAMES (Video, KeyFrameTags) and SPANS (Video, Span), video by video
+    in order of time; ERRORS (Video, Failure) for each video without a result, and for each key frame that could not be
+    tagged; MERGED (Video, 1) for each element that named a video once more.
     """
 
-    def __init__(self, model: str | ModelBundle = BUNDLED, settings: TagSettings = TagSettings()):
-        """Args: a model bundle or its folder; the numbers of the method.
+    TAGS, KEY_FRAMES, SPANS, ERRORS, MERGED = "tags", "key_frames", "spans", "errors", "merged"
+
+    def __init__(
+        self,
+        model: str | os.PathLike | ModelBundle = BUNDLED,
+        method: Method = Method(),
+        work: Work = Work(),
+    ):
+        """Args: a model bundle or its folder; the numbers that decide results; those that do not.
 
         Raises:
             BundleError: the folder is no usable bundle.
         """
         super().__init__()
         self.bundle = model if isinstance(model, ModelBundle) else read_bundle(os.fspath(model))
-        self.settings = settings
+        self.method = method
+        self.work = work
 
-    def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
-        settings = self.settings
-        videos |= "AsVideos" >> beam.Map(lambda video: video if isinstance(video, Video) else Video(video, video))
-        planned = videos | "PlanSegments" >> beam.ParDo(
-            PlanSegments(settings.fps, settings.segment_length)
-        ).with_outputs(PlanSegments.FAILED, main="segments")
-        found = (
-            planned.segments
-            | "SpreadSegments" >> beam.Reshuffle()
-            | "FindKeyFrames"
-            >> beam.ParDo(FindKeyFrames(settings.shot_threshold)).with_outputs(
-                FindKeyFrames.RUNS, FindKeyFrames.FAILED, main="key_frames"
+    def expand(self, inputs: beam.PCollection) -> dict[str, beam.PCollection]:
+        method, work = self.method, self.work
+        named = inputs | "Distinct" >> DistinctVideos()
+        videos = named[DistinctVideos.VIDEOS]
+        shots = videos | "FindShots" >> FindShots(method.fps, method.shot_threshold, work.segment_length)
+        # A shot's key frame comes from within a segment or was read again. Both ways are tagged side by side rather
+        # than flattened first: a flatten would hold pixels in the runner's memory.
+        kept, tagged = {}, {}
+        for way in (FindShots.INSIDE, FindShots.CROSSING):
+            name = way.title()
+            kept[way] = shots[way] | f"Filter{name}" >> FilterByEntropy(method.min_entropy)
+            tagged[way] = (
+                kept[way][FilterByEntropy.KEPT]
+                | f"Thumbnails{name}" >> KeepThumbnails(work.thumbnails)
+                | f"Tag{name}"
+                >> TagKeyFrames(
+                    self.bundle, method.top_k, method.min_probability, work.batch_size, work.threads, work.accelerator
+                )
             )
-        )
-        joined = found[FindKeyFrames.RUNS] | "JoinShots" >> beam.CombinePerKey(JoinRuns(settings.shot_threshold))
-        films = (
-            {"video": videos | "ById" >> beam.Map(lambda video: (video.id, video)), "runs": joined}
-            | "FilmOfRuns" >> beam.CoGroupByKey()
-            | "CloseShots" >> beam.ParDo(_CloseShots()).with_outputs(_CloseShots.CROSSING, main="films")
-        )
-        crossing = (
-            films[_CloseShots.CROSSING]
-            | "SpreadCrossing" >> beam.Reshuffle()
-            | "ReadCrossing"
-            >> beam.ParDo(ReadCrossingKeyFrames()).with_outputs(ReadCrossingKeyFrames.FAILED, main="key_frames")
-        )
-        # The two kinds of key frames are tagged side by side rather than flattened first: a flatten would hold their
-        # pixels in the runner's memory.
-        tagged = {
-            "Inside": self._tag(found.key_frames, "Inside"),
-            "Crossing": self._tag(crossing.key_frames, "Crossing"),
-        }
-        key_frames = [tagged[kind][0] for kind in tagged] | "KeyFrames" >> beam.Flatten()
-        rejected = [tagged[kind][1] for kind in tagged] | "Rejected" >> beam.Flatten()
-        bad_frames = [tagged[kind][2] for kind in tagged] | "BadFrames" >> beam.Flatten()
-        failures = [
-            _failures(planned[PlanSegments.FAILED], "opening"),
-            _failures(found[FindKeyFrames.FAILED], "sampling"),
-            _failures(crossing[ReadCrossingKeyFrames.FAILED], "shots"),
-        ] | "Failures" >> beam.Flatten()
-        by_id = key_frames | "ByVideo" >> beam.Map(lambda pair: (pair[0].id, pair[1]))
+        key_frames = [step[TagKeyFrames.TAGGED] for step in tagged.values()] | "KeyFrames" >> beam.Flatten()
         results = (
             {
-                "film": films.films,
-                "tags": by_id | "Strength" >> beam.CombinePerKey(CombineStrengths()),
-                "key_frames": by_id,
-                "rejected": rejected | "CountRejected" >> beam.CombinePerKey(sum),
-                "failures": failures,
-                "bad_frames": _failures(bad_frames, "tagging"),
+                "named": videos | "Named" >> beam.Map(lambda video: (video, None)),
+                "films": shots[FindShots.FILMS],
+                "strengths": key_frames | "Strength" >> beam.CombinePerKey(CombineStrengths()),
+                "spans": key_frames | "Spans" >> FindSpans(method.span_gap, method.min_span),
+                "key_frames": key_frames,
+                "rejected": [step[FilterByEntropy.REJECTED] for step in kept.values()] | "Rejected" >> beam.Flatten(),
+                "failures": [shots[FindShots.FAILED], named[DistinctVideos.FAILED]] | "Failures" >> beam.Flatten(),
+                "bad_frames": [step[TagKeyFrames.FAILED] for step in tagged.values()] | "BadFrames" >> beam.Flatten(),
+                "warnings": named[DistinctVideos.WARNED],
             }
             | "Gather" >> beam.CoGroupByKey()
             | "Results"
-            >> beam.ParDo(_Results(settings.min_relative_strength)).with_outputs("key_frames", "errors", main="tags")
+            >> beam.ParDo(_Results(method.min_relative_strength)).with_outputs(
+                self.KEY_FRAMES, self.SPANS, self.ERRORS, main=self.TAGS
+            )
         )
-        return {"tags": results.tags, "key_frames": results.key_frames, "errors": results.errors}
-
-    def _tag(self, key_frames: beam.PCollection, kind: str) -> tuple:
-        settings = self.settings
-        kept = key_frames | f"Entropy{kind}" >> beam.ParDo(FilterByEntropy(settings.min_entropy)).with_outputs(
-            FilterByEntropy.REJECTED, main="kept"
-        )
-        tagged = kept.kept | f"Tag{kind}" >> TagKeyFrames(
-            self.bundle, settings.top_k, settings.batch_size, settings.threads, settings.accelerator
-        )
-        return tagged.tagged, kept[FilterByEntropy.REJECTED], tagged[TagKeyFrames.FAILED]
-
-
-def _failures(pairs: beam.PCollection, stage: str) -> beam.PCollection:
-    return pairs | f"Failed{stage.title()}" >> beam.Map(
-        lambda pair, stage=stage: (pair[0].id, Failure(pair[0], stage, pair[1]))
-    )
-
-
-class _CloseShots(beam.DoFn):
-    """Joined runs of a video -> (video id, film), and each shot that crosses a border as (video, clock, shot)."""
-
-    CROSSING = "crossing"
-
-    def process(self, element: tuple[str, dict]) -> Iterator:
-        video_id, parts = element
-        video = next(iter(parts["video"]))
-        for clock, runs in parts["runs"]:
-            if len(runs) != 1:
-                return  # a segment failed: the video is among the failures
-            try:
-                run = close(runs[0])
-            except VideoError as error:
-                yield video_id, (video, clock, error.reason)
-                return
-            for shot in run.crossing:
-                yield beam.pvalue.TaggedOutput(self.CROSSING, (video, clock, shot))
-            yield video_id, (video, clock, run)
+        tables = {name: results[name] for name in (self.TAGS, self.KEY_FRAMES, self.SPANS, self.ERRORS)}
+        return {**tables, self.MERGED: named[DistinctVideos.MERGED]}
 
 
 class _Results(beam.DoFn):
-    """All that is known of a video -> its VideoTags and KeyFrameTags, or its Failure."""
+    """All that is known of a video -> its VideoTags, KeyFrameTags and Spans, or its Failure; one of the two, always."""
 
     def __init__(self, min_relative_strength: float):
         self.min_relative_strength = min_relative_strength
         self.tagged = Metrics.counter("results", "videos_tagged")
         self.failed = Metrics.counter("results", "videos_failed")
 
-    def process(self, element: tuple[str, dict]) -> Iterator:
-        _, parts = element
-        failures = sorted(parts["failures"], key=lambda failure: (failure.stage, failure.reason))
-        films = list(parts["film"])
-        if not failures and isinstance(films[0][2], str):
-            failures = [Failure(films[0][0], "sampling", films[0][2])]
-        if failures:
+    def process(self, element: tuple[Video, dict[str, Iterable[Any]]]) -> Iterator:
+        video, known = element[0], {name: list(values) for name, values in element[1].items()}
+        failure = failure_among(known)
+        if failure is not None:
             self.failed.inc()
-            yield beam.pvalue.TaggedOutput("errors", failures[0])
+            yield beam.pvalue.TaggedOutput(TagMovies.ERRORS, (video, failure))
             return
         self.tagged.inc()
-        for failure in sorted(parts["bad_frames"], key=lambda failure: failure.reason):
-            yield beam.pvalue.TaggedOutput("errors", failure)
-        ((video, _, run),) = films
-        key_frames = sorted(parts["key_frames"], key=lambda key_frame: key_frame.time_s)
-        all_tags = next(iter(parts["tags"]), ())
-        yield VideoTags(
+        (film,) = known["films"]
+        key_frames = sorted(known["key_frames"], key=lambda frame: frame.time_s)
+        all_tags = known["strengths"][0] if known["strengths"] else ()
+        yield (
             video,
-            run.end_s,
-            run.samples[1] + 1,
-            run.shots,
-            len(key_frames),
-            sum(parts["rejected"]),
-            strongest(all_tags, self.min_relative_strength),
-            all_tags,
-            tuple(_warnings(run)),
+            VideoTags(
+                film,
+                len(key_frames),
+                sum(known["rejected"]),
+                len(known["bad_frames"]),
+                strongest(all_tags, self.min_relative_strength),
+                all_tags,
+                (*film.warnings, *sorted(known["warnings"])),
+            ),
         )
-        for key_frame in key_frames:
-            yield beam.pvalue.TaggedOutput("key_frames", key_frame)
+        for bad in sorted(known["bad_frames"]):
+            yield beam.pvalue.TaggedOutput(TagMovies.ERRORS, (video, bad))
+        for frame in key_frames:
+            yield beam.pvalue.TaggedOutput(TagMovies.KEY_FRAMES, (video, frame))
+        for span in known["spans"][0] if known["spans"] else ():
+            yield beam.pvalue.TaggedOutput(TagMovies.SPANS, (video, span))
 
 
-def _warnings(run: Run) -> Iterable[str]:
-    if run.damaged:
-        yield f"{run.damaged} damaged packets were passed over"
+def failure_among(known: dict[str, list]) -> Failure | None:
+    """Why a video has no result, if it has none: the first of its failures, or that something of it was lost.
+
+    Args:
+        known: lists, by the names that `TagMovies` gathers them under.
+    """
+    if known["failures"]:
+        # What a step said itself explains more than that something is missing.
+        return min(known["failures"], key=lambda failure: (failure.stage == "accounting", failure))
+    if len(known["films"]) != 1:
+        return Failure("accounting", f"{len(known['films'])} results came back where one is due; run again", again=True)
+    counts = [len(known["key_frames"]), sum(known["rejected"]), len(known["bad_frames"])]
+    if sum(counts) != known["films"][0].shots:
+        reason = "of its {} shots {} were tagged, {} carry too little information and {} failed; run again"
+        return Failure("accounting", reason.format(known["films"][0].shots, *counts), again=True)
+    return None

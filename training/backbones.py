@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler
 
+from movie_tags import storage
+from movie_tags.errors import UserError
 from movie_tags.models import BUNDLED
-from movie_tags.transforms.bundle import read_bundle
-from movie_tags.transforms.storage import StorageError, fetch
-from movie_tags.transforms.tagging import configure
+from movie_tags.models.bundle import read_bundle
+from movie_tags.models.loading import configure
 
 COMPACT = "compact"
 FEATURES = "features"
@@ -35,7 +36,7 @@ SIZES = {
 """Sides, in pixels, of the inputs the ImageNet weights were trained on, where they are not 224."""
 
 
-class BackboneError(ValueError):
+class BackboneError(UserError):
     """A backbone or its weights that cannot be had; the message says what to do."""
 
 
@@ -118,7 +119,7 @@ def load_backbone(spec: BackboneSpec, threads: int | None = None) -> Backbone:
 
 def _load_compact(spec: BackboneSpec) -> Backbone:
     bundle = read_bundle(spec.weights)
-    with fetch(bundle.saved_model_uri) as folder:
+    with storage.fetch(storage.join(bundle.uri, SAVED_MODEL)) as folder:
         loaded = tf.saved_model.load(folder)
     if FEATURES not in loaded.signatures:
         raise BackboneError(
@@ -169,9 +170,9 @@ def _load_application(spec: BackboneSpec) -> Backbone:
 
 def _load_weights(network: keras.Model, spec: BackboneSpec) -> None:
     try:
-        with fetch(spec.weights) as path:
+        with storage.fetch(spec.weights) as path:
             network.load_weights(path)
-    except (FileNotFoundError, StorageError) as error:
+    except (FileNotFoundError, storage.StorageError) as error:
         raise BackboneError(
             f"{spec.weights}: no such weights file. --weights takes 'imagenet', 'random' or a Keras weights file"
         ) from error

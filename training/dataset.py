@@ -10,18 +10,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from movie_tags.training.labelled import Candidate, ReadLabelled, from_example, to_example
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.training.labelled import (
+    Candidate,
+    LabelledPicture,
+    LabelledVideo,
+    ReadLabelled,
+    Span,
+    find_pictures,
+    from_example,
+    read_spans,
+    to_example,
+)
 from movie_tags.training.vocabulary import TAGS
-from movie_tags.transforms.storage import plain_errors
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -31,7 +44,7 @@ MAX_DISTANCE = 4
 MANIFEST, INDEX = "manifest.json", "index.jsonl"
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A folder that is no usable data set; the message names it."""
 
 
@@ -168,17 +181,17 @@ class ExtractCandidates(beam.PTransform):
         (
             found.candidates
             | "ToExample" >> beam.Map(to_example)
-            | "WriteCandidates" >> beam.io.WriteToTFRecord(FileSystems.join(self.staging, "candidates"))
+            | "WriteCandidates" >> beam.io.WriteToTFRecord(storage.join(self.staging, "candidates"))
         )
         (
             found.candidates
             | "Summary" >> beam.Map(lambda item: json.dumps([item.id, item.key, item.hash, item.source, item.tags]))
-            | "WriteSummaries" >> beam.io.WriteToText(FileSystems.join(self.staging, "summaries"))
+            | "WriteSummaries" >> beam.io.WriteToText(storage.join(self.staging, "summaries"))
         )
         (
             found[ReadLabelled.DROPPED]
             | "Reason" >> beam.Map(json.dumps)
-            | "WriteDropped" >> beam.io.WriteToText(FileSystems.join(self.staging, "dropped"))
+            | "WriteDropped" >> beam.io.WriteToText(storage.join(self.staging, "dropped"))
         )
 
 
@@ -193,13 +206,13 @@ class WriteSplits(beam.PTransform):
     def expand(self, root: beam.pvalue.PBegin) -> None:
         chosen = (
             root
-            | "Staged" >> beam.Create(list_matches(FileSystems.join(self.staging, "candidates*")), reshuffle=False)
+            | "Staged" >> beam.Create(storage.list_folder(self.staging, "candidates*"), reshuffle=False)
             | "ReadStaged" >> beam.io.ReadAllFromTFRecord()
-            | "Choose" >> beam.ParDo(_Choose(FileSystems.join(self.output, INDEX))).with_outputs(*SPLITS)
+            | "Choose" >> beam.ParDo(_Choose(storage.join(self.output, INDEX))).with_outputs(*SPLITS)
         )
         for split in SPLITS:
             chosen[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
-                FileSystems.join(self.output, split), file_name_suffix=".tfrecord"
+                storage.join(self.output, split), file_name_suffix=".tfrecord"
             )
 
 
@@ -226,13 +239,9 @@ def read_summaries(staging: str) -> tuple[list[Candidate], list[tuple[str, str]]
 
 
 def _rows(folder: str, name: str) -> Iterator[list]:
-    for path in list_matches(FileSystems.join(folder, f"{name}*")):
-        with FileSystems.open(path, compression_type="uncompressed") as stream:
+    for path in storage.list_folder(folder, f"{name}*"):
+        with storage.open_stream(path) as stream:
             yield from (json.loads(line) for line in stream)
-
-
-def list_matches(pattern: str) -> list[str]:
-    return sorted(entry.path for entry in FileSystems.match([pattern])[0].metadata_list)
 
 
 def make_manifest(
@@ -310,18 +319,13 @@ def manifest_text(manifest: dict) -> str:
 
 
 def write_index(uri: str, entries: Iterable[Entry]) -> None:
-    write_text(uri, "".join(json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in entries))
+    storage.write_text(uri, "".join(json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in entries))
 
 
 def read_index(uri: str) -> list[Entry]:
-    with FileSystems.open(uri, compression_type="uncompressed") as stream:
+    with storage.open_stream(uri) as stream:
         rows = [json.loads(line) for line in stream]
     return [Entry(**{**row, "tags": tuple(row["tags"])}) for row in rows]
-
-
-def write_text(uri: str, text: str) -> None:
-    with FileSystems.create(uri, "text/plain", "uncompressed") as out:
-        out.write(text.encode())
 
 
 def read_dataset(uri: str) -> Dataset:
@@ -331,10 +335,10 @@ def read_dataset(uri: str) -> Dataset:
         DatasetError: there is none, or it was left unfinished.
     """
     try:
-        with plain_errors():
-            with FileSystems.open(FileSystems.join(uri, MANIFEST), compression_type="uncompressed") as stream:
+        with storage.plain_errors():
+            with storage.open_stream(storage.join(uri, MANIFEST)) as stream:
                 text = stream.read()
-            entries = read_index(FileSystems.join(uri, INDEX))
+            entries = read_index(storage.join(uri, INDEX))
         manifest = json.loads(text)
     except (OSError, ValueError, TypeError) as error:
         raise DatasetError(
@@ -342,3 +346,99 @@ def read_dataset(uri: str) -> Dataset:
             "'movie-tags dataset'"
         ) from error
     return Dataset(uri, tuple(entries), manifest)
+
+
+def is_dataset(uri: str) -> bool:
+    """Whether a folder holds a data set, finished or not, rather than folders of pictures."""
+    return storage.exists(storage.join(uri, MANIFEST)) or storage.exists(storage.join(uri, INDEX))
+
+
+def build_dataset(
+    inputs: Sequence[str],
+    output: str,
+    options: PipelineOptions,
+    fps: float = 1,
+    threshold: float = 0.5,
+    min_entropy: float = 0.2,
+    every: bool = False,
+    split_by: str = "source",
+    source_pattern: str = "(.+?)__",
+    keep: dict[str, str] | None = None,
+    max_distance: int = MAX_DISTANCE,
+    watch: Callable[[int], AbstractContextManager] = lambda number: nullcontext(),
+) -> dict:
+    """Make a data set from folders of labelled pictures and tables of labelled spans; returns its manifest.
+
+    Two passes: the first reads every input and notes a perceptual hash of each picture, the second writes the pictures
+    that were chosen. Between them the driver chooses, by the hashes, sources and tags alone. `watch` is entered, with
+    the number of inputs, while the first goes on.
+    """
+    pictures: dict[LabelledPicture, None] = {}  # each once, whatever names it
+    spans: dict[str, set[Span]] = {}
+    passed_over: list[tuple[str, str]] = []
+    for uri in inputs:
+        if uri.lower().endswith(".csv"):
+            for video in read_spans(uri):
+                spans.setdefault(video.uri, set()).update(video.spans)
+        else:
+            here, ignored = find_pictures(uri, source_pattern)
+            pictures.update(dict.fromkeys(here))
+            passed_over += ignored
+    found = [*pictures, *(LabelledVideo(uri, tuple(sorted(stretches))) for uri, stretches in spans.items())]
+    staging = storage.join(output, f".staging-{uuid.uuid4().hex[:12]}")
+    try:
+        storage.make_folder(staging)
+    except OSError as error:
+        raise DatasetError(f"{output}: cannot be made a folder for a data set: {error.strerror}") from error
+    try:
+        with watch(len(found)), beam.Pipeline(options=options) as pipeline:
+            (
+                pipeline
+                | "Inputs" >> beam.Create(found, reshuffle=False)
+                | "Extract" >> ExtractCandidates(staging, fps, threshold, min_entropy, every)
+            )
+        items, dropped = read_summaries(staging)
+        dropped = sorted({*dropped, *passed_over})
+        if not items:
+            raise DatasetError(f"{output}: not one usable picture in {', '.join(inputs)}{_first(dropped)}")
+        kept, same, duplicates = merge(items, max_distance)
+        by_source = split_by_source(kept, keep) if split_by == "source" else {}
+        entries = [
+            Entry(item.id, item.key, item.source, by_source.get(item.source) or split_at_random(item.key), item.tags)
+            for item in kept
+        ]
+        stale = [
+            path
+            for name in (MANIFEST, "MANIFEST.md", *(f"{split}-*.tfrecord" for split in SPLITS))
+            for path in storage.list_folder(output, name)
+        ]
+        if stale:
+            storage.remove(stale)
+        write_index(storage.join(output, INDEX), entries)
+        with beam.Pipeline(options=options) as pipeline:
+            pipeline | "WriteSplits" >> WriteSplits(staging, output)
+    finally:
+        storage.remove_folder(staging)
+    manifest = make_manifest(
+        entries,
+        same,
+        duplicates,
+        dropped,
+        {
+            "inputs": list(inputs),
+            "fps": fps,
+            "shot_threshold": threshold,
+            "min_entropy": min_entropy,
+            "frames": "every sampled frame" if every else "key frames",
+            "split_by": split_by,
+            "source_pattern": source_pattern,
+            "near_duplicate_bits": max_distance,
+        },
+    )
+    storage.write_text(storage.join(output, "MANIFEST.md"), manifest_text(manifest))
+    storage.write_text(storage.join(output, MANIFEST), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    return manifest
+
+
+def _first(dropped: Sequence[tuple[str, str]]) -> str:
+    return f"; the first, {dropped[0][0]}: {dropped[0][1]}" if dropped else ""

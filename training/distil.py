@@ -28,6 +28,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import precision_recall_fscore_support
 
+from movie_tags.models.bundle import MODEL_JSON
+from movie_tags.models.loading import configure, fit
 from movie_tags.training.export import HalfStored, write_bundle
 from movie_tags.training.head import Examples, Head, HeadSettings, train_head
 from movie_tags.training.metrics import accuracy, calibration_error, fit_temperature, softmax
@@ -35,9 +37,7 @@ from movie_tags.training.network import EMBEDDING, MAP, build_network
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
 from movie_tags.training.views import TEACHER_SIZE, Taught, Views, make_views, render, teach
 from movie_tags.training.vocabulary import TAGS
-from movie_tags.transforms.bundle import MODEL_JSON
 from movie_tags.transforms.sampling import SegmentReader, VideoError, plan_segments
-from movie_tags.transforms.tagging import configure, fit
 
 TEACHER_WEIGHTS = "models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
 STORED_SIZE = 208

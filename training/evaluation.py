@@ -12,16 +12,16 @@ from itertools import combinations
 
 import krippendorff
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
 from scipy import stats
 
-from movie_tags.transforms.storage import plain_errors
+from movie_tags import storage
+from movie_tags.errors import UserError
 
 Suggestions = Mapping[tuple[str, str], frozenset[str]]
 """(trailer, volunteer) -> the tags that the volunteer found in the trailer."""
 
 
-class TableError(ValueError):
+class TableError(UserError):
     """A table that cannot be used; the message names the file and the line."""
 
 
@@ -194,7 +194,7 @@ def _read(uri: str, columns: Sequence[str]):
 
 def _text(uri: str) -> str:
     try:
-        with plain_errors(), FileSystems.open(uri, "text/plain", "uncompressed") as stream:
+        with storage.plain_errors(), storage.open_stream(uri) as stream:
             return stream.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{uri}: cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""Writes a model bundle (see `movie_tags.transforms.bundle`)."""
+"""Writes a model bundle (see `movie_tags.models.bundle`)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 
+from movie_tags import storage
+from movie_tags.models.bundle import MODEL_JSON, SAVED_MODEL, VOCABULARY, fingerprint
 from movie_tags.training.backbones import FEATURES
-from movie_tags.transforms.bundle import MODEL_JSON, SAVED_MODEL, VOCABULARY, fingerprint
-from movie_tags.transforms.storage import list_files, send
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
 
@@ -99,12 +98,12 @@ def write_bundle(
             "input_size": [size, size],
             **card,
             "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
-            "fingerprint": fingerprint(str(made)),
         }
+        card["fingerprint"] = fingerprint(str(made), card)
         (made / MODEL_JSON).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        old = FileSystems.join(str(folder), SAVED_MODEL)
-        if FileSystems.get_scheme(old) is None:
+        old = storage.join(str(folder), SAVED_MODEL)
+        if not storage.is_remote(old):
             shutil.rmtree(old, ignore_errors=True)
-        elif stale := list_files(old):
-            FileSystems.delete(stale)
-        send(made, str(folder))
+        elif stale := storage.list_files(old):
+            storage.remove(stale)
+        storage.send(made, str(folder))

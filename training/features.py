@@ -12,15 +12,15 @@ from collections.abc import Collection, Iterator, Sequence
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
+from movie_tags import storage
+from movie_tags.models.loading import fit
+from movie_tags.progress import report_progress
 from movie_tags.training.backbones import Backbone, BackboneHandler, BackboneSpec
-from movie_tags.training.dataset import SPLITS, list_matches
+from movie_tags.training.dataset import SPLITS
 from movie_tags.training.labelled import decode_picture, from_example
-from movie_tags.transforms.progress import report_progress
-from movie_tags.transforms.tagging import fit
 
 PART = 64
 READERS = 32
@@ -29,16 +29,16 @@ READERS = 32
 def cache_folder(cache: str, backbone: Backbone) -> str:
     """Where a backbone's features are kept: other weights or another size have another folder."""
     spec = backbone.spec
-    return FileSystems.join(cache, f"{spec.slug}-{spec.size}-{backbone.fingerprint[:16]}")
+    return storage.join(cache, f"{spec.slug}-{spec.size}-{backbone.fingerprint[:16]}")
 
 
 def list_parts(folder: str) -> list[str]:
-    return list_matches(FileSystems.join(folder, "part-*.npz"))
+    return storage.list_folder(folder, "part-*.npz")
 
 
 def read_part(path: str) -> tuple[np.ndarray, np.ndarray]:
     """The keys (hex, [n]) and the features, float32 [n, width], of a part."""
-    with FileSystems.open(path, compression_type="uncompressed") as stream:
+    with storage.open_stream(path) as stream:
         part = np.load(io.BytesIO(stream.read()))
     return part["keys"], part["features"]
 
@@ -81,9 +81,7 @@ class ExtractFeatures(beam.PTransform):
         self.accelerator = accelerator
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
-        shards = [
-            path for split in SPLITS for path in list_matches(FileSystems.join(self.dataset, f"{split}-*.tfrecord"))
-        ]
+        shards = [path for split in SPLITS for path in storage.list_folder(self.dataset, f"{split}-*.tfrecord")]
         # Few shards would leave workers idle: several read the same one, and each takes some of its pictures.
         readers = max(1, -(-READERS // max(1, len(shards))))
         inference = RunInference(KeyedModelHandler(self.handler))
@@ -127,7 +125,7 @@ def read_records(path: str) -> Iterator[bytes]:
     """The records of a TFRecord file, local or remote."""
     from apache_beam.io.tfrecordio import _TFRecordUtil  # Beam's public transform cannot be given part of a file
 
-    with FileSystems.open(path, compression_type="uncompressed") as stream:
+    with storage.open_stream(path) as stream:
         while (record := _TFRecordUtil.read_record(stream)) is not None:
             yield record
 
@@ -165,12 +163,6 @@ def write_part(folder: str, keys: Collection[str], features: np.ndarray) -> str:
     name = hashlib.sha256("".join(keys).encode()).hexdigest()[:24]
     data = io.BytesIO()
     np.savez(data, keys=np.array(list(keys)), features=features.astype(np.float32))
-    staged, path = (FileSystems.join(folder, f"{prefix}-{name}.npz") for prefix in ("unfinished", "part"))
-    if FileSystems.get_scheme(folder) is None:
-        with open(staged, "wb") as out:
-            out.write(data.getvalue())
-        FileSystems.rename([staged], [path])
-    else:  # an object appears only when it is complete
-        with FileSystems.create(path, compression_type="uncompressed") as out:
-            out.write(data.getvalue())
+    path = storage.join(folder, f"part-{name}.npz")
+    storage.write_bytes(path, data.getvalue())
     return path

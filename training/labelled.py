@@ -16,16 +16,17 @@ import cv2
 import imagehash
 import numpy as np
 import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from PIL import Image
 
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.progress import report_progress
 from movie_tags.training.vocabulary import tag_of_folder
 from movie_tags.transforms.entropy import entropy
-from movie_tags.transforms.progress import report_progress
-from movie_tags.transforms.sampling import Frame, SegmentReader, open_seekable, plan_segments, reason_of
-from movie_tags.transforms.shots import difference, histogram
-from movie_tags.transforms.storage import list_files
+from movie_tags.transforms.sampling import Frame, SegmentReader, plan_segments
+from movie_tags.transforms.shots import compare
+from movie_tags.transforms.video import failure_of
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2")
@@ -33,7 +34,7 @@ SOURCE_PATTERN = r"(.+?)__"
 JPEG_QUALITY = 95
 
 
-class LabelError(ValueError):
+class LabelError(UserError):
     """Labels that cannot be used; the message names the file and the line."""
 
 
@@ -114,8 +115,8 @@ def find_pictures(
 
 
 def _files(folder: str) -> Iterator[str]:
-    if FileSystems.get_scheme(folder) is not None:
-        yield from list_files(folder)
+    if storage.is_remote(folder):
+        yield from storage.list_files(folder)
         return
 
     def refuse(error: OSError) -> None:
@@ -133,7 +134,7 @@ def read_spans(uri: str) -> list[LabelledVideo]:
     """
     videos: dict[str, list[Span]] = {}
     try:
-        with open_seekable(uri) as stream:
+        with storage.open_seekable(uri) as stream:
             reader = csv.DictReader(io.TextIOWrapper(stream, "utf-8-sig", newline=""))
             missing = {"uri", "start", "end", "tag"}.difference(reader.fieldnames or ())
             if missing:
@@ -220,13 +221,11 @@ def frames_of_spans(
                 yield clock.seconds(frame.index), chosen[frame.index], kept
 
     shot: list[Frame] = []  # of the samples that a span holds, encoded: a long shot must fit in memory
-    last: np.ndarray | None = None
-    for frame in SegmentReader(video.uri, segment):
-        now = histogram(frame.pixels)
-        if last is not None and difference(last, now) > threshold:
+    for sample in compare(SegmentReader(video.uri, segment)):
+        if sample.difference is not None and sample.difference > threshold:
             yield from close(shot)
             shot = []
-        last = now
+        frame = sample.frame
         if any(span.start_s <= clock.seconds(frame.index) < span.end_s for span in video.spans):
             shot.append(Frame(frame.index, np.frombuffer(to_jpeg(frame.pixels), np.uint8)))
     yield from close(shot)
@@ -313,7 +312,7 @@ class ReadLabelled(beam.DoFn):
 
     def _picture(self, element: LabelledPicture) -> Iterator:
         try:
-            with FileSystems.open(element.uri, compression_type="uncompressed") as stream:
+            with storage.open_stream(element.uri) as stream:
                 found = candidate(element.uri, stream.read(), element.source, [element.tag])
         except Exception as error:  # whatever a storage client may raise costs this picture alone
             yield self._drop(element.uri, f"cannot be read: {error}")
@@ -336,7 +335,7 @@ class ReadLabelled(beam.DoFn):
                 self.read.inc()
                 yield candidate(id, to_jpeg(pixels), os.path.basename(element.uri), tags)
         except Exception as error:  # a damaged video costs itself alone
-            yield self._drop(element.uri, reason_of(error))
+            yield self._drop(element.uri, failure_of(error, "sampling").reason)
             return
         for span in sorted(set(element.spans) - seen):
             yield self._drop(

@@ -12,27 +12,27 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from movie_tags.training import transform
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.models.bundle import ModelBundle
+from movie_tags.models.loading import load_model, predict
+from movie_tags.training import scaling
 from movie_tags.training.backbones import COMPACT, Backbone
-from movie_tags.training.dataset import SPLITS, Dataset, Entry, order_tags
+from movie_tags.training.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.export import write_bundle
 from movie_tags.training.features import read_features, read_records
 from movie_tags.training.head import Examples, HeadSettings, train_head
 from movie_tags.training.labelled import decode_picture, from_example
 from movie_tags.training.metrics import accuracy, fit_temperature, softmax
 from movie_tags.training.report import measure, write_report
-from movie_tags.transforms.bundle import ModelBundle
-from movie_tags.transforms.storage import list_files, send
-from movie_tags.transforms.tagging import load_saved_model, predict
 
 REPORT = "report"
 SPLIT_OF_SOURCES = "splits.json"
 
 
-class TrainingError(ValueError):
+class TrainingError(UserError):
     """A data set that nothing can be learned from."""
 
 
@@ -83,8 +83,8 @@ def train(
     """
     with tempfile.TemporaryDirectory() as scratch:
         graph, report = Path(scratch, "transform"), Path(scratch, REPORT)
-        transform.analyse(dataset.uri, parts, backbone.width, min_pictures, graph, options)
-        counts = transform.found_tags(graph)
+        scaling.analyse(dataset.uri, parts, backbone.width, min_pictures, graph, options)
+        counts = scaling.found_tags(graph)
         before = [tag for tag in old.vocabulary if tag in counts] if old else []
         vocabulary = tuple(order_tags(counts, before))
         if len(vocabulary) < 2:
@@ -128,7 +128,7 @@ def train(
             splits = {entry.source: entry.split for entry in dataset.entries}
             (report / SPLIT_OF_SOURCES).write_text(json.dumps(splits, indent=0, sort_keys=True) + "\n", "utf-8")
 
-        scale, layer = transform.load_scaling(graph)
+        scale, layer = scaling.load_scaling(graph)
         kernel, bias = tf.Variable(head.kernel, trainable=False), tf.Variable(head.bias, trainable=False)
         served = type(head)(kernel, bias, head.relu)
         card = {
@@ -156,10 +156,10 @@ def train(
             temperature,
             card,
         )
-        stale = list_files(FileSystems.join(output, REPORT))
+        stale = storage.list_files(storage.join(output, REPORT))
         if stale:
-            FileSystems.delete(stale)
-        send(report, FileSystems.join(output, REPORT))
+            storage.remove(stale)
+        storage.send(report, storage.join(output, REPORT))
     shutil.rmtree(work / f"head-{state.hexdigest()[:16]}", ignore_errors=True)
     return metrics
 
@@ -168,7 +168,7 @@ def _examples(entries: Sequence[Entry], parts: str, graph: Path, vocabulary: Seq
     if not entries:
         return Examples(np.zeros((0, width), np.float32), np.zeros((0, len(vocabulary)), np.float32))
     features = read_features(parts, [entry.key for entry in entries])
-    return Examples(transform.scale_all(graph, features), labels_of(entries, vocabulary))
+    return Examples(scaling.scale_all(graph, features), labels_of(entries, vocabulary))
 
 
 def compare(
@@ -227,23 +227,43 @@ def compare(
 
 def run_bundle(bundle: ModelBundle, dataset: Dataset, keys: Sequence[str]) -> np.ndarray:
     """A bundle's probabilities of pictures of a data set, float [N, tags], in the order of their keys."""
-    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 2)
+    model = load_model(bundle, 2)
     wanted, rows, batch = set(keys), {}, []
 
     def flush() -> None:
         results = predict(model, [pixels for _, pixels in batch], bundle.input_size) if batch else []
         for (key, _), result in zip(batch, results, strict=True):
-            if isinstance(result, str):
-                raise TrainingError(f"{bundle.uri}: {result}")
-            rows[key] = result
+            if result.probabilities is None:
+                raise TrainingError(f"{bundle.uri}: {result.reason}")
+            rows[key] = result.probabilities
         batch.clear()
 
     for split in SPLITS:
-        for entry in FileSystems.match([FileSystems.join(dataset.uri, f"{split}-*.tfrecord")])[0].metadata_list:
-            for item in map(from_example, read_records(entry.path)):
+        for path in storage.list_folder(dataset.uri, f"{split}-*.tfrecord"):
+            for item in map(from_example, read_records(path)):
                 if item.key in wanted:
                     batch.append((item.key, decode_picture(item.image)))
                     if len(batch) == 32:
                         flush()
     flush()
     return np.stack([rows[key] for key in keys]) if len(keys) else np.zeros((0, len(bundle.vocabulary)))
+
+
+def settled_splits(uri: str) -> dict[str, str]:
+    """The split of each source in an earlier data set, or in the data that a bundle was trained on.
+
+    Raises:
+        DatasetError: neither is there, or single pictures were split.
+    """
+    try:
+        return json.loads(storage.read_bytes(storage.join(uri, REPORT, SPLIT_OF_SOURCES)))
+    except OSError:
+        old = read_dataset(uri)
+    if old.manifest["made_with"]["split_by"] != "source":
+        raise DatasetError(f"{uri}: its single pictures were split, not its sources; use --split-by random again")
+    return {entry.source: entry.split for entry in old.entries}
+
+
+def has_splits(bundle: str) -> bool:
+    """Whether a bundle says in which split each source of its training was."""
+    return storage.exists(storage.join(bundle, REPORT, SPLIT_OF_SOURCES))

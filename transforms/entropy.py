@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import apache_beam as beam
 import cv2
 import numpy as np
 from apache_beam.metrics import Metrics
+
+from movie_tags.transforms.shots import KeyFrame
+from movie_tags.transforms.video import Video
 
 
 def entropy(pixels: np.ndarray) -> float:
@@ -28,25 +32,36 @@ def entropy(pixels: np.ndarray) -> float:
     return total + 0.0  # never -0.0
 
 
-class FilterByEntropy(beam.DoFn):
-    """(video, clock, key frame) -> (video, clock, key frame, entropy) where it is above `min_entropy` bits.
+class FilterByEntropy(beam.PTransform):
+    """(Video, KeyFrame) -> KEPT, (Video, KeyFrame) with its entropy, where that is above `min_entropy` bits.
 
-    The output REJECTED has (video id, 1) for each of the others.
+    The collection REJECTED has (Video, 1) for each of the others.
     """
 
-    REJECTED = "rejected"
+    KEPT, REJECTED = "kept", "rejected"
 
+    def __init__(self, min_entropy: float):
+        super().__init__()
+        self.min_entropy = min_entropy
+
+    def expand(self, key_frames: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
+        return key_frames | "Entropy" >> beam.ParDo(_MeasureEntropy(self.min_entropy)).with_outputs(
+            self.REJECTED, main=self.KEPT
+        )
+
+
+class _MeasureEntropy(beam.DoFn):
     def __init__(self, min_entropy: float):
         self.min_entropy = min_entropy
         self.kept = Metrics.counter("entropy", "key_frames_kept")
         self.rejected = Metrics.counter("entropy", "key_frames_rejected")
 
-    def process(self, element: tuple) -> Iterator:
-        video, clock, key_frame = element
+    def process(self, element: tuple[Video, KeyFrame]) -> Iterator:
+        video, key_frame = element
         bits = entropy(key_frame.pixels)
         if bits > self.min_entropy:
             self.kept.inc()
-            yield video, clock, key_frame, bits
+            yield video, replace(key_frame, entropy=bits)
         else:
             self.rejected.inc()
-            yield beam.pvalue.TaggedOutput(self.REJECTED, (video.id, 1))
+            yield beam.pvalue.TaggedOutput(FilterByEntropy.REJECTED, (video, 1))

@@ -12,60 +12,29 @@ video is one segment.
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
+import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
 
-import apache_beam as beam
 import av
-import cv2
 import numpy as np
-from apache_beam.metrics import Metrics
 
-from movie_tags.transforms.storage import StorageError, open_seekable, plainly
-
-ANALYSIS_SHORT_SIDE = 360
-"""Sampled frames are shrunk to this short side, in pixels, by area averaging: every later step sees that picture."""
-
-MAX_PIXELS = 8192 * 8192
-"""Larger frames are refused: FFmpeg itself would allocate whatever a damaged header asks for."""
+from movie_tags.storage import open_seekable
+from movie_tags.transforms.video import Decoder, VideoError, is_seekable, missing_bytes, open_video, to_rgb
 
 MAX_GAP_S = 3600
 """A longer silence between two frames is a damaged clock, not a still picture."""
 
-# Containers whose index leads to a random access point exactly; in others a seek lands by guess.
-SEEKABLE_FORMATS = frozenset({"mov", "matroska"})
-# A queue of more packets than this is decoded without waiting to learn which frames are needed.
 MAX_LOOKAHEAD_PACKETS = 1500
-# Codecs whose decoders can pass over pictures that no other refers to and stay exact, damaged streams included.
-SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg2video"})
+"""A queue of more packets than this is decoded without waiting to learn which frames are needed."""
 
-av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of the file; our errors do.
-
-
-class VideoError(Exception):
-    """A video that cannot be processed.
-
-    Attributes:
-        reason: what is wrong and what may help, in words for the user; the caller adds the video's name.
-    """
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True, order=True)
-class Video:
-    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people."""
-
-    id: str
-    uri: str
-    title: str = ""
+LOOK_BACK_S = (10, 60, 360)
+"""How far before a sample decoding begins where nothing nearer can be decoded, before all is decoded from the start."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +57,13 @@ class SampleClock:
 
     def first_due(self, pts: int) -> int:
         """The first sample due at or after a presentation time."""
-        return max(0, math.ceil((pts - self.origin) * self.time_base * self.fps))
+        samples, ticks = self._rate
+        return max(0, -((self.origin - pts) * samples // ticks))
+
+    @functools.cached_property
+    def _rate(self) -> tuple[int, int]:
+        """So many samples fall into so many ticks."""
+        return (self.time_base * self.fps).as_integer_ratio()
 
     def seconds(self, k: int) -> float:
         """The time of sample k in seconds after the video's first frame."""
@@ -105,6 +80,8 @@ class Segment:
         start: presentation time, in ticks, of the random access point it begins with; None at the video's beginning.
         end: where the next segment begins; None at the video's end.
         seek: the time to seek to, in ticks, so that the demuxer comes to `start`; None at the video's beginning.
+        seekable: whether the video's container has dependable random access.
+        warnings: what a user should know of the file; the first segment has them.
     """
 
     index: int
@@ -113,6 +90,8 @@ class Segment:
     start: int | None = None
     end: int | None = None
     seek: int | None = None
+    seekable: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,71 +102,11 @@ class Frame:
     pixels: np.ndarray
 
 
-@contextlib.contextmanager
-def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a video's container and its first real picture stream.
-
-    Raises:
-        VideoError: it cannot be opened, or holds no moving pictures.
-    """
-    try:
-        stream_of_bytes = open_seekable(uri)
-    except Exception as error:  # every storage client has exceptions of its own
-        raise VideoError(f"cannot be opened: {plainly(error)}") from error
-    with stream_of_bytes:
-        if not stream_of_bytes.read(1):
-            raise VideoError("the file is empty; copy it again")
-        stream_of_bytes.seek(0)
-        try:
-            container = av.open(
-                stream_of_bytes,
-                io_open=_refuse_other_files,
-                options={"protocol_whitelist": "none"},
-                buffer_size=1 << 18,
-            )
-        except PlaylistError as error:
-            raise VideoError("is a playlist that points to other files, not a video; name those files") from error
-        except StorageError as error:
-            raise VideoError(f"cannot be opened: {plainly(error)}") from error
-        except Exception as error:
-            raise VideoError(
-                f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({plainly(error)})"
-            ) from error
-        with container:
-            pictures = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-            if not pictures:
-                only = "a cover picture" if container.streams.video else "no picture at all"
-                raise VideoError(f"has no video stream (sound, and {only})")
-            stream = pictures[0]
-            context = stream.codec_context
-            if context is None:
-                raise VideoError(
-                    "its video codec is not known to this build of FFmpeg; convert it, to H.264 for example"
-                )
-            # One decoder thread each: the workers are what fills the cores.
-            context.thread_count = 1
-            context.thread_type = "NONE"
-            context.options = {"max_pixels": str(MAX_PIXELS)}
-            yield container, stream
-
-
-class PlaylistError(OSError):
-    """FFmpeg asked for a further file while opening a video."""
-
-
-def _refuse_other_files(url: str, flags: int, options: dict) -> BinaryIO:
-    raise PlaylistError(f"refused to open {url}")
-
-
-def reason_of(error: Exception) -> str:
-    """Why a video failed, in words for the user."""
-    return error.reason if isinstance(error, VideoError) else f"could not be read to its end: {plainly(error)}"
-
-
 def plan_segments(uri: str, fps: float | Fraction = 1, segment_length: float | None = None) -> list[Segment]:
     """Cut a video into segments of at least `segment_length` seconds at its codec's random access points.
 
-    Decodes one frame and reads one packet for each border. The lengths that headers state are not used: they lie.
+    Decodes one frame and reads one packet for each border. The lengths that headers state are not used: they lie. A
+    file shorter than its outermost boxes state gets a warning.
 
     Args:
         uri: the video.
@@ -198,26 +117,29 @@ def plan_segments(uri: str, fps: float | Fraction = 1, segment_length: float | N
         VideoError: the video cannot be opened, or no frame of it can be decoded.
     """
     with open_video(uri) as (container, stream):
-        decoder = _Decoder(stream.codec_context)
+        decoder = Decoder(stream.codec_context)
         first = next(decoder.frames((packet, True) for packet in container.demux(stream)), None)
         if first is None:
             raise VideoError(
                 f"no frame could be decoded ({decoder.damaged} damaged packets); it may be encrypted or cut off"
             )
         clock = SampleClock(first[0], stream.time_base, Fraction(fps).limit_denominator(10**6))
-        borders = list(_borders(container, stream, clock, segment_length)) if segment_length else []
+        seekable = is_seekable(container)
+        borders = list(_borders(container, stream, clock, segment_length)) if segment_length and seekable else []
+    missing = 0
+    with contextlib.suppress(OSError), open_seekable(uri) as plain:
+        missing = missing_bytes(plain)
     starts: list[tuple[int | None, int | None]] = [(None, None), *borders]
     ends = [start for start, _ in borders] + [None]
+    warnings = (f"the file lacks the last {missing:,} bytes of what it states; copy it again",) if missing else ()
     return [
-        Segment(i, len(starts), clock, start, end, seek)
+        Segment(i, len(starts), clock, start, end, seek, seekable, () if i else warnings)
         for i, ((start, seek), end) in enumerate(zip(starts, ends, strict=True))
     ]
 
 
 def _borders(container, stream, clock: SampleClock, segment_length: float) -> Iterator[tuple[int, int]]:
     """Random access points at least `segment_length` seconds apart, each with the time to seek to."""
-    if not _is_seekable(container):
-        return
     length = max(1, round(segment_length / clock.time_base))
     seek = clock.origin + length
     while True:
@@ -229,10 +151,6 @@ def _borders(container, stream, clock: SampleClock, segment_length: float) -> It
             return
         yield start, seek
         seek = start + length
-
-
-def _is_seekable(container) -> bool:
-    return bool(SEEKABLE_FORMATS.intersection(container.format.name.split(",")))
 
 
 def _prime(container, stream) -> None:
@@ -251,122 +169,153 @@ def _packets_from_key(container, stream, seek: int, backward: bool) -> Iterator[
             yield from packets
 
 
-class SegmentReader:
-    """Iterates over the sampled frames of a segment, or of some samples of it, in order.
+@dataclass
+class Tally:
+    """What was met while samples were read.
 
     Attributes:
-        damaged: packets that could not be decoded so far.
+        decoded: frames decoded.
+        damaged: packets that could not be decoded.
         end_s: when the last frame seen leaves the screen, in seconds after the video's first frame.
     """
 
-    def __init__(self, uri: str, segment: Segment, only: range | None = None):
-        """Args: the video's address, the segment, and the numbers of the samples to give (all of the segment's)."""
+    decoded: int = 0
+    damaged: int = 0
+    end_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where decoding begins: seek to a time, in ticks, and go on to the random access point at `exactly`, if given."""
+
+    seek: int
+    backward: bool = True
+    exactly: int | None = None
+
+
+class SegmentReader:
+    """Iterates over the sampled frames of a segment, in order.
+
+    Attributes:
+        tally: what was met so far.
+    """
+
+    def __init__(self, uri: str, segment: Segment):
         self.uri = uri
         self.segment = segment
-        self.only = only
-        self.damaged = 0
-        self.end_s = 0.0
+        self.tally = Tally()
 
     def __iter__(self) -> Iterator[Frame]:
         segment, clock = self.segment, self.segment.clock
         first = clock.first_due(segment.start) if segment.start is not None else 0
-        seek, backward = segment.seek, False
-        if self.only is not None:
-            first = self.only.start
-            seek, backward = math.floor(clock.due(first)), True
-        started = False
-        if seek is not None:
-            with open_video(self.uri) as (container, stream):
-                if _is_seekable(container):
-                    _prime(container, stream)
-                    packets = self._packets_before(container, stream, first, seek, backward)
-                    for frame in self._sample(packets, stream, first):
-                        started = True
-                        yield frame
-        if not started:
-            # From the video's beginning: either asked for, or nothing decodable lies between the random access point
-            # and the first sample. What is on screen then is known only by decoding from the start, as a player does.
-            self.damaged = 0
-            with open_video(self.uri) as (container, stream):
-                yield from self._sample(container.demux(stream), stream, first)
+        if segment.end is not None and clock.due(first) >= segment.end:
+            return  # no sample is due here
+        entries = []
+        if segment.seek is not None:
+            entries = [_Entry(segment.seek, False, segment.start), *_entries_before(clock, first)]
+        yield from _read(self.uri, clock, first, entries, self.tally, segment.start, segment.end)
 
-    def _packets_before(self, container, stream, first: int, seek: int, backward: bool) -> Iterator[av.Packet]:
-        """The packets from a random access point that is not later than sample `first`."""
-        try:
-            packets = _packets_from_key(container, stream, seek, backward)
-            packet = next(packets, None)
-            while packet is not None and not backward and packet.pts != self.segment.start:
-                packet = next(packets, None)
-        except av.error.FFmpegError:
+
+def read_samples(uri: str, clock: SampleClock, wanted: Collection[int], tally: Tally) -> Iterator[Frame]:
+    """Some samples of a video again, by their numbers, in order; one that is not there is left out.
+
+    All are read in one pass from a random access point before the first, so samples far apart are better asked for one
+    by one where the container has dependable random access.
+
+    Args:
+        uri: the video.
+        clock: its sampling clock.
+        wanted: the numbers.
+        tally: is added to.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    first = min(wanted)
+    entries = [_Entry(math.floor(clock.due(first))), *_entries_before(clock, first)]
+    last = max(wanted)
+    for frame in _read(uri, clock, first, entries, tally, None, None, wanted):
+        yield frame
+        if frame.index >= last:
             return
-        if packet is not None and packet.pts is not None and packet.pts <= self.segment.clock.due(first):
+
+
+def read_sample(uri: str, clock: SampleClock, k: int) -> Frame | None:
+    """One sample of a video again, by its number; None where it is not there.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    return next(read_samples(uri, clock, (k,), Tally()), None)
+
+
+def _entries_before(clock: SampleClock, first: int) -> list[_Entry]:
+    """Places ever further before a sample."""
+    back = [math.floor(clock.due(first) - seconds / clock.time_base) for seconds in LOOK_BACK_S]
+    return [_Entry(seek) for seek in back if seek > clock.origin]
+
+
+def _read(
+    uri: str,
+    clock: SampleClock,
+    first: int,
+    entries: Iterable[_Entry],
+    tally: Tally,
+    begin: int | None,
+    end: int | None,
+    wanted: Collection[int] | None = None,
+) -> Iterator[Frame]:
+    """The samples from number `first` on and before `end`, decoded from the first of the entries that leads to them.
+
+    What is on screen at the first sample is known where some frame not later was decoded; after the last entry all is
+    decoded from the video's beginning, as a player does.
+    """
+    for entry in (*entries, None):
+        with open_video(uri) as (container, stream):
+            if entry is None or not is_seekable(container):
+                entry, packets = None, container.demux(stream)
+            else:
+                _prime(container, stream)
+                packets = _packets_from(container, stream, entry)
+            decoder = Decoder(stream.codec_context, begin, end)
+            frames = decoder.frames(mark_needed(packets, clock, first))
+            head = next(frames, None)
+            if entry is None or (head is not None and head[0] <= clock.due(first)):
+                frames = _noting_the_end(itertools.chain([head] if head else [], frames), clock, tally)
+                last_source, pixels = None, None
+                try:
+                    for k, source in on_screen(frames, clock, first, end):
+                        if wanted is not None and k not in wanted:
+                            continue
+                        if source is not last_source:  # a still picture is converted once
+                            last_source, pixels = source, to_rgb(source)
+                        yield Frame(k, pixels)
+                finally:
+                    tally.decoded += decoder.decoded
+                    tally.damaged += decoder.damaged
+                return
+            tally.decoded += decoder.decoded
+
+
+def _packets_from(container, stream, entry: _Entry) -> Iterator[av.Packet]:
+    """The packets from an entry on; none where the seek leads nowhere."""
+    with contextlib.suppress(av.error.FFmpegError):
+        packets = _packets_from_key(container, stream, entry.seek, entry.backward)
+        packet = next(packets, None)
+        while packet is not None and entry.exactly is not None and packet.pts != entry.exactly:
+            packet = next(packets, None)
+        if packet is not None and packet.pts is not None:
             yield packet
             yield from packets
 
-    def _sample(self, packets: Iterable[av.Packet], stream, first: int) -> Iterator[Frame]:
-        clock, end = self.segment.clock, self.segment.end
-        stop = math.inf if self.only is None else self.only.stop
-        decoder = _Decoder(stream.codec_context, end)
-        last_source, pixels = None, None
-        frames = self._noting_the_end(decoder.frames(mark_needed(packets, clock, first)))
-        for k, source in on_screen(frames, clock, first, end):
-            if k >= stop:
-                break
-            if source is not last_source:  # a still picture is converted once
-                last_source, pixels = source, to_rgb(source)
-            self.damaged = decoder.damaged
-            yield Frame(k, pixels)
-        self.damaged = decoder.damaged
 
-    def _noting_the_end(self, frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
-        clock = self.segment.clock
-        for pts, frame in frames:
-            shown_s = min(MAX_GAP_S, (frame.duration or 0) * clock.time_base)
-            self.end_s = max(self.end_s, float((pts - clock.origin) * clock.time_base + shown_s))
-            yield pts, frame
-
-
-class _Decoder:
-    """Decodes packets one by one, steps over damaged ones and counts them."""
-
-    def __init__(self, context: av.VideoCodecContext, end: int | None = None):
-        self.context = context
-        self.can_skip = context.name in SKIPPING_CODECS
-        self.end = end
-        self.damaged = 0
-
-    def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Frames with their presentation times in ticks; frames that are not needed may be missing."""
-        try:
-            for packet, needed in marked:
-                if packet.size == 0:  # the demuxer's own end mark
-                    continue
-                mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
-                if self.context.skip_frame != mode:
-                    self.context.skip_frame = mode
-                yield from self._decode(packet)
-        except av.error.InvalidDataError:  # of the container: there is nothing to read beyond
-            self.damaged += 1
-        self.context.skip_frame = "DEFAULT"
-        yield from self._decode(None)
-
-    def _decode(self, packet: av.Packet | None) -> Iterator[tuple[int, av.VideoFrame]]:
-        try:
-            frames = self.context.decode(packet)
-        except av.error.EOFError:
-            return
-        except (av.error.FFmpegError, ValueError) as error:
-            if packet is None:
-                return
-            if isinstance(error, MemoryError):
-                raise
-            if self.end is None or packet.pts is None or packet.pts < self.end:
-                self.damaged += 1
-            return
-        for frame in frames:
-            pts = frame.pts if frame.pts is not None else frame.dts
-            if pts is not None:
-                yield pts, frame
+def _noting_the_end(
+    frames: Iterable[tuple[int, av.VideoFrame]], clock: SampleClock, tally: Tally
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    for pts, frame in frames:
+        shown_s = min(MAX_GAP_S, (frame.duration or 0) * clock.time_base)
+        tally.end_s = max(tally.end_s, float((pts - clock.origin) * clock.time_base + shown_s))
+        yield pts, frame
 
 
 def mark_needed(packets: Iterable[av.Packet], clock: SampleClock, first: int) -> Iterator[tuple[av.Packet, bool]]:
@@ -374,30 +323,43 @@ def mark_needed(packets: Iterable[av.Packet], clock: SampleClock, first: int) ->
 
     Pictures that are no sample and that no other picture refers to need not be decoded. A packet is held back until
     packets with decoding times past its sample have been seen: presentation never precedes decoding, so by then the
-    last picture before the sample's time is known. Where a file's times are missing or break that rule, every packet
-    counts as needed.
+    next picture's time is known, and a picture is a sample where one falls due between the two. Where a file's times
+    are missing, break that rule or leap, every packet counts as needed.
     """
     waiting: deque[av.Packet] = deque()
     ahead: list[int] = []  # presentation times seen and later than every sample settled so far; a heap
     targets: set[int] = set()
-    on_screen_pts: int | None = None
-    k, settled, due = first, clock.due(first - 1), clock.due(first)
+    k, settled = first, clock.due(first - 1)  # every sample before number k, the last of them due at `settled`
+    leap = int(MAX_GAP_S / clock.time_base)
+    last_dts: int | None = None
+
+    def sample_at(pts: int) -> int:
+        return max(first, clock.first_due(pts))
+
     packets = iter(packets)
     for packet in packets:
         if packet.size == 0:
             continue
-        if packet.pts is None or packet.dts is None or packet.dts > packet.pts:
+        if (
+            packet.pts is None
+            or packet.dts is None
+            or packet.dts > packet.pts
+            or (last_dts is not None and not last_dts <= packet.dts <= last_dts + leap)
+        ):
             yield from ((held, True) for held in waiting)
             waiting.clear()
             yield packet, True
             break
+        last_dts = packet.dts
         waiting.append(packet)
         heapq.heappush(ahead, packet.pts)
-        while due < packet.dts:
-            k, settled, due = k + 1, due, clock.due(k + 1)
-            while ahead and ahead[0] <= settled:
-                on_screen_pts = heapq.heappop(ahead)
-            targets.add(on_screen_pts)
+        if k != sample_at(packet.dts):
+            k = sample_at(packet.dts)
+            settled = clock.due(k - 1)
+        while ahead and ahead[0] <= settled:
+            pts = heapq.heappop(ahead)
+            if sample_at(pts) < sample_at(ahead[0] if ahead else packet.dts):
+                targets.add(pts)
         while waiting and (waiting[0].pts <= settled or len(waiting) > MAX_LOOKAHEAD_PACKETS):
             released = waiting.popleft()
             yield released, released.pts in targets or released.pts > settled
@@ -434,12 +396,7 @@ def on_screen(
         elif pts <= current_pts:
             continue
         else:
-            if (min(pts, limit) - current_pts) * clock.time_base > MAX_GAP_S:
-                at = float((current_pts - clock.origin) * clock.time_base)
-                raise VideoError(
-                    f"its clock jumps by {float((pts - current_pts) * clock.time_base):.0f} s at {at:.0f} s; "
-                    "copy it to a new container to repair its time stamps"
-                )
+            _check_gap(clock, current_pts, min(pts, limit))
             while due < min(pts, limit):
                 yield k, current
                 k, due = k + 1, clock.due(k + 1)
@@ -455,52 +412,15 @@ def on_screen(
         if clock.due(k) < current_pts + (current.duration or 0):
             yield k, current
     else:
+        _check_gap(clock, current_pts, end)
         while clock.due(k) < end:
             yield k, current
             k += 1
 
 
-def to_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """A decoded frame as uint8 RGB [H, W, 3]: upright, short side at most ANALYSIS_SHORT_SIDE, by area averaging.
-
-    Raises:
-        VideoError: the frame is larger than MAX_PIXELS.
-    """
-    width, height = frame.width, frame.height
-    if width * height > MAX_PIXELS:
-        raise VideoError(f"its frames of {width} x {height} pixels are larger than can be decoded safely")
-    scale = min(1.0, ANALYSIS_SHORT_SIDE / min(width, height))
-    pixels = frame.to_ndarray(format="rgb24")
-    if scale < 1:  # OpenCV averages areas at half the price of FFmpeg's scaler
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    quarter_turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
-
-
-def use_one_thread() -> None:
-    """Keep OpenCV from starting threads of its own: the worker processes are what fills the cores."""
-    cv2.setNumThreads(1)
-
-
-class PlanSegments(beam.DoFn):
-    """Video -> (video, segment) for each of its segments; what fails goes to the output FAILED as (video, reason)."""
-
-    FAILED = "failed"
-
-    def __init__(self, fps: float, segment_length: float | None):
-        self.fps = fps
-        self.segment_length = segment_length
-        self.planned = Metrics.counter("sampling", "segments_planned")
-        self.failed = Metrics.counter("sampling", "videos_not_opened")
-
-    def process(self, video: Video) -> Iterator:
-        try:
-            segments = plan_segments(video.uri, self.fps, self.segment_length)
-        except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
-            self.failed.inc()
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, reason_of(error)))
-            return
-        self.planned.inc(len(segments))
-        for segment in segments:
-            yield video, segment
+def _check_gap(clock: SampleClock, shown: int, until: int) -> None:
+    if (until - shown) * clock.time_base > MAX_GAP_S:
+        jump, at = (float(ticks * clock.time_base) for ticks in (until - shown, shown - clock.origin))
+        raise VideoError(
+            f"its clock jumps by {jump:.0f} s at {at:.0f} s; copy it to a new container to repair its time stamps"
+        )

@@ -1,9 +1,9 @@
-"""Shots: frames -> shot boundaries by HSV histogram difference -> the median frame of each shot (section 4.4).
+"""Shots: videos -> shot boundaries by HSV histogram difference -> the median frame of each shot (section 4.4).
 
-A segment of a video cannot know the shots that cross its borders. What it says of its own samples (`Run`) is small and
-joins with its neighbour's by an associative operation (`join`), so that shots are found without moving frames: the
+A segment of a video cannot know the shots that cross its borders. What it says of its own samples (`Stretch`) is small
+and joins with its neighbour's by an associative operation (`join`), so that shots are found without moving frames: the
 segment itself hands on the key frames of the shots that lie wholly inside it, and joining tells which samples are the
-key frames of the others.
+key frames of the others. Those are read again, as are the key frames of shots too long to be held in memory.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ import cv2
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from movie_tags.transforms.progress import report_progress
+from movie_tags.progress import report_progress
 from movie_tags.transforms.sampling import (
     Frame,
     SampleClock,
     Segment,
     SegmentReader,
-    Video,
-    VideoError,
-    reason_of,
-    use_one_thread,
+    Tally,
+    plan_segments,
+    read_samples,
 )
+from movie_tags.transforms.video import Failure, Video, failure_of, use_one_thread
 
 HISTOGRAM_BINS = (12, 3, 3)
 """Bins of hue, saturation and value. Set by benchmarks/shots.py, as is the distance."""
+
+MAX_HELD_BYTES = 64 * 1024 * 1024
+"""Pixels of a shot that are held while its end is awaited; of a longer shot the median frame is read again."""
 
 
 @dataclass(frozen=True, order=True)
@@ -48,10 +51,43 @@ class Shot:
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """The median frame of a shot: uint8 RGB [H, W, 3]."""
+    """The median frame of a shot.
 
-    shot: Shot
+    Attributes:
+        time_s: when it is on screen, in seconds after the video's first frame.
+        shot_start_s, shot_end_s: its shot's first sample, and the first sample that is no longer in it, in seconds.
+        pixels: uint8 RGB [H, W, 3].
+        entropy: bits, of equation 4; NaN before they are known.
+        thumbnail: the name of its JPEG file, where one was kept.
+    """
+
+    time_s: float
+    shot_start_s: float
+    shot_end_s: float
     pixels: np.ndarray
+    entropy: float = float("nan")
+    thumbnail: str = ""
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is known of a video when its shots are found.
+
+    Attributes:
+        duration_s: from its first frame to the last frame's leaving the screen, in seconds.
+        frames_sampled, shots: counts.
+        warnings: what a user should know of the file.
+    """
+
+    duration_s: float
+    frames_sampled: int
+    shots: int
+    warnings: tuple[str, ...] = ()
+
+
+def key_frame(clock: SampleClock, shot: Shot, pixels: np.ndarray) -> KeyFrame:
+    """The key frame of a shot, with its times in seconds; `pixels` is uint8 RGB [H, W, 3]."""
+    return KeyFrame(clock.seconds(shot.median), clock.seconds(shot.first), clock.seconds(shot.last + 1), pixels)
 
 
 def histogram(pixels: np.ndarray) -> np.ndarray:
@@ -74,38 +110,68 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Run:
+class Compared:
+    """A sample beside the one before it: its histogram, float32 [bins], and their difference; None for the first."""
+
+    frame: Frame
+    histogram: np.ndarray
+    difference: float | None
+
+
+def compare(frames: Iterable[Frame]) -> Iterator[Compared]:
+    """Compare each sample with the one before it: a shot begins where the difference is above the threshold."""
+    before: Compared | None = None
+    for frame in frames:
+        if before is None:
+            before = Compared(frame, histogram(frame.pixels), None)
+        else:
+            still = frame.pixels is before.frame.pixels
+            now = before.histogram if still else histogram(frame.pixels)
+            before = Compared(frame, now, difference(before.histogram, now))
+        yield before
+
+
+@dataclass(frozen=True)
+class Stretch:
     """What one segment, or several neighbours joined, say of their samples.
 
     Attributes:
         segments: first and last segment, both included.
+        count: how many segments the video has.
+        clock: the video's sampling clock.
         samples: first and last sample; None where nothing was sampled.
         head, tail: histograms of the first and last sample, float32 [bins].
         cuts: the first sample of the first and of the last shot that begins inside; None if none does.
-        shots: shots begun and ended inside, `crossing` included.
-        crossing: those of them that were found by joining, whose key frames nobody has read yet.
+        shots: shots begun and ended inside, `unread` included.
+        unread: those of them whose key frames nobody has read yet.
         closed: the video's end has ended the last shot.
         end_s: when the last frame leaves the screen, in seconds.
         damaged: packets that could not be decoded.
+        seekable: whether the video's container has dependable random access.
+        warnings: what a user should know of the file.
     """
 
     segments: tuple[int, int]
+    count: int
+    clock: SampleClock
     samples: tuple[int, int] | None = None
     head: np.ndarray | None = None
     tail: np.ndarray | None = None
     cuts: tuple[int, int] | None = None
     shots: int = 0
-    crossing: tuple[Shot, ...] = ()
+    unread: tuple[Shot, ...] = ()
     closed: bool = False
     end_s: float = 0.0
     damaged: int = 0
+    seekable: bool = False
+    warnings: tuple[str, ...] = ()
 
 
-def join(left: Run, right: Run, threshold: float) -> Run:
-    """Join the runs of two neighbouring stretches of a video. Associative.
+def join(left: Stretch, right: Stretch, threshold: float) -> Stretch:
+    """Join two neighbouring stretches of a video. Associative.
 
     Args:
-        left, right: the runs; `right` begins with the segment after `left`'s last.
+        left, right: the stretches; `right` begins with the segment after `left`'s last.
         threshold: a difference above it is a shot boundary.
     """
     assert left.segments[1] + 1 == right.segments[0], "only neighbours can be joined"
@@ -113,10 +179,11 @@ def join(left: Run, right: Run, threshold: float) -> Run:
         left,
         segments=(left.segments[0], right.segments[1]),
         shots=left.shots + right.shots,
-        crossing=left.crossing + right.crossing,
+        unread=left.unread + right.unread,
         closed=right.closed,
         end_s=max(left.end_s, right.end_s),
         damaged=left.damaged + right.damaged,
+        warnings=left.warnings + right.warnings,
     )
     if right.samples is None:
         return whole
@@ -136,94 +203,241 @@ def join(left: Run, right: Run, threshold: float) -> Run:
         samples=(left.samples[0], right.samples[1]),
         cuts=(min(cuts), max(cuts)) if cuts else None,
         shots=whole.shots + len(ended),
-        crossing=tuple(sorted((*whole.crossing, *ended))),
+        unread=tuple(sorted((*whole.unread, *ended))),
     )
 
 
-def close(run: Run) -> Run:
-    """The run of a whole video, whose last shot ends with the video.
+def close(stretch: Stretch) -> Stretch:
+    """The stretch of a whole video, whose last shot ends with the video.
 
     Raises:
-        VideoError: nothing was sampled.
+        ValueError: it is not whole, or nothing was sampled.
     """
-    if run.samples is None or run.cuts is None:
-        raise VideoError("no frame could be sampled")
-    if run.closed:
-        return run
-    last = Shot(run.cuts[1], run.samples[1])
-    return replace(run, shots=run.shots + 1, crossing=(*run.crossing, last), closed=True)
+    if stretch.segments != (0, stretch.count - 1):
+        first, last = stretch.segments
+        raise ValueError(f"of its segments 0 to {stretch.count - 1} only {first} to {last} came back")
+    if stretch.samples is None or stretch.cuts is None:
+        raise ValueError("no frame could be sampled")
+    if stretch.closed:
+        return stretch
+    last_shot = Shot(stretch.cuts[1], stretch.samples[1])
+    return replace(stretch, shots=stretch.shots + 1, unread=(*stretch.unread, last_shot), closed=True)
 
 
-def find_key_frames(frames: Iterable[Frame], segment: Segment, threshold: float) -> Iterator[KeyFrame | Run]:
-    """Yield the key frame of each shot that lies wholly inside a segment, then the segment's run.
+class _Held:
+    """The second half of a shot's frames as it grows, or nothing any more when that half is too large."""
 
-    Holds no more than the second half of the current shot's frames.
+    def __init__(self, max_bytes: int):
+        self.max_bytes = max_bytes
+        self.clear()
 
-    Args:
-        frames: the segment's samples in order.
-        segment: which of the video's segments it is.
-        threshold: a difference of normalised histograms above it is a shot boundary.
+    def clear(self) -> None:
+        self.frames: deque[Frame] = deque()
+        self.bytes = 0
+        self.overflowed = False
+
+    def add(self, frame: Frame, median: int) -> None:
+        """Take the shot's next frame, and let go those before its median so far."""
+        if self.overflowed:
+            return
+        if not self.frames or self.frames[-1].pixels is not frame.pixels:  # a still picture is held once
+            self.bytes += frame.pixels.nbytes
+        self.frames.append(frame)
+        while self.frames[0].index < median:
+            gone = self.frames.popleft()
+            if self.frames[0].pixels is not gone.pixels:
+                self.bytes -= gone.pixels.nbytes
+        if self.bytes > self.max_bytes:
+            self.clear()
+            self.overflowed = True
+
+    def pixels(self, k: int) -> np.ndarray | None:
+        """The picture of sample k, where it is held."""
+        return next((frame.pixels for frame in self.frames if frame.index == k), None)
+
+
+class ShotFinder:
+    """Finds the shots that lie wholly inside a segment, and says of the others what joining needs.
+
+    Attributes:
+        stretch: what is known of the segment, once all of its key frames were taken.
     """
-    kept: deque[Frame] = deque()
-    begun: int | None = None  # first sample of the current shot, where its beginning is known
-    samples = cuts = head = tail = previous = None
-    shots = 0
-    for frame in frames:
-        if samples is None:
-            samples = (frame.index, frame.index)
-            head = tail = histogram(frame.pixels)
-            is_cut = frame.index == 0
-        else:
-            before = tail
-            tail = before if frame.pixels is previous else histogram(frame.pixels)
-            is_cut = difference(before, tail) > threshold
-            samples = (samples[0], frame.index)
-        if is_cut:
+
+    def __init__(self, segment: Segment, threshold: float, max_held_bytes: int = MAX_HELD_BYTES):
+        """Args: the segment; a difference above the threshold is a shot boundary; the pixels that may be held."""
+        self.segment = segment
+        self.threshold = threshold
+        self.held = _Held(max_held_bytes)
+        self.stretch = Stretch((segment.index,) * 2, segment.count, segment.clock)
+
+    def key_frames(self, frames: Iterable[Frame]) -> Iterator[KeyFrame]:
+        """The key frame of each shot inside, as soon as its shot has ended.
+
+        Args:
+            frames: the segment's samples in order.
+        """
+        segment, clock = self.segment, self.segment.clock
+        held = self.held
+        samples = cuts = head = tail = None
+        begun: int | None = None  # first sample of the current shot, where its beginning is known
+        shots = 0
+        unread: list[Shot] = []
+
+        def end(shot: Shot) -> Iterator[KeyFrame]:
+            pixels = held.pixels(shot.median)
+            if pixels is None:
+                unread.append(shot)
+            else:
+                yield key_frame(clock, shot, pixels)
+
+        for sample in compare(frames):
+            k = sample.frame.index
+            if samples is None:
+                head = sample.histogram
+                is_cut = k == 0
+            else:
+                is_cut = sample.difference > self.threshold
+            samples, tail = ((samples or (k, k))[0], k), sample.histogram
+            if is_cut:
+                if begun is not None:
+                    yield from end(Shot(begun, k - 1))
+                    shots += 1
+                begun = k
+                cuts = ((cuts or (k, k))[0], k)
+                held.clear()
             if begun is not None:
-                yield _key_frame(Shot(begun, frame.index - 1), kept)
-                shots += 1
-            begun = frame.index
-            cuts = (cuts[0] if cuts else begun, begun)
-            kept.clear()
-        previous = frame.pixels
-        if begun is not None:
-            kept.append(frame)
-            while kept[0].index < Shot(begun, frame.index).median:
-                kept.popleft()
-    closed = begun is not None and segment.index == segment.count - 1
-    if closed:
-        yield _key_frame(Shot(begun, samples[1]), kept)
-        shots += 1
-    yield Run((segment.index, segment.index), samples, head, tail, cuts, shots, closed=closed)
+                held.add(sample.frame, Shot(begun, k).median)
+        closed = begun is not None and segment.index == segment.count - 1
+        if closed:
+            yield from end(Shot(begun, samples[1]))
+            shots += 1
+        held.clear()
+        self.stretch = replace(
+            self.stretch,
+            samples=samples,
+            head=head,
+            tail=tail,
+            cuts=cuts,
+            shots=shots,
+            unread=tuple(unread),
+            closed=closed,
+            seekable=segment.seekable,
+            warnings=segment.warnings,
+        )
 
 
-def _key_frame(shot: Shot, kept: deque[Frame]) -> KeyFrame:
-    return KeyFrame(shot, next(frame.pixels for frame in kept if frame.index == shot.median))
-
-
-def join_all(runs: Iterable[Run], threshold: float) -> list[Run]:
-    """Join whichever of some runs of one video are neighbours; those left apart come in order."""
-    joined: list[Run] = []
-    for run in sorted(runs, key=lambda run: run.segments):
-        if joined and joined[-1].segments[1] + 1 == run.segments[0]:
-            joined[-1] = join(joined[-1], run, threshold)
+def join_all(stretches: Iterable[Stretch], threshold: float) -> list[Stretch]:
+    """Join whichever of some stretches of one video are neighbours; those left apart come in order."""
+    joined: list[Stretch] = []
+    for stretch in sorted(stretches, key=lambda stretch: stretch.segments):
+        if joined and joined[-1].segments[1] + 1 == stretch.segments[0]:
+            joined[-1] = join(joined[-1], stretch, threshold)
         else:
-            joined.append(run)
+            joined.append(stretch)
     return joined
 
 
-class FindKeyFrames(beam.DoFn):
-    """(video, segment) -> (video, clock, key frame) of each shot inside the segment.
+class JoinStretches(beam.CombineFn):
+    """Joins the stretches of a video's segments, in whatever order they come: to one, unless a segment is missing."""
 
-    Outputs besides: RUNS, (video id, (clock, run)); FAILED, (video, reason).
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+
+    def create_accumulator(self) -> list[Stretch]:
+        return []
+
+    def add_input(self, accumulator: list[Stretch], stretch: Stretch) -> list[Stretch]:
+        return join_all([*accumulator, stretch], self.threshold)
+
+    def merge_accumulators(self, accumulators: Iterable[list[Stretch]]) -> list[Stretch]:
+        return join_all((stretch for stretches in accumulators for stretch in stretches), self.threshold)
+
+    def extract_output(self, accumulator: list[Stretch]) -> list[Stretch]:
+        return accumulator
+
+
+class FindShots(beam.PTransform):
+    """Videos -> what is known of them, and the key frames of their shots.
+
+    The result has a collection for each output: INSIDE and CROSSING hold (Video, KeyFrame) of the shots that lie inside
+    a segment and of those whose key frames had to be read again (kept apart, since a flatten would hold pixels), FILMS
+    (Video, Film), FAILED (Video, Failure).
     """
 
-    RUNS, FAILED = "runs", "failed"
+    INSIDE, CROSSING, FILMS, FAILED = "inside", "crossing", "films", "failed"
+
+    def __init__(self, fps: float, threshold: float, segment_length: float | None):
+        """Args: samples a second; the difference above which a shot begins; the shortest segment, in seconds."""
+        super().__init__()
+        self.fps = fps
+        self.threshold = threshold
+        self.segment_length = segment_length
+
+    def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
+        planned = videos | "Plan" >> beam.ParDo(_PlanSegments(self.fps, self.segment_length)).with_outputs(
+            self.FAILED, main="segments"
+        )
+        found = (
+            planned.segments
+            | "Spread" >> beam.Reshuffle()
+            | "Find"
+            >> beam.ParDo(_FindInside(self.threshold)).with_outputs(
+                _FindInside.STRETCHES, self.FAILED, main=self.INSIDE
+            )
+        )
+        joined = found[_FindInside.STRETCHES] | "Join" >> beam.CombinePerKey(JoinStretches(self.threshold))
+        closed = joined | "Close" >> beam.ParDo(_Close()).with_outputs(_Close.UNREAD, self.FAILED, main=self.FILMS)
+        crossing = (
+            closed[_Close.UNREAD]
+            | "SpreadUnread" >> beam.Reshuffle()
+            | "ReadAgain" >> beam.ParDo(_ReadAgain()).with_outputs(self.FAILED, main=self.CROSSING)
+        )
+        failed = [step[self.FAILED] for step in (planned, found, closed, crossing)] | "Failed" >> beam.Flatten()
+        return {
+            self.INSIDE: found[self.INSIDE],
+            self.CROSSING: crossing[self.CROSSING],
+            self.FILMS: closed[self.FILMS],
+            self.FAILED: failed,
+        }
+
+
+def _failed(video: Video, error: Exception, stage: str) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput(FindShots.FAILED, (video, failure_of(error, stage)))
+
+
+class _PlanSegments(beam.DoFn):
+    """Video -> (video, segment) for each of its segments."""
+
+    def __init__(self, fps: float, segment_length: float | None):
+        self.fps = fps
+        self.segment_length = segment_length
+        self.planned = Metrics.counter("sampling", "segments_planned")
+        self.failed = Metrics.counter("sampling", "videos_not_opened")
+        self.decoded = Metrics.counter("sampling", "frames_decoded")
+
+    def process(self, video: Video) -> Iterator:
+        try:
+            segments = plan_segments(video.uri, self.fps, self.segment_length)
+        except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
+            self.failed.inc()
+            yield _failed(video, error, "opening")
+            return
+        self.decoded.inc()
+        self.planned.inc(len(segments))
+        for segment in segments:
+            yield video, segment
+
+
+class _FindInside(beam.DoFn):
+    """(video, segment) -> (video, key frame) of each shot inside; (video, stretch) in the output STRETCHES."""
+
+    STRETCHES = "stretches"
 
     def __init__(self, threshold: float):
         self.threshold = threshold
         self.frames = Metrics.counter("shots", "frames_sampled")
         self.found = Metrics.counter("shots", "shots_inside_segments")
+        self.decoded = Metrics.counter("sampling", "frames_decoded")
         self.damaged = Metrics.counter("sampling", "packets_damaged")
 
     def setup(self) -> None:
@@ -231,74 +445,85 @@ class FindKeyFrames(beam.DoFn):
 
     def process(self, element: tuple[Video, Segment]) -> Iterator:
         video, segment = element
-        reader = SegmentReader(video.uri, segment)
+        reader, finder = SegmentReader(video.uri, segment), ShotFinder(segment, self.threshold)
         found = 0
         try:
-            for item in find_key_frames(reader, segment, self.threshold):
-                if isinstance(item, KeyFrame):
-                    found += 1
-                    yield video, segment.clock, item
-                else:
-                    run = replace(item, end_s=reader.end_s, damaged=reader.damaged)
+            for item in finder.key_frames(reader):
+                found += 1
+                yield video, item
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, reason_of(error)))
+            yield _failed(video, error, "sampling")
             return
-        sampled = run.samples[1] - run.samples[0] + 1 if run.samples else 0
+        stretch = replace(finder.stretch, end_s=reader.tally.end_s, damaged=reader.tally.damaged)
+        sampled = stretch.samples[1] - stretch.samples[0] + 1 if stretch.samples else 0
         self.frames.inc(sampled)
         self.found.inc(found)
-        self.damaged.inc(run.damaged)
+        self.decoded.inc(reader.tally.decoded)
+        self.damaged.inc(stretch.damaged)
         report_progress(
             video=video.id, segments=segment.count, seconds=float(sampled / segment.clock.fps), key_frames=found
         )
-        yield beam.pvalue.TaggedOutput(self.RUNS, (video.id, (segment.clock, run)))
+        yield beam.pvalue.TaggedOutput(self.STRETCHES, (video, stretch))
 
 
-class JoinRuns(beam.CombineFn):
-    """Joins (clock, run) of a video's segments, in whatever order they come.
+@dataclass(frozen=True)
+class _Unread:
+    """Shots of a video whose key frames are to be read again in one pass."""
 
-    The result is the clock and the joined runs: one, unless a segment is missing.
-    """
-
-    def __init__(self, threshold: float):
-        self.threshold = threshold
-
-    def create_accumulator(self) -> tuple:
-        return None, []
-
-    def add_input(self, accumulator: tuple, element: tuple[SampleClock, Run]) -> tuple:
-        clock, run = element
-        return clock, join_all([*accumulator[1], run], self.threshold)
-
-    def merge_accumulators(self, accumulators: Iterable[tuple]) -> tuple:
-        accumulators = list(accumulators)
-        clock = next((clock for clock, _ in accumulators if clock is not None), None)
-        return clock, join_all((run for _, runs in accumulators for run in runs), self.threshold)
-
-    def extract_output(self, accumulator: tuple) -> tuple[SampleClock, list[Run]]:
-        return accumulator
+    clock: SampleClock
+    shots: tuple[Shot, ...]
 
 
-class ReadCrossingKeyFrames(beam.DoFn):
-    """(video, clock, shot that crosses a segment border) -> (video, clock, key frame), by reading that frame again."""
+class _Close(beam.DoFn):
+    """(video, joined stretches) -> (video, film); (video, shots to read again) in the output UNREAD."""
 
-    FAILED = "failed"
+    UNREAD = "unread"
+
+    def process(self, element: tuple[Video, list[Stretch]]) -> Iterator:
+        video, stretches = element
+        if len(stretches) != 1:
+            there = ", ".join(f"{first} to {last}" for first, last in (stretch.segments for stretch in stretches))
+            reason = f"of its segments 0 to {stretches[0].count - 1} only {there} came back; run again"
+            yield beam.pvalue.TaggedOutput(FindShots.FAILED, (video, Failure("accounting", reason, again=True)))
+            return
+        try:
+            whole = close(stretches[0])
+        except ValueError as error:
+            lost = stretches[0].segments != (0, stretches[0].count - 1)
+            failure = Failure("accounting" if lost else "sampling", str(error), again=lost)
+            yield beam.pvalue.TaggedOutput(FindShots.FAILED, (video, failure))
+            return
+        # Where a seek lands by guess, each pass would decode from the film's beginning: one does for all.
+        passes = [(shot,) for shot in whole.unread] if whole.seekable else [whole.unread] if whole.unread else []
+        for shots in passes:
+            yield beam.pvalue.TaggedOutput(self.UNREAD, (video, _Unread(whole.clock, shots)))
+        damage = (f"{whole.damaged} damaged packets were passed over",) if whole.damaged else ()
+        yield video, Film(whole.end_s, whole.samples[1] + 1, whole.shots, (*damage, *whole.warnings))
+
+
+class _ReadAgain(beam.DoFn):
+    """(video, shots to read again) -> (video, key frame)."""
 
     def __init__(self):
-        self.read = Metrics.counter("shots", "shots_across_segments")
+        self.read = Metrics.counter("shots", "shots_read_again")
+        self.decoded = Metrics.counter("sampling", "frames_decoded")
 
-    def process(self, element: tuple[Video, SampleClock, Shot]) -> Iterator:
-        video, clock, shot = element
-        # Any segment but the first tells the reader to seek; it then stops after the one sample.
-        nearby = Segment(1, 2, clock, seek=clock.origin)
+    def setup(self) -> None:
+        use_one_thread()
+
+    def process(self, element: tuple[Video, _Unread]) -> Iterator:
+        video, unread = element
+        by_sample = {shot.median: shot for shot in unread.shots}
+        tally = Tally()
         try:
-            frame = next(iter(SegmentReader(video.uri, nearby, range(shot.median, shot.median + 1))), None)
+            for frame in read_samples(video.uri, unread.clock, by_sample, tally):
+                self.read.inc()
+                report_progress(video=video.id, key_frames=1)
+                yield video, key_frame(unread.clock, by_sample.pop(frame.index), frame.pixels)
         except Exception as error:
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, reason_of(error)))
+            yield _failed(video, error, "shots")
             return
-        if frame is None:
-            reason = f"the frame at {clock.seconds(shot.median):g} s could not be read a second time"
-            yield beam.pvalue.TaggedOutput(self.FAILED, (video, reason))
-            return
-        self.read.inc()
-        report_progress(video=video.id, key_frames=1)
-        yield video, clock, KeyFrame(shot, frame.pixels)
+        self.decoded.inc(tally.decoded)
+        for k in by_sample:
+            reason = f"the frame at {unread.clock.seconds(k):g} s could not be read a second time"
+            yield beam.pvalue.TaggedOutput(FindShots.FAILED, (video, Failure("shots", reason)))

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
-import cv2
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
-from movie_tags.models import BUNDLED
-from movie_tags.transforms.bundle import SAVED_MODEL, ModelBundle, read_bundle
-from movie_tags.transforms.storage import fetch
+from movie_tags.models.bundle import ModelBundle
+from movie_tags.models.loading import Model, fit, load_model, predict
+from movie_tags.transforms.shots import KeyFrame
+from movie_tags.transforms.video import Failure, Video
 
 UNIT = 10**6
 """Probabilities are kept in whole millionths, so that their sums are exact in any order of adding."""
 
-_LOADING = threading.Lock()
+Top = tuple[tuple[str, int], ...]
+"""(tag, probability in millionths), the most probable first."""
 
 
 @dataclass(frozen=True)
@@ -33,31 +28,24 @@ class KeyFrameTags:
     """What was found in one key frame.
 
     Attributes:
-        video_id: the video.
         time_s: when the key frame is on screen, in seconds after the video's first frame.
         shot_start_s, shot_end_s: its shot's first sample, and the first sample that is no longer in it, in seconds.
         entropy: bits, of equation 4.
-        top: (tag, probability in millionths), the most probable first.
+        top: the tags that count: those of `seen` whose probability reaches their threshold.
+        seen: the top-k tags.
+        thumbnail: the name of its JPEG file, where one was kept.
     """
 
-    video_id: str
     time_s: float
     shot_start_s: float
     shot_end_s: float
     entropy: float
-    top: tuple[tuple[str, int], ...]
+    top: Top
+    seen: Top
+    thumbnail: str = ""
 
 
-def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Squeeze a picture to a model's input: uint8 RGB [H, W, 3] -> [*size, 3]; area averaging where it shrinks."""
-    height, width = size
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    shrinks = pixels.shape[0] >= height and pixels.shape[1] >= width
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> tuple[tuple[str, int], ...]:
+def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> Top:
     """The k most probable tags (section 4.3), the most probable first, ties in the vocabulary's order.
 
     Args:
@@ -73,26 +61,34 @@ def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> tu
     return tuple((vocabulary[i], int(millionths[i])) for i in order)
 
 
-class BundleHandler(ModelHandler[np.ndarray, PredictionResult, Callable]):
-    """Runs a model bundle on uint8 RGB pictures [H, W, 3]; a picture's result is float32 [tags].
+def believed(seen: Top, thresholds: dict[str, float]) -> Top:
+    """The tags whose probability reaches their threshold, in the same order.
 
-    A picture that the model cannot take gets its error's text as its result; the others of its batch keep theirs.
+    Args:
+        seen: tags with their probabilities.
+        thresholds: by tag, in [0, 1].
     """
+    return tuple((tag, millionths) for tag, millionths in seen if millionths >= round(thresholds[tag] * UNIT))
+
+
+class BundleHandler(ModelHandler[np.ndarray, PredictionResult, Model]):
+    """Runs a model bundle on uint8 RGB pictures [H, W, 3]; the inference of each is a `Prediction`."""
 
     def __init__(self, bundle: ModelBundle, batch_size: int = 16, threads: int = 1):
-        """Args: the bundle; pictures a batch; TensorFlow's threads in a process."""
+        """Args: the bundle; pictures a batch; the model's threads in a process."""
         super().__init__()
-        self.bundle = bundle
+        # What else a card tells has no use on the workers.
+        self.bundle = replace(bundle, card={})
         self.batch_size = batch_size
         self.threads = threads
 
-    def load_model(self) -> Callable:
-        return load_saved_model(self.bundle.saved_model_uri, self.bundle.fingerprint, self.threads)
+    def load_model(self) -> Model:
+        return load_model(self.bundle, self.threads)
 
     def run_inference(
-        self, batch: Sequence[np.ndarray], model: Callable, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[np.ndarray], model: Model, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        return [PredictionResult(None, result) for result in predict(model, batch, self.bundle.input_size)]
+        return [PredictionResult(None, found) for found in predict(model, batch, self.bundle.input_size)]
 
     def batch_elements_kwargs(self) -> dict[str, int]:
         # Left to itself the batch size wanders with the machine's load.
@@ -102,106 +98,26 @@ class BundleHandler(ModelHandler[np.ndarray, PredictionResult, Callable]):
         return "tagging"
 
 
-def predict(model: Callable, pictures: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.ndarray | str]:
-    """Probabilities of each picture, float32 [tags], or the reason why that picture has none.
-
-    Args:
-        model: uint8 [N, H, W, 3] -> float [N, tags].
-        pictures: uint8 RGB [H, W, 3] each, of any sizes.
-        size: the height and width to which they are brought.
-    """
-    try:
-        rows = np.asarray(model(np.stack([fit(picture, size) for picture in pictures])))
-        if rows.shape[:1] != (len(pictures),):
-            raise ValueError(f"the model gave {rows.shape} for {len(pictures)} pictures")
-    except Exception as error:  # whatever a model or a damaged picture may raise costs that picture alone
-        if len(pictures) == 1:
-            return [f"{type(error).__name__}: {error}".splitlines()[0][:300]]
-        return [result for picture in pictures for result in predict(model, [picture], size)]
-    return [row if np.isfinite(row).all() else "the model gave no finite probabilities" for row in rows]
-
-
-def load_saved_model(uri: str, fingerprint: str, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Load a SavedModel once a process; a remote one is fetched first.
-
-    Args:
-        uri: the folder `saved_model`, local or remote.
-        fingerprint: of the weights; another fingerprint is another model, even in the same place.
-        threads: TensorFlow's threads for one operation, in this process.
-
-    Returns:
-        uint8 [N, H, W, 3] -> float32 [N, tags].
-    """
-    with _LOADING:  # a runner may set up several steps of a worker at once
-        return _load_once(uri, fingerprint, threads)
-
-
-@functools.lru_cache(maxsize=4)
-def _load_once(uri: str, fingerprint: str, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    if (
-        FileSystems.get_scheme(uri) is None
-        and not os.path.exists(uri)
-        and read_bundle(str(BUNDLED)).fingerprint == fingerprint
-    ):
-        uri = os.path.join(BUNDLED, SAVED_MODEL)  # this machine has the bundled model in a place of its own
-    with without_native_remarks():
-        import tensorflow as tf  # 5 s; only the processes that tag pay for it
-
-        configure(threads)
-        with fetch(uri) as folder:
-            loaded = tf.saved_model.load(folder)
-    signature = loaded.signatures["serving_default"]
-    (name,) = signature.structured_input_signature[1]
-    (output,) = signature.structured_outputs
-
-    def model(pictures: np.ndarray) -> np.ndarray:
-        return signature(**{name: tf.constant(pictures)})[output].numpy()
-
-    model.keep_alive = loaded  # the signature alone does not hold its variables
-    return model
-
-
-def configure(threads: int, side_by_side: int = 1) -> None:
-    """Set TensorFlow up for this process, unless it is running already: what it was given then remains.
-
-    Args:
-        threads: for one operation.
-        side_by_side: operations at a time.
-    """
-    import tensorflow as tf
-
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-
-
-@contextlib.contextmanager
-def without_native_remarks() -> Iterator[None]:
-    """Keep what TensorFlow's C++ prints while it starts, whatever its log level, off a quiet user's terminal."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
-        yield
-        return
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 class TagKeyFrames(beam.PTransform):
-    """(video, clock, key frame, entropy) -> (video, KeyFrameTags), or (video, reason) in the output FAILED."""
+    """(Video, KeyFrame) -> TAGGED, (Video, KeyFrameTags); FAILED has (Video, Failure) for those without an answer."""
 
-    FAILED = "failed"
+    TAGGED, FAILED = "tagged", "failed"
 
-    def __init__(self, bundle: ModelBundle, top_k: int, batch_size: int, threads: int, accelerator: str | None = None):
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        top_k: int,
+        min_probability: float | None = None,
+        batch_size: int = 16,
+        threads: int = 1,
+        accelerator: str | None = None,
+    ):
+        """Args: the model; tags a key frame; how probable they must be (None: the bundle's thresholds); of the work."""
+        super().__init__()
         self.handler = BundleHandler(bundle, batch_size, threads)
         self.top_k = top_k
+        by_tag = zip(bundle.vocabulary, bundle.thresholds, strict=True)
+        self.thresholds = {tag: own if min_probability is None else min_probability for tag, own in by_tag}
         self.accelerator = accelerator
 
     def expand(self, key_frames: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
@@ -211,43 +127,58 @@ class TagKeyFrames(beam.PTransform):
             # Only here do pixels travel: to the few workers that have an accelerator.
             fitted |= "ToAccelerator" >> beam.Reshuffle()
             inference = inference.with_resource_hints(accelerator=self.accelerator)
+        top_tags = _TopTags(self.handler.bundle.vocabulary, self.top_k, self.thresholds)
         return (
             fitted
             | "RunInference" >> inference
-            | "TopTags"
-            >> beam.ParDo(_TopTags(self.handler.bundle.vocabulary, self.top_k)).with_outputs(self.FAILED, main="tagged")
+            | "TopTags" >> beam.ParDo(top_tags).with_outputs(self.FAILED, main=self.TAGGED)
         )
 
 
-def _fit_key_frame(element: tuple, size: tuple[int, int]) -> tuple:
-    video, clock, key_frame, bits = element
-    return (video, clock, key_frame.shot, bits), fit(key_frame.pixels, size)
+@dataclass(frozen=True)
+class _Described:
+    """A key frame without its pixels, while those are with the model."""
+
+    video: Video
+    time_s: float
+    shot_start_s: float
+    shot_end_s: float
+    entropy: float
+    thumbnail: str
+
+
+def _fit_key_frame(element: tuple[Video, KeyFrame], size: tuple[int, int]) -> tuple[_Described, np.ndarray]:
+    video, frame = element
+    described = _Described(video, frame.time_s, frame.shot_start_s, frame.shot_end_s, frame.entropy, frame.thumbnail)
+    return described, fit(frame.pixels, size)
 
 
 class _TopTags(beam.DoFn):
-    def __init__(self, vocabulary: tuple[str, ...], top_k: int):
+    def __init__(self, vocabulary: tuple[str, ...], top_k: int, thresholds: dict[str, float]):
         self.vocabulary = vocabulary
         self.top_k = top_k
+        self.thresholds = thresholds
         self.tagged = Metrics.counter("tagging", "key_frames_tagged")
         self.failed = Metrics.counter("tagging", "key_frames_failed")
 
-    def process(self, element: tuple[tuple, PredictionResult]) -> Iterator:
-        (video, clock, shot, bits), prediction = element
-        time_s = clock.seconds(shot.median)
-        if isinstance(prediction.inference, str):
+    def process(self, element: tuple[_Described, PredictionResult]) -> Iterator:
+        frame, found = element[0], element[1].inference
+        if found.probabilities is None:
             self.failed.inc()
-            reason = f"the key frame at {time_s:g} s could not be tagged ({prediction.inference})"
-            yield beam.pvalue.TaggedOutput(TagKeyFrames.FAILED, (video, reason))
+            reason = f"the key frame at {frame.time_s:g} s could not be tagged ({found.reason})"
+            yield beam.pvalue.TaggedOutput(TagKeyFrames.FAILED, (frame.video, Failure("tagging", reason)))
             return
         self.tagged.inc()
+        seen = top_tags(found.probabilities, self.vocabulary, self.top_k)
         yield (
-            video,
+            frame.video,
             KeyFrameTags(
-                video.id,
-                time_s,
-                clock.seconds(shot.first),
-                clock.seconds(shot.last + 1),
-                bits,
-                top_tags(prediction.inference, self.vocabulary, self.top_k),
+                frame.time_s,
+                frame.shot_start_s,
+                frame.shot_end_s,
+                frame.entropy,
+                believed(seen, self.thresholds),
+                seen,
+                frame.thumbnail,
             ),
         )

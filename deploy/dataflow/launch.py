@@ -6,24 +6,17 @@ makes the job: nobody waits for its end, so the job publishes its results itself
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import platform
 import sys
-import time
 from collections.abc import Sequence
-from importlib.metadata import version
 
-import apache_beam as beam
 from apache_beam.options.pipeline_options import SetupOptions, WorkerOptions
 
-from movie_tags.pipeline.catalogue import InputError
-from movie_tags.pipeline.command import VERSIONS, WRONG_USAGE, check_input
-from movie_tags.pipeline.command import build as assemble
-from movie_tags.pipeline.options import build_parser, local_options, parse
-from movie_tags.pipeline.results import OutputError, PublishTables, prepare
-from movie_tags.pipeline.tag_movies import TagSettings
-from movie_tags.transforms.bundle import BundleError, read_bundle
+from movie_tags.errors import UserError
+from movie_tags.pipeline.commands import command_parser, parse
+from movie_tags.pipeline.commands.common import WRONG_USAGE
+from movie_tags.pipeline.commands.tag import prepare
+from movie_tags.pipeline.run import TaggingRun
 
 
 def command_line(words: Sequence[str]) -> list[str]:
@@ -31,8 +24,7 @@ def command_line(words: Sequence[str]) -> list[str]:
 
     A parameter is called as its option, with underscores; `inputs` holds the addresses, with spaces between them.
     """
-    (commands,) = build_parser()._subparsers._group_actions
-    ours = commands.choices["tag"]._option_string_actions
+    ours = command_parser("tag")._option_string_actions
     line = ["tag"]
     for word in words:
         name, _, value = word.partition("=")
@@ -48,42 +40,29 @@ def command_line(words: Sequence[str]) -> list[str]:
     return line
 
 
-def build(words: Sequence[str]) -> beam.Pipeline:
+def build(words: Sequence[str]) -> TaggingRun:
     """The job, not yet started; everything that can be checked first is.
 
     Raises:
-        InputError, OutputError, BundleError: wrong usage.
+        UserError: wrong usage.
     """
     args, beam_words = parse(command_line(words))
-    bundle = read_bundle(args.model)
-    for uri in args.inputs:
-        check_input(uri)
-    options, workers = local_options(beam_words)
-    if not workers and not options.view_as(WorkerOptions).sdk_container_image:
-        raise InputError("sdk_container_image must name this image, or the workers will not have movie-tags")
+    if args.output is None:
+        raise UserError("output must name a folder for the results")
+    run = prepare(args, args.output, beam_words)
+    if not run.workers and not run.options.view_as(WorkerOptions).sdk_container_image:
+        raise UserError("sdk_container_image must name this image, or the workers will not have movie-tags")
     # Nothing in this file is needed on the workers.
-    options.view_as(SetupOptions).save_main_session = False
-    settings = TagSettings(
-        **{f.name: getattr(args, f.name) for f in dataclasses.fields(TagSettings) if f.name != "threads"}
-    )
-    staging = prepare(args.output, args.overwrite)
-    summary = {
-        "begun": time.time(),
-        "options": {**vars(args), "beam": beam_words},
-        "settings": dataclasses.asdict(settings),
-        "model": {"uri": bundle.uri, "fingerprint": bundle.fingerprint, "vocabulary": bundle.vocabulary},
-        "versions": {**{name: version(name) for name in VERSIONS}, "python": platform.python_version()},
-    }
-    publishing = PublishTables(staging, args.output, summary)
-    return assemble(args.inputs, bundle, settings, options, staging, workers > 0, publishing)
+    run.options.view_as(SetupOptions).save_main_session = False
+    return run
 
 
 def main(words: Sequence[str]) -> int:
     """Start the job; returns the exit status."""
     logging.basicConfig(level=logging.INFO, force=True)
     try:
-        build(words).run()
-    except (InputError, OutputError, BundleError) as error:
+        build(words).launch()
+    except UserError as error:
         print(f"movie-tags: {error}", file=sys.stderr)
         return WRONG_USAGE
     return 0

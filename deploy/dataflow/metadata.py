@@ -11,13 +11,16 @@ import json
 import sys
 
 from movie_tags.models import BUNDLED
-from movie_tags.pipeline.options import beam_option_actions, bits, build_parser, count, positive, share
+from movie_tags.pipeline.commands import command_parser
+from movie_tags.pipeline.commands.common import bits, count, not_negative, positive, share
+from movie_tags.pipeline.runner import beam_option_actions
 
 GCS = r"gs://[a-z0-9][-_.a-z0-9]{1,220}[a-z0-9](/\S*)?"
 # What an option takes, by the function that reads it: (parameter type, regular expression). The service's regular
 # expressions know no look-ahead.
 KINDS = {
     positive: ("NUMBER", r"^([1-9][0-9]*(\.[0-9]+)?|0\.0*[1-9][0-9]*)$"),
+    not_negative: ("NUMBER", r"^[0-9]+(\.[0-9]+)?$"),
     count: ("NUMBER", "^[1-9][0-9]*$"),
     share: ("NUMBER", r"^(0(\.[0-9]+)?|1(\.0+)?)$"),
     bits: ("NUMBER", r"^((1?[0-9]|2[0-3])(\.[0-9]+)?|24(\.0+)?)$"),
@@ -40,8 +43,7 @@ REQUIRED = ("inputs", "output", "sdk_container_image")
 
 def metadata() -> dict:
     """The template's metadata: a parameter for each option, in the options' order, then Beam's."""
-    (commands,) = build_parser()._subparsers._group_actions
-    ours = [parameter(action) for action in commands.choices["tag"]._actions if action.dest not in LEFT_OUT]
+    ours = [parameter(action) for action in command_parser("tag")._actions if action.dest not in LEFT_OUT]
     known = beam_option_actions()
     beam = [
         _entry(name, " ".join((known[f"--{name}"].help or "").split()), *kind) for name, kind in sorted(BEAM.items())

@@ -417,7 +417,7 @@ def options(cluster: Cluster) -> list[str]:
 
 def submit(cluster: Cluster, words: Sequence[str], **how) -> subprocess.Popen:
     """Start `movie-tags tag` with some words and the cluster's options."""
-    command = [sys.executable, "-m", "movie_tags.pipeline.command", "tag", *words, *options(cluster)]
+    command = [sys.executable, "-m", "movie_tags", "tag", *words, *options(cluster)]
     return subprocess.Popen(command, **how)
 
 

@@ -39,7 +39,7 @@ def tags(folder: Path) -> list:
 
 def measure(words: Sequence[str], out: Path) -> None:
     """Run all three and print a line of the table for each."""
-    tag = [sys.executable, "-m", "movie_tags.pipeline.command", "tag", *words]
+    tag = [sys.executable, "-m", "movie_tags", "tag", *words]
     silent = {"stdout": subprocess.DEVNULL}
     print("| | wall s | times real time |\n|---|---|---|")
     found = []

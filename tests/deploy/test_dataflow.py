@@ -25,7 +25,7 @@ from storage.emulator import running
 
 from movie_tags.models import BUNDLED
 from movie_tags.pipeline import results
-from movie_tags.pipeline.command import main
+from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.options import beam_option_actions, build_parser, parse
 
 ROOT = Path(__file__).parents[2]

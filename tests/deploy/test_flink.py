@@ -19,8 +19,8 @@ import pytest
 from films import VIDEOS
 
 from movie_tags.models import BUNDLED
-from movie_tags.pipeline.command import main
-from movie_tags.transforms.bundle import read_bundle
+from movie_tags.models.bundle import read_bundle
+from movie_tags.pipeline.commands import main
 
 ROOT = Path(__file__).parents[2]
 REAL_FILMS = ("bear_catching_fish_240p_vp8.webm", "dog_eating_360p.mp4", "wildlife_beach_horses_seals_240p_30s.mp4")

@@ -7,7 +7,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.execution import GroupingBuffer
 from films import picture, write_video
 
-from movie_tags import TagMovies, TagSettings
+from movie_tags import TagMovies, Work
 
 LARGEST = 16 * 1024
 """Bytes of one element: a third of the smallest picture that travels with --accelerator (128 x 128 x 3)."""
@@ -33,11 +33,11 @@ def shuffled(monkeypatch):
     return sizes
 
 
-def tag(films, **settings):
+def tag(films, **work):
     options = PipelineOptions([], runner="FnApiRunner", direct_running_mode="in_memory", direct_num_workers=1)
     with beam.Pipeline(options=options) as pipeline:
-        results = pipeline | beam.Create([str(film) for film in films]) | TagMovies(settings=TagSettings(**settings))
-        results["errors"] | beam.Map(lambda failure: pytest.fail(str(failure)))
+        results = pipeline | beam.Create([str(film) for film in films]) | TagMovies(work=Work(**work))
+        results["errors"] | beam.Map(lambda error: pytest.fail(str(error)))
 
 
 def film(path, seconds):

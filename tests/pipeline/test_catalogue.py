@@ -5,13 +5,12 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from movie_tags.pipeline.catalogue import InputError, ReadInputs, expand
-from movie_tags.pipeline.tag_movies import Failure
-from movie_tags.transforms.sampling import Video
+from movie_tags.pipeline.catalogue import DistinctVideos, InputError, ReadInputs, expand
+from movie_tags.transforms.video import Video
 
 
 def uris(uri):
-    return [item.uri for item in expand(str(uri))]
+    return [item.video.uri for item in expand(str(uri))]
 
 
 def test_folder_is_searched_for_videos(tmp_path):
@@ -42,17 +41,17 @@ def test_csv(tmp_path):
     path = tmp_path / "c.csv"
     path.write_text('id,uri,title\n1,/a.mp4,"One, two"\n,/b.mp4,\n3,,Three\n', "utf-8-sig")
     one, two, three = expand(str(path))
-    assert one == Video("1", "/a.mp4", "One, two")
-    assert two == Video("/b.mp4", "/b.mp4", "b.mp4")
-    assert isinstance(three, Failure) and three.video.id.endswith("c.csv, line 4")
+    assert one.video == Video("1", "/a.mp4", "One, two")
+    assert two.video == Video("/b.mp4", "/b.mp4", "b.mp4")
+    assert three.failure.stage == "catalogue" and three.video.id.endswith("c.csv, line 4")
 
 
 def test_jsonl(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text(json.dumps({"uri": "/a.mp4", "id": 7}) + "\n\nnot json\n")
     one, bad = expand(str(path))
-    assert one == Video("7", "/a.mp4", "a.mp4")
-    assert isinstance(bad, Failure) and "line 3" in bad.video.id
+    assert one.video == Video("7", "/a.mp4", "a.mp4")
+    assert "not a JSON object" in bad.failure.reason and "line 3" in bad.video.id
 
 
 def test_csv_without_uris_is_an_error(tmp_path):
@@ -67,9 +66,10 @@ def test_large_catalogue_and_ids_used_twice(tmp_path):
     rows = [f"{i},/films/{i}.mp4" for i in range(5000)] + ["7,/films/other.mp4", "8,/films/8.mp4"]
     path.write_text("id,uri\n" + "\n".join(rows) + "\n")
     with TestPipeline() as p:
-        read = p | ReadInputs([str(path)])
-        assert_that(read.videos | beam.combiners.Count.Globally(), equal_to([4999]), "videos")
-        failed = read[ReadInputs.FAILED] | beam.Map(lambda failure: (failure.video.uri, "'7'" in failure.reason))
+        found = (p | ReadInputs([str(path)])).videos | DistinctVideos()
+        assert_that(found["videos"] | beam.combiners.Count.Globally(), equal_to([4999]), "videos")
+        assert_that(found["merged"] | beam.MapTuple(lambda video, n: (video.id, n)), equal_to([("8", 1)]), "merged")
+        failed = found["failed"] | beam.MapTuple(lambda video, failure: (video.uri, "'7'" in failure.reason))
         assert_that(failed, equal_to([("/films/7.mp4", True), ("/films/other.mp4", True)]), "failed")
 
 
@@ -78,6 +78,7 @@ def test_a_catalogue_that_breaks_off_costs_only_its_rest(tmp_path):
     path.write_bytes(b"id,uri\n1,/a.mp4\n" + b"x,/b.mp4\n" * 9000 + b"2,\xff\xfe.mp4\n")
     with TestPipeline() as p:
         read = p | ReadInputs([str(path)])
-        assert_that(read.videos | beam.Map(lambda video: video.id), equal_to(["1", "x"]), "videos")
-        failed = read[ReadInputs.FAILED] | beam.Map(lambda failure: "cannot be read" in failure.reason)
+        named = (read.videos | DistinctVideos())["videos"]
+        assert_that(named | beam.Map(lambda video: video.id), equal_to(["1", "x"]), "videos")
+        failed = read[ReadInputs.FAILED] | beam.MapTuple(lambda _, failure: "cannot be read" in failure.reason)
         assert_that(failed, equal_to([True]), "failed")

@@ -10,9 +10,9 @@ import pytest
 import reference
 from films import VIDEOS, needs_footage, picture, write_video
 
-from movie_tags.pipeline.command import main
+from movie_tags.models.bundle import fingerprint, read_bundle
+from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.options import build_parser, cores, local_options, separate_beam_options
-from movie_tags.transforms.bundle import fingerprint, read_bundle
 from movie_tags.transforms.tagging import load_saved_model, predict, top_tags
 
 HERE = ["--direct_num_workers", "1"]

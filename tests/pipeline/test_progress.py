@@ -3,8 +3,8 @@ import logging
 
 from rich.console import Console
 
-from movie_tags.pipeline.progress import RunProgress, print_tags
-from movie_tags.transforms.progress import PREFIX
+from movie_tags.pipeline.display import RunProgress, print_tags
+from movie_tags.progress import PREFIX
 
 ROW = {
     "id": "a",

@@ -16,11 +16,11 @@ from films import picture, write_video
 from google.api_core.retry import retry_unary
 
 from movie_tags.models import BUNDLED
-from movie_tags.pipeline.command import main
+from movie_tags.models.bundle import read_bundle
+from movie_tags.pipeline.commands import main
+from movie_tags.storage import LEAST_FETCH, MOST_AHEAD, RangeReader, StorageError, open_seekable
 from movie_tags.transforms import sampling
-from movie_tags.transforms.bundle import read_bundle
 from movie_tags.transforms.sampling import SegmentReader, plan_segments
-from movie_tags.transforms.storage import LEAST_FETCH, MOST_AHEAD, RangeReader, StorageError, open_seekable
 from movie_tags.transforms.tagging import load_saved_model
 
 HERE = ["--direct_num_workers", "1"]

@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 
-from movie_tags.pipeline.command import main
+from movie_tags.pipeline.commands import main
 from movie_tags.training.dataset import read_dataset
 
 HERE = ["--direct_num_workers", "1"]

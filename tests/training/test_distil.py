@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from movie_tags.models.bundle import read_bundle
 from movie_tags.training import backbones, distil
 from movie_tags.training.distil import main
 from movie_tags.training.head import HeadSettings
 from movie_tags.training.pictures import find_labelled, multi_hot, split_pictures
 from movie_tags.training.vocabulary import TAGS, folder_name, tag_of_folder
-from movie_tags.transforms.bundle import read_bundle
-from movie_tags.transforms.tagging import load_saved_model, predict
+from movie_tags.models.loading import load_model, predict
 
 
 def test_table_1_has_50_tags():

@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 from films import picture, write_video
 
-from movie_tags.pipeline.command import main
+from movie_tags.models.bundle import read_bundle
+from movie_tags.pipeline.commands import main
 from movie_tags.training.backbones import BackboneError, backbone_names, load_backbone, make_spec
 from movie_tags.training.dataset import SPLITS, read_dataset
 from movie_tags.training.features import cache_folder, read_features, write_part
 from movie_tags.training.labelled import decode_picture
-from movie_tags.training.transform import analyse, load_scaling
-from movie_tags.transforms.bundle import read_bundle
-from movie_tags.transforms.tagging import fit, load_saved_model, predict
+from movie_tags.training.scaling import analyse, load_scaling
+from movie_tags.models.loading import fit, load_model, predict
 
 COLOURS = {"Desert": (60, 160, 220), "Swimming": (220, 150, 40), "Forest": (40, 120, 30), "Time_travel": (180, 40, 180)}
 
@@ -123,7 +123,7 @@ def test_the_report_agrees_with_the_bundle(trained):
 
 def in_a_process(*words: object) -> str:
     """A command in a process of its own, as a user runs it: its output, and that it ended well."""
-    code = "from movie_tags.pipeline.command import run; run()"
+    code = "from movie_tags.pipeline.commands import run; run()"
     done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

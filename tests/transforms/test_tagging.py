@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from films import picture
 
-from movie_tags.transforms.bundle import BundleError, read_bundle
+from movie_tags.models.bundle import BundleError, read_bundle
 from movie_tags.transforms.tagging import BundleHandler, fit, load_saved_model, predict, top_tags
 
 

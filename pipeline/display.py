@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from movie_tags.transforms.progress import LOGGER, PREFIX
+from movie_tags.progress import LOGGER, PREFIX
 
 _REPORT = re.compile(re.escape(PREFIX) + r"(\{.*?\})")
 
@@ -59,7 +59,7 @@ class Reports(logging.Handler, ABC):
 
     @abstractmethod
     def add(self, report: dict) -> None:
-        """Count one report of `movie_tags.transforms.progress.report_progress`."""
+        """Count one report of `movie_tags.progress.report_progress`."""
 
     @abstractmethod
     def text(self) -> str:
@@ -159,13 +159,16 @@ class RunProgress(Reports):
         )
 
 
+NOTHING = "nothing that the model is sure of"
+
+
 def print_tags(console: Console, rows: Iterable[dict]) -> None:
     """Print each video's short list: a table with bars on a terminal, plain lines elsewhere."""
     for row in rows:
         name = row.get("title") or row["id"]
         if not console.is_terminal:
             tags = ", ".join(f"{tag['tag']} {tag['relative_strength']:.2f}" for tag in row["tags"])
-            console.print(f"{name}: {tags or 'no tags'}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{name}: {tags or NOTHING}", highlight=False, markup=False, soft_wrap=True)
             continue
         about = f"({row['duration_s']:.0f} s, {row['shots']} shots, {row['key_frames']} key frames)"
         console.print(f"[bold]{escape(name)}[/]  {about}", highlight=False, soft_wrap=True)
@@ -173,5 +176,5 @@ def print_tags(console: Console, rows: Iterable[dict]) -> None:
         for tag in row["tags"]:
             length = round(tag["relative_strength"] * 30)
             table.add_row(tag["tag"], "[cyan]" + "█" * max(1, length) + "[/]", f"{tag['relative_strength']:.2f}")
-        console.print(table if row["tags"] else "no tags")
+        console.print(table if row["tags"] else NOTHING)
         console.print()

@@ -1,0 +1,5 @@
+"""What a user can mend."""
+
+
+class UserError(ValueError):
+    """A mistake of a user's, or a thing that is not there; the message names it and says what to do."""

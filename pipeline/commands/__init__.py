@@ -1,0 +1,128 @@
+"""The command line `movie-tags`: one module a command, with its options and what it does.
+
+A command's module has `OPTIONS` (the parser's own words: `description`, `epilog`), `add_options(parser)` and
+`run(args, beam_words) -> exit status`; it is imported when its command is given. `TAKES_BEAM_OPTIONS` says that Beam's
+own options are passed on to it, `INTERRUPTED` what holds after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+
+from movie_tags.errors import UserError
+from movie_tags.pipeline.commands.common import RUN_FAILED, WRONG_USAGE, Parser, add_verbose
+from movie_tags.storage import plainly
+
+COMMANDS = {
+    "tag": "tag videos",
+    "frame": "tag single pictures",
+    "dataset": "make a data set of labelled pictures or films",
+    "train": "train a model with your own tags",
+    "evaluate": "measure a model, or the tags of films",
+}
+NEEDS_EXTRA = {"dataset": "train", "train": "train", "evaluate": "train"}
+"""Commands whose libraries come with an extra of the package."""
+
+
+def load(name: str) -> ModuleType:
+    """The module of a command.
+
+    Raises:
+        UserError: libraries that it needs are not installed.
+    """
+    try:
+        return importlib.import_module(f"movie_tags.pipeline.commands.{name}")
+    except ModuleNotFoundError as error:
+        if name not in NEEDS_EXTRA or (error.name or "").startswith("movie_tags"):
+            raise
+        raise UserError(
+            f"'{name}' needs the package {error.name}: pip install 'movie-tags[{NEEDS_EXTRA[name]}]'"
+        ) from error
+
+
+def build_parser(*commands: str) -> Parser:
+    """The command line, with the options of the commands named (of all, if none is)."""
+    parser = Parser(prog="movie-tags", description="Watches films and says, in a few tags, what is in them.")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    group = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name, purpose in COMMANDS.items():
+        module = load(name) if name in commands or not commands else None
+        about = getattr(module, "OPTIONS", {"description": purpose})
+        command = group.add_parser(
+            name, help=purpose, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **about
+        )
+        if module:
+            module.add_options(command)
+            add_verbose(command)
+    return parser
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of one command."""
+    (group,) = build_parser(name)._subparsers._group_actions
+    return group.choices[name]
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a command line: ours as a namespace, and Beam's options as words. Ends the process on wrong usage."""
+    name = argv[0] if argv and argv[0] in COMMANDS else None
+    # Without a command only the names of all are needed, and no command's libraries.
+    parser = build_parser(name or "none")
+    if name is None:
+        return parser.parse_args(argv), []
+    (group,) = parser._subparsers._group_actions
+    rest, beam = list(argv[1:]), []
+    if getattr(load(name), "TAKES_BEAM_OPTIONS", False) and not {"-h", "--help"} & set(rest):
+        from movie_tags.pipeline.runner import separate_beam_options  # imports Beam
+
+        rest, beam = separate_beam_options(rest, group.choices[name])
+    args, unknown = parser.parse_known_args([name, *rest])
+    if unknown:
+        group.choices[name].error("unrecognized arguments: " + " ".join(unknown))
+    return args, beam
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args, beam_words = parse(words)
+    except UserError as error:
+        print(f"movie-tags: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"movie-tags {version('movie-tags')}")
+        return 0
+    if args.command is None:
+        build_parser("none").print_help()
+        return 0
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.CRITICAL, force=True)
+    command = load(args.command)
+    try:
+        return command.run(args, beam_words)
+    except UserError as error:
+        print(f"movie-tags: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        print(f"movie-tags: interrupted; {getattr(command, 'INTERRUPTED', 'nothing was written')}", file=sys.stderr)
+        return RUN_FAILED
+    except Exception as error:
+        if args.verbose:
+            traceback.print_exc()
+        print(f"movie-tags: the run failed: {last_line(error)} (--verbose shows more)", file=sys.stderr)
+        return RUN_FAILED
+
+
+def last_line(error: Exception) -> str:
+    """The line of an error that says most: of a worker's traceback the last."""
+    if isinstance(error, OSError):
+        return plainly(error)
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

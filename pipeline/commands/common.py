@@ -1,0 +1,86 @@
+"""What commands share: exit statuses, the parser that hints, the kinds of numbers, options that several have."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+
+from movie_tags.models import BUNDLED
+from movie_tags.pipeline.method import Method
+
+DONE, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that hints at the option a misspelt one may have meant."""
+
+    def error(self, message: str) -> None:
+        unknown = [word for word in message.split() if word.startswith("--") and "unrecognized" in message]
+        if unknown:
+            from movie_tags.pipeline.runner import beam_option_actions  # imports Beam
+
+            known = [*self._option_string_actions, *beam_option_actions()]
+            for word in unknown:
+                close = difflib.get_close_matches(word.split("=")[0], known, 1)
+                if close:
+                    message += f" (did you mean {close[0]}?)"
+        super().error(message)
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def bits(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 24:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 24")
+    return value
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--verbose", action="store_true", help="show the warnings of the libraries underneath")
+
+
+def add_model(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--model", default=BUNDLED, metavar="BUNDLE", help="model bundle, local or gs:// [the bundled one]"
+    )
+
+
+def add_top_k(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--top-k", type=count, default=Method().top_k, metavar="K", help="tags a key frame [3]")
+
+
+def add_split(parser: argparse.ArgumentParser, note: str = "") -> None:
+    parser.add_argument(
+        "--split-by",
+        choices=["source", "random"],
+        default="source",
+        help="what is kept on one side of a split: whole films and collections, or nothing (single pictures at random, "
+        f"as in the paper{note}) [source]",
+    )

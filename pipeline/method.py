@@ -1,0 +1,67 @@
+"""The numbers of a run: `Method`, on which results depend, and `Work`, on which they do not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from movie_tags.transforms.thumbnails import Thumbnails
+
+
+@dataclass(frozen=True)
+class Method:
+    """Every number that changes results, with the paper's value as default.
+
+    Attributes:
+        fps: samples a second.
+        shot_threshold: histogram difference in [0, 1] above which a shot begins.
+        min_entropy: bits; key frames at or below carry no information.
+        top_k: tags of a key frame.
+        min_probability: a tag counts on a key frame from this probability on; None: from the bundle's threshold of it.
+        min_relative_strength: tags below it are left off the short list.
+        span_gap: seconds; shots that carry a tag are one span of it across gaps up to this long.
+        min_span: seconds; shorter spans are left out.
+    """
+
+    fps: float = 1.0
+    shot_threshold: float = 0.5
+    min_entropy: float = 0.2
+    top_k: int = 3
+    min_probability: float | None = None
+    min_relative_strength: float = 0.1
+    span_gap: float = 6.0
+    min_span: float = 0.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the work is done; results do not depend on it.
+
+    Attributes:
+        segment_length: seconds; films are cut into segments at least this long, to be decoded side by side.
+        batch_size: key frames a batch of inference.
+        accelerator: Beam's resource hint for the inference step, such as
+            `type:nvidia-tesla-t4;count:1;install-nvidia-driver`.
+        threads: of the model in each worker process.
+        thumbnails: where a small JPEG of each key frame is kept; None keeps none.
+    """
+
+    segment_length: float = 60.0
+    batch_size: int = 16
+    accelerator: str | None = None
+    threads: int = 1
+    thumbnails: Thumbnails | None = None
+
+
+def method_key(method: Method, fingerprint: str) -> str:
+    """What tells results of one method and model from those of another.
+
+    SHA-256, the first 16 hexadecimal digits, of the JSON object {"method": the numbers by name, "model": the bundle's
+    fingerprint} with sorted keys and no spaces. A number that has not changed results since it was added, because it
+    stands at the value that was implied before, must be left out of the object by whoever adds it.
+    """
+    content = {"method": asdict(method), "model": fingerprint}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

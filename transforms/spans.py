@@ -1,0 +1,92 @@
+"""Spans: tags of key frames -> when: the stretches of a film that carry a tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from movie_tags.transforms.tagging import UNIT, KeyFrameTags
+from movie_tags.transforms.video import Video
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A stretch of a film that carries a tag.
+
+    Attributes:
+        start_s, end_s: from the first of its shots to the end of the last, in seconds after the video's first frame.
+        tag: the tag.
+        mean_probability, peak_probability: over the key frames that have the tag.
+        key_frames: how many these are.
+    """
+
+    start_s: float
+    end_s: float
+    tag: str
+    mean_probability: float
+    peak_probability: float
+    key_frames: int
+
+
+def find_spans(key_frames: Iterable[KeyFrameTags], max_gap_s: float, min_span_s: float = 0.0) -> tuple[Span, ...]:
+    """Join neighbouring shots that carry a tag, tag by tag.
+
+    Args:
+        key_frames: of one film, in any order.
+        max_gap_s: shots of a tag are one span where no more than this many seconds lie between them.
+        min_span_s: shorter spans are left out.
+
+    Returns:
+        The spans in order of time. Those of one tag never overlap and cover the shots that carry it, and the gaps
+        bridged between them.
+    """
+    shots: dict[str, list[tuple[float, float, int]]] = {}
+    for frame in key_frames:
+        for tag, millionths in frame.top:
+            shots.setdefault(tag, []).append((frame.shot_start_s, frame.shot_end_s, millionths))
+    spans = []
+    for tag, carried in shots.items():
+        joined: list[list[tuple[float, float, int]]] = []
+        for shot in sorted(carried):
+            if joined and shot[0] - joined[-1][-1][1] <= max_gap_s:
+                joined[-1].append(shot)
+            else:
+                joined.append([shot])
+        for part in joined:
+            probabilities = [millionths for _, _, millionths in part]
+            spans.append(
+                Span(
+                    part[0][0],
+                    part[-1][1],
+                    tag,
+                    sum(probabilities) / len(part) / UNIT,
+                    max(probabilities) / UNIT,
+                    len(part),
+                )
+            )
+    return tuple(sorted(span for span in spans if span.end_s - span.start_s >= min_span_s))
+
+
+class FindSpans(beam.PTransform):
+    """(Video, KeyFrameTags) -> (Video, its Spans)."""
+
+    def __init__(self, max_gap_s: float, min_span_s: float):
+        super().__init__()
+        self.max_gap_s = max_gap_s
+        self.min_span_s = min_span_s
+
+    def expand(self, key_frames: beam.PCollection) -> beam.PCollection:
+        return (
+            key_frames
+            | "Group" >> beam.GroupByKey()
+            | "Find" >> beam.Map(_of_video, self.max_gap_s, self.min_span_s)
+        )
+
+
+def _of_video(
+    element: tuple[Video, Iterable[KeyFrameTags]], max_gap_s: float, min_span_s: float
+) -> tuple[Video, tuple[Span, ...]]:
+    video, key_frames = element
+    return video, find_spans(key_frames, max_gap_s, min_span_s)

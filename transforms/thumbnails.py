@@ -1,0 +1,78 @@
+"""Thumbnails: key frames -> small JPEG files beside the results, written by the worker that has the pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+import cv2
+import numpy as np
+from apache_beam.metrics import Metrics
+
+from movie_tags import storage
+from movie_tags.transforms.shots import KeyFrame
+from movie_tags.transforms.video import Video
+
+LONG_SIDE = 320
+QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Where thumbnails are kept: the folder, local or remote, and how its name is written in tables beside it."""
+
+    folder: str
+    listed_as: str
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """A picture, uint8 RGB [H, W, 3], as a JPEG file whose long side is at most LONG_SIDE pixels."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, LONG_SIDE / max(height, width))
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return data.tobytes()
+
+
+def place_of(video: Video, time_s: float) -> str:
+    """The thumbnail's path in the folder: a folder for each video, a file for each key frame, named by its time."""
+    name = hashlib.sha256(video.id.encode()).hexdigest()[:24]
+    return f"{name[:2]}/{name}/{round(time_s * 1000):09}.jpg"
+
+
+class KeepThumbnails(beam.PTransform):
+    """(Video, KeyFrame) -> the same, the thumbnail written and named; nothing is done where none are wanted."""
+
+    def __init__(self, thumbnails: Thumbnails | None):
+        super().__init__()
+        self.thumbnails = thumbnails
+
+    def expand(self, key_frames: beam.PCollection) -> beam.PCollection:
+        if self.thumbnails is None:
+            return key_frames
+        return key_frames | "Write" >> beam.ParDo(_Write(self.thumbnails))
+
+
+class _Write(beam.DoFn):
+    def __init__(self, thumbnails: Thumbnails):
+        self.thumbnails = thumbnails
+        self.written = Metrics.counter("thumbnails", "thumbnails_written")
+        self.failed = Metrics.counter("thumbnails", "thumbnails_failed")
+
+    def process(self, element: tuple[Video, KeyFrame]) -> Iterator[tuple[Video, KeyFrame]]:
+        video, frame = element
+        place = place_of(video, frame.time_s)
+        path = storage.join(self.thumbnails.folder, place)
+        try:
+            storage.make_folder(path.rpartition("/")[0])
+            storage.write_bytes(path, thumbnail(frame.pixels))
+        except OSError:  # a picture of a result is not worth the result; the table has no name for it then
+            self.failed.inc()
+            yield element
+            return
+        self.written.inc()
+        yield video, replace(frame, thumbnail=f"{self.thumbnails.listed_as}/{place}")
