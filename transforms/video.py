@@ -34,11 +34,15 @@ av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of th
 
 @dataclass(frozen=True, order=True)
 class Video:
-    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people."""
+    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people.
+
+    `version` tells what lies at the address from what lay there at another time (`storage.version_of`); "" if unknown.
+    """
 
     id: str
     uri: str
     title: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, order=True)
