@@ -1,12 +1,15 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from films import picture
 
-from movie_tags.models.bundle import BundleError, fingerprint, read_bundle
-from movie_tags.models.loading import check_outputs, fit, load_model, predict
+from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, fingerprint, read_bundle
+from movie_tags.models.loading import check_outputs, fit, load_model, load_saved_model, load_tflite, predict
 
 
 def test_fit_averages_areas():
@@ -94,3 +97,47 @@ def test_thresholds_must_be_those_of_the_tags(small_bundle, tmp_path, thresholds
     (copy / "model.json").write_text(json.dumps(card))
     with pytest.raises(BundleError, match="thresholds"):
         read_bundle(str(copy))
+
+
+def test_litert_says_what_the_saved_model_says(small_bundle):
+    bundle = read_bundle(small_bundle)
+    assert bundle.parts == (TFLITE, SAVED_MODEL)
+    pictures = np.stack([fit(picture(seed), bundle.input_size) for seed in range(16)])
+    lite, full = (
+        load(os.path.join(small_bundle, part))(pictures)
+        for load, part in ((load_tflite, TFLITE), (load_saved_model, SAVED_MODEL))
+    )
+    assert np.abs(lite - full).max() <= 1e-4
+    assert np.ptp(full, axis=0).max() > 1e-2
+
+
+def test_without_a_model_for_litert_tensorflow_is_asked_about_one_picture_at_a_time(small_bundle, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(small_bundle, copy)
+    (copy / TFLITE).unlink()
+    card = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps({**card, "fingerprint": fingerprint(str(copy), card)}))
+    bundle = read_bundle(str(copy))
+    model = load_model(bundle)
+    pictures = np.stack([fit(picture(seed), bundle.input_size) for seed in range(16)])
+    assert np.array_equal(model(pictures), np.concatenate([model(pictures[i : i + 1]) for i in range(16)]))
+
+
+def test_tagging_on_cpus_does_not_import_tensorflow(small_bundle):
+    code = (
+        "import sys, numpy as np\n"
+        "from movie_tags.models.bundle import read_bundle\n"
+        "from movie_tags.models.loading import check_outputs\n"
+        "import movie_tags.pipeline.run\n"
+        f"check_outputs(read_bundle({small_bundle!r}))\n"
+        "print([name for name in ('tensorflow', 'keras', 'torch') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_file_that_is_no_model_says_so(tmp_path):
+    path = tmp_path / TFLITE
+    path.write_bytes(b"TFL3 no model at all")
+    with pytest.raises(BundleError, match="no model that LiteRT can run"):
+        load_tflite(str(path))
