@@ -27,6 +27,7 @@ from movie_tags.transforms.video import Failure, Video
 TABLES = ("tags", "key_frames", "spans", "errors")
 RUN_JSON = "run.json"
 COUNTS = "counts"
+THUMBNAILS = "thumbnails"
 VIEWS = "views"
 LATEST, LATEST_JSON = "latest", "latest.json"
 _OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")

@@ -8,7 +8,7 @@
     latest                             a link to the latest view, replaced in one step (elsewhere than on a local disk:
                                        latest.json, an object that names it)
     tags.jsonl, …, run.json            links to latest/… (elsewhere: copies, of which run.json goes first and comes last)
-    thumbnails/                        named by a video's version and time
+    thumbnails/                        pictures named by their content, which the tables of any part may show
 
 A run that dies at whatever instant leaves the latest view as it was, and its finished parts for the next run to put in.
 The view before the latest is kept for those who are reading it.
@@ -53,15 +53,17 @@ from movie_tags.pipeline.results import (
 )
 from movie_tags.transforms.video import Failure, Video
 
-RUNS, THUMBNAILS = "runs", "thumbnails"
+RUNS = "runs"
 BEGUN_JSON, PART_JSON, VIEW_JSON = "begun.json", "part.json", "view.json"
-REPLACED = "replaced.jsonl"
+REPLACED = "replaced.txt"
 RAW = "raw-"
 """What the names of a part's tables begin with until they are in order."""
 DUE = "due"
 
 SORTED_AT_ONCE = 64 << 20
 """Bytes of lines that are sorted in memory."""
+REPLACED_AT_ONCE = 100_000
+"""Names of pictures that are held in memory."""
 MERGED_AT_ONCE = 50
 """Parts whose files are open at the same time."""
 
@@ -299,7 +301,7 @@ def merge(
                 kept = tables[name][owner].take(video_id) if owner is not None else []
                 out[name].writelines(kept)
                 if name == "key_frames" and replaced is not None and owner != 0:
-                    _write_replaced(replaced, video_id, tables[name][0].take(video_id), kept)
+                    _write_replaced(replaced, tables[name][0].take(video_id), kept)
     return totals
 
 
@@ -314,10 +316,9 @@ def _owner_of_results(entries: dict[int, Entry]) -> int | None:
     return None
 
 
-def _write_replaced(out: BinaryIO, video_id: str, before: Sequence[bytes], now: Sequence[bytes]) -> None:
+def _write_replaced(out: BinaryIO, before: Sequence[bytes], now: Sequence[bytes]) -> None:
     pictures = [{json.loads(line).get("thumbnail") for line in lines} - {None} for lines in (before, now)]
-    for picture in sorted(pictures[0] - pictures[1]):
-        out.write(json.dumps({"id": video_id, "thumbnail": picture}, ensure_ascii=False).encode() + b"\n")
+    out.writelines(f"{picture}\n".encode() for picture in sorted(pictures[0] - pictures[1]))
 
 
 @contextlib.contextmanager
@@ -445,24 +446,16 @@ def tidy(output: str) -> None:
 
 
 def _remove_replaced(output: str, view: str, latest: str) -> None:
-    """Remove the thumbnails that a view replaced, but for those that the latest shows again."""
+    """Remove the thumbnails that a view replaced, but for those that the latest shows, of whatever video."""
     path = storage.join(view, REPLACED)
     if not storage.exists(path):
         return
-    with (
-        tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch,
-        _lines(latest, "key_frames", scratch) as lines,
-        storage.open_stream(path) as replaced,
-    ):
-        shown = _Cursor(lines)
-        batch: list[str] = []
-        for video_id, rows in itertools.groupby(map(json.loads, replaced), key=lambda row: row["id"]):
-            kept = {json.loads(line).get("thumbnail") for line in shown.take(video_id)}
-            batch += [storage.join(output, row["thumbnail"]) for row in rows if row["thumbnail"] not in kept]
-            if len(batch) >= 1000:
-                storage.remove(batch)
-                batch = []
-        storage.remove(batch)
+    with storage.plain_errors(), storage.open_stream(path) as lines:
+        while batch := {line.decode().rstrip("\n") for line in itertools.islice(lines, REPLACED_AT_ONCE)}:
+            with storage.open_stream(storage.join(latest, "key_frames.jsonl")) as rows:
+                for row in rows:
+                    batch.discard(json.loads(row).get("thumbnail"))
+            storage.remove(storage.join(output, name) for name in batch)
     storage.remove([path])
 
 
