@@ -1,7 +1,7 @@
 """Beam's worker processes on this machine, forked from a warm parent that has our libraries loaded already.
 
-A worker that Beam starts itself is a new Python, which takes seconds of CPU to import Beam and FFmpeg. Here the standard
-library's fork server imports them once; each worker is a fork of it, whichever pipeline of this process it is for.
+A worker that Beam starts itself is a new Python, which takes seconds of CPU to import Beam and FFmpeg. Here the
+standard library's fork server imports them once; each worker is a fork of it, for any pipeline of this process.
 """
 
 from __future__ import annotations
