@@ -1,4 +1,4 @@
-"""One run at a time into a folder of results: a lock file that says whose it is, kept fresh as long as the run lives."""
+"""One run at a time into a folder of results: a lock file that says whose it is, kept fresh while the run lives."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def locked(output: str, run_id: str, break_lock: bool = False) -> Iterator[None]
 
 
 def acquire(output: str, run_id: str, break_lock: bool = False, job: bool = False) -> Owner:
-    """Take the lock of a folder, from a run that is known to have died or with `break_lock` from any but a live one here.
+    """Take the lock of a folder: from a run that is known to have died, with `break_lock` from any but a live one here.
 
     Raises:
         LockError: another run holds it.
@@ -196,6 +196,6 @@ def _refusal(output: str, holder: Owner, silent_s: float, alive_here: bool) -> s
     age = f"{silent_s / 60:.0f} minutes ago" if silent_s >= 60 else f"{silent_s:.0f} seconds ago"
     what = f"process {holder.pid}, last heard of {age}" if holder.pid else f"a job on a cluster, begun {age}"
     return (
-        f"{output}: the run {holder.run_id} of {who} ({what}) is writing to it; wait for its end, or add --break-lock if "
-        "it is dead"
+        f"{output}: the run {holder.run_id} of {who} ({what}) is writing to it; wait for its end, or add "
+        "--break-lock if it is dead"
     )

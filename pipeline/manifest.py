@@ -278,9 +278,7 @@ def _about(uri: str) -> tuple[int, str]:
 
 def failed_entry(video: Video, failure: Failure, method_key: str, run_id: str, at: str) -> Entry:
     """The entry of a video that failed."""
-    return Entry(
-        video.id, video.uri, video.version, method_key, FAILED, 1, *_text(failure), run_id=run_id, at=at
-    )
+    return Entry(video.id, video.uri, video.version, method_key, FAILED, 1, *_text(failure), run_id=run_id, at=at)
 
 
 def _text(failure: Failure) -> tuple[str, str, bool]:

@@ -125,8 +125,8 @@ class WriteTables(beam.PTransform):
     """The tables and the inputs read -> files of lines of JSON in a part's folder -> their paths.
 
     Takes a dictionary of collections: `TagMovies`' results; "read", an element for each input, and "due", each `Due`,
-    where they are known here. Each table is one file or several, named `raw-NAME…`, for they are in no order yet; beside
-    TABLES there are the manifest's entries, the list of what was due, and COUNTS, of the objects {"name", "n"}.
+    where they are known here. Each table is one file or several, named `raw-NAME…`, for they are in no order yet.
+    Beside TABLES there are the manifest's entries, the list of what was due, and COUNTS, of the objects {"name", "n"}.
     """
 
     def __init__(self, folder: str, single_file: bool, method_key: str, run_id: str):
@@ -152,12 +152,8 @@ class WriteTables(beam.PTransform):
             counts.append(rows | f"Count_{name}" >> beam.FlatMap(lambda row, name=name: counts_of(name, row)))
             written.append(rows | f"Write_{name}" >> self._write(name))
             if name in ("tags", "errors"):
-                entries.append(
-                    tables[name] | f"Entry_{name}" >> beam.FlatMapTuple(entries_of, self.method_key, self.run_id)
-                )
-        written.append(
-            entries | "Entries" >> beam.Flatten() | f"Write_{MANIFEST}" >> self._write(MANIFEST, lines=True)
-        )
+                entries.append(tables[name] | f"Entry_{name}" >> beam.FlatMap(entries_of, self.method_key, self.run_id))
+        written.append(entries | "Entries" >> beam.Flatten() | f"Write_{MANIFEST}" >> self._write(MANIFEST, lines=True))
         written.append(
             counts
             | "Counts" >> beam.Flatten()
@@ -172,14 +168,13 @@ class WriteTables(beam.PTransform):
         return _WriteLines(storage.join(self.folder, f"raw-{name}"), single, lines)
 
 
-def entries_of(video: Video, result: VideoTags | Failure, method_key: str, run_id: str) -> Iterator[str]:
+def entries_of(element: tuple[Video, VideoTags | Failure], method_key: str, run_id: str) -> Iterator[str]:
     """The manifest's line of a video that has been tagged or failed; a key frame that failed has none."""
+    video, result = element
     at = datetime.now(UTC).isoformat(timespec="seconds")
     if isinstance(result, VideoTags):
         film_s = round(result.film.duration_s, 3)
-        entry = Entry(
-            video.id, video.uri, video.version, method_key, TAGGED, film_s=film_s, run_id=run_id, at=at
-        )
+        entry = Entry(video.id, video.uri, video.version, method_key, TAGGED, film_s=film_s, run_id=run_id, at=at)
     elif result.stage == "tagging":
         return
     else:
@@ -198,14 +193,12 @@ class _WriteLines(beam.PTransform):
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         return (
-            (rows if self.lines else rows | "Line" >> beam.Map(json.dumps, ensure_ascii=False))
-            | "Write"
-            >> beam.io.WriteToText(
-                self.prefix,
-                file_name_suffix=".jsonl",
-                num_shards=1 if self.single_file else 0,
-                shard_name_template="" if self.single_file else None,
-            )
+            rows if self.lines else rows | "Line" >> beam.Map(json.dumps, ensure_ascii=False)
+        ) | "Write" >> beam.io.WriteToText(
+            self.prefix,
+            file_name_suffix=".jsonl",
+            num_shards=1 if self.single_file else 0,
+            shard_name_template="" if self.single_file else None,
         )
 
 

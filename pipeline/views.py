@@ -7,7 +7,7 @@
     views/VIEW_ID/*                    the tables, the manifest and run.json of all that is known: one row for each
     latest                             a link to the latest view, replaced in one step (elsewhere than on a local disk:
                                        latest.json, an object that names it)
-    tags.jsonl, …, run.json            links to latest/… (elsewhere: copies, of which run.json goes first and comes last)
+    tags.jsonl, …, run.json            links to latest/… (elsewhere: copies; run.json goes first and comes last)
     thumbnails/                        pictures named by their content, which the tables of any part may show
 
 A run that dies at whatever instant leaves the latest view as it was, and its finished parts for the next run to put in.
@@ -139,10 +139,10 @@ def commit_part(part: str, due: str | None, about: dict) -> dict:
     done = read_json(storage.join(part, PART_JSON))
     if done is not None:
         return done
-    counts = _sum_counts(_raw(part, COUNTS))
+    counts = read_counts(part)
     with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
-        lists = [due] if due is not None else _raw(part, DUE)
-        lost = list(_lost(lists, _raw(part, MANIFEST), scratch))
+        lists = [due] if due is not None else raw_files(part, DUE)
+        lost = list(_lost(lists, raw_files(part, MANIFEST), scratch))
         if lost:
             failure = Failure("accounting", "nothing of it came back; run again", again=True)
             entries = [failed_entry(v, failure, about["method_key"], about["run_id"], about["at"]) for v in lost]
@@ -156,7 +156,7 @@ def commit_part(part: str, due: str | None, about: dict) -> dict:
             counts["videos_lost"] += len(lost)
         for name in (*TABLES, MANIFEST):
             with storage.create(storage.join(part, f"{name}.jsonl")) as out:
-                out.writelines(in_order(_raw(part, name), key_of, scratch))
+                out.writelines(in_order(raw_files(part, name), key_of, scratch))
     storage.settle(part)
     said = {**about, "counts": dict(counts)}
     storage.write_text(storage.join(part, PART_JSON), json.dumps(said, ensure_ascii=False) + "\n")
@@ -165,13 +165,15 @@ def commit_part(part: str, due: str | None, about: dict) -> dict:
     return said
 
 
-def _raw(part: str, name: str) -> list[str]:
+def raw_files(part: str, name: str) -> list[str]:
+    """The files of a table that a pipeline has written and nobody has put in order yet."""
     return storage.list_folder(part, f"{RAW}{name}[-.]*jsonl")
 
 
-def _sum_counts(files: Iterable[str]) -> Counter:
+def read_counts(part: str) -> Counter:
+    """The counts of a part that is written but not yet finished."""
     counts: Counter = Counter()
-    for path in files:
+    for path in raw_files(part, COUNTS):
         for line in storage.read_text(path).splitlines():
             row = json.loads(line)
             counts[row["name"]] += row["n"]
@@ -180,7 +182,6 @@ def _sum_counts(files: Iterable[str]) -> Counter:
 
 def _lost(lists: Sequence[str], manifests: Sequence[str], scratch: str) -> Iterator[Video]:
     """The videos of lists that no manifest names."""
-
 
     def by_id(line: bytes) -> tuple:
         return (json.loads(line)["id"],)
@@ -270,8 +271,7 @@ def merge(
     storage.make_folder(target)
     with contextlib.ExitStack() as stack:
         tables = {
-            name: [_Cursor(stack.enter_context(_lines(folder, name, scratch))) for folder in folders]
-            for name in TABLES
+            name: [_Cursor(stack.enter_context(_lines(folder, name, scratch))) for folder in folders] for name in TABLES
         }
         manifests = [
             ((id_of(line), place, line) for line in stack.enter_context(_lines(folder, MANIFEST, scratch)))
@@ -306,7 +306,7 @@ def merge(
 
 
 def _owner_of_results(entries: dict[int, Entry]) -> int | None:
-    """Whose results of a video stand: the last's, but not of a failure that may pass, which has none to replace them."""
+    """Whose results of a video stand: the last's; a failure that may pass has none to replace earlier ones with."""
     for place in sorted(entries, reverse=True):
         entry = entries[place]
         if place == 0 or entry.status == TAGGED:
