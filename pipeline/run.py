@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 
 import apache_beam as beam
@@ -139,7 +139,7 @@ class TaggingRun:
             UserError: one of these cannot be used.
         """
         self.begun = time.time()
-        self.id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self.begun))}-{secrets.token_hex(3)}"
+        self.id = new_run_id(self.begun)
         self.inputs, self.output = list(inputs), output
         self.bundle = read_bundle(model)
         for uri in self.inputs:
@@ -167,7 +167,7 @@ class TaggingRun:
         """What run.json says, less times and counts."""
         return {
             "run_id": self.id,
-            "begun": _iso(self.begun),
+            "begun": views.iso(self.begun),
             "inputs": self.inputs,
             "method_key": self.method_key,
             "method": dataclasses.asdict(self.method),
@@ -389,7 +389,7 @@ class TaggingRun:
         storage.make_folder(folder)
         (item,) = read_due(part.due)
         failure = Failure("worker", f"each time that it was decoded or tagged {how}; it is not tried again unasked")
-        video, at = item.video, _iso(time.time())
+        video, at = item.video, views.iso(time.time())
         entry = Entry(
             video.id,
             video.uri,
@@ -423,7 +423,7 @@ class TaggingRun:
 
     def about(self, counters: dict[str, int]) -> dict:
         """What part.json says, less counts."""
-        return {"run_id": self.id, "method_key": self.method_key, "at": _iso(time.time()), "counters": counters}
+        return {"run_id": self.id, "method_key": self.method_key, "at": views.iso(time.time()), "counters": counters}
 
     def tagged(self) -> Iterator[dict]:
         """The rows of the videos that were tagged."""
@@ -500,7 +500,7 @@ def finish(output: str, summary: dict, begun: float, state: str, max_attempts: i
     summary = {
         **summary,
         "state": state,
-        "ended": _iso(ended),
+        "ended": views.iso(ended),
         "wall_s": round(ended - begun, 3),
         "due": due,
         "counts": dict(counts),
@@ -526,6 +526,7 @@ COUNTED = ("inputs_read", "inputs_merged", "videos_tagged", "videos_failed", "ke
 
 def adopt(output: str, max_attempts: int) -> list[str]:
     """Under the lock: put what runs that died have finished into the latest view; returns their ids."""
+    views.sweep(output)
     died = views.unfinished_runs(output)
     for run_id in died:
         folder = views.run_folder(output, run_id)
@@ -535,6 +536,11 @@ def adopt(output: str, max_attempts: int) -> list[str]:
         else:
             finish(output, begun, _seconds(begun["begun"]), "died", max_attempts)
     return died
+
+
+def new_run_id(begun: float) -> str:
+    """A name for a run, unlike any other's, in order of time."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(begun))}-{secrets.token_hex(3)}"
 
 
 class PublishTables(beam.PTransform):
@@ -563,7 +569,7 @@ class PublishTables(beam.PTransform):
 
 def _publish_written(output: str, summary: dict, begun: float, max_attempts: int, written: list[str]) -> str:
     run_id, key = summary["run_id"], summary["method_key"]
-    about = {"run_id": run_id, "method_key": key, "at": _iso(time.time()), "counters": {}}
+    about = {"run_id": run_id, "method_key": key, "at": views.iso(time.time()), "counters": {}}
     views.commit_part(storage.join(views.run_folder(output, run_id), PLAN), None, about)
     finish(output, summary, begun, "done", max_attempts)
     lock.release(output, run_id)
@@ -578,10 +584,6 @@ def counters_of(result: PipelineResult) -> dict[str, int]:
             name = counter.key.metric.name
             totals[name] = totals.get(name, 0) + counter.result
     return dict(sorted(totals.items()))
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _seconds(text: str) -> float:

@@ -25,6 +25,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from movie_tags import storage
@@ -274,7 +275,7 @@ def merge(
             name: [_Cursor(stack.enter_context(_lines(folder, name, scratch))) for folder in folders] for name in TABLES
         }
         manifests = [
-            ((id_of(line), place, line) for line in stack.enter_context(_lines(folder, MANIFEST, scratch)))
+            _placed(place, stack.enter_context(_lines(folder, MANIFEST, scratch)))
             for place, folder in enumerate(folders)
         ]
         out = {
@@ -303,6 +304,11 @@ def merge(
                 if name == "key_frames" and replaced is not None and owner != 0:
                     _write_replaced(replaced, tables[name][0].take(video_id), kept)
     return totals
+
+
+def _placed(place: int, lines: Iterable[bytes]) -> Iterator[tuple[str, int, bytes]]:
+    for line in lines:
+        yield id_of(line), place, line
 
 
 def _owner_of_results(entries: dict[int, Entry]) -> int | None:
@@ -360,6 +366,7 @@ def publish(output: str, view_id: str, parts: Sequence[str], said: dict, max_att
         _put_in_front(output, before)
         return read_json(storage.join(before, RUN_JSON)) or said
     known = (before and read_json(storage.join(before, VIEW_JSON))) or {}
+    storage.remove_folder(target)  # of an attempt that died
     storage.make_folder(target)
     if before and not parts and not (reread and known.get("of_catalogue")):
         for name in (*TABLES, MANIFEST):
@@ -379,6 +386,11 @@ def publish(output: str, view_id: str, parts: Sequence[str], said: dict, max_att
     _point(output, view_id)
     _put_in_front(output, target)
     return said
+
+
+def iso(seconds: float) -> str:
+    """A time of the epoch as UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _pretty(said: dict) -> str:
@@ -462,10 +474,20 @@ def _remove_replaced(output: str, view: str, latest: str) -> None:
 def clear_litter(output: str, run_id: str) -> None:
     """Remove what a run that died has left besides its finished parts."""
     folder = run_folder(output, run_id)
+    sweep(folder)
     finished = set(finished_parts(output, run_id))
     for name in storage.list_folders(folder):
         if storage.join(folder, name) not in finished:
             storage.remove_folder(storage.join(folder, name))
+
+
+def sweep(folder: str) -> None:
+    """Under the lock: remove files that somebody died over writing; on remote storages there are none."""
+    if not storage.is_remote(folder):
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".unfinished"):
+                    os.unlink(entry.path)
 
 
 def check_output(output: str, force: bool) -> None:

@@ -22,6 +22,8 @@ from movie_tags.storage import plainly
 COMMANDS = {
     "tag": "tag videos",
     "frame": "tag single pictures",
+    "status": "what has been done in a folder of results, and what failed",
+    "prune": "remove the results of videos that a catalogue no longer names",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",

@@ -197,7 +197,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             interrupted, said = error, error.said
         if progress.films:
             console.print(progress.text(), highlight=False, soft_wrap=True)
-        shown = list(itertools.islice(tagging.tagged(), SHOWN_ROWS))
+        shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
         print_tags(Console(), shown)
         errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
     if args.metrics_file:
