@@ -48,6 +48,7 @@ from movie_tags.pipeline.results import (
     read_table,
 )
 from movie_tags.pipeline.runner import local_options
+from movie_tags.pipeline.sizing import workers_for
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.transforms.thumbnails import Thumbnails
 from movie_tags.transforms.video import Failure
@@ -144,7 +145,7 @@ class TaggingRun:
         self.bundle = read_bundle(model)
         for uri in self.inputs:
             check_input(uri)
-        self.options, self.workers = local_options(beam_words)
+        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()
