@@ -16,7 +16,7 @@ demo: $(READY)
 	@echo "Making three short films from photographs ..."
 	@$(BIN)/python demo/films.py build/demo/films
 	@echo "Tagging them with the bundled model ..."
-	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --overwrite
+	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags
 	@echo "The results are in build/demo/tags: tags.jsonl, key_frames.jsonl, errors.jsonl, run.json"
 
 test: $(READY)

@@ -25,6 +25,7 @@ setup(
         "google-cloud-storage==3.17.1",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
+        "prometheus_client==0.26.0",
         "rich==15.0.0",
         "tensorflow==2.21.0",
         "tensorflow-transform==1.21.0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -48,7 +49,7 @@ from movie_tags.pipeline.results import (
     read_table,
 )
 from movie_tags.pipeline.runner import local_options
-from movie_tags.pipeline.sizing import workers_for
+from movie_tags.pipeline.sizing import MOST_FILES, workers_for
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.transforms.thumbnails import Thumbnails
 from movie_tags.transforms.video import Failure
@@ -162,7 +163,6 @@ class TaggingRun:
         self.folder = views.run_folder(output, self.id)
         self.counts: Counter = Counter()
         self.counters: Counter = Counter()
-        self.due = 0
 
     def summary(self) -> dict:
         """What run.json says, less times and counts."""
@@ -273,7 +273,8 @@ class TaggingRun:
                 raise Interrupted(self.finish("interrupted"), self.left()) from error
             except BaseException:
                 end_workers()
-                self.finish("failed")
+                with contextlib.suppress(OSError):  # which would hide why it failed; the next run does it
+                    self.finish("failed")
                 raise
             return self.finish("done")
 
@@ -323,7 +324,7 @@ class TaggingRun:
             lists = storage.join(self.folder, "due")
             storage.make_folder(lists)
             waiting = list(self.cut(views.raw_files(storage.join(self.folder, PLAN), views.DUE), lists, scratch))
-            self.due = sum(part.videos for part in waiting)
+            self.fit_to([item.video.uri for item in itertools.islice(self.due_items(), MOST_FILES + 1)])
             yield views.commit_part(
                 storage.join(self.folder, PLAN), storage.join(lists, "none.jsonl"), self.about(counters)
             )
@@ -354,6 +355,11 @@ class TaggingRun:
                     continue
                 hopeless = 0
                 yield views.commit_part(storage.join(self.folder, part.name), part.due, self.about(counters))
+
+    def fit_to(self, due: Sequence[str]) -> None:
+        """Choose how many processes the work on this machine is worth, now that it is known: all of it, or some."""
+        self.options, self.workers = local_options(self.beam_words, lambda: workers_for(due))
+        self.work = dataclasses.replace(self.work, threads=max(1, cores() // self.workers))
 
     def cut(self, due: Sequence[str], lists: str, scratch: str) -> Iterator[Part]:
         """Cut what is due into parts, in order of the hashes of their ids.
@@ -510,6 +516,8 @@ def finish(output: str, summary: dict, begun: float, state: str, max_attempts: i
     }
     if state != "done" and len(parts) == planned:  # nothing has been done
         storage.remove_folder(views.run_folder(output, run_id))
+        if latest_view(output) is None:
+            storage.remove_folder(storage.join(output, THUMBNAILS))
         with contextlib.suppress(OSError):
             if not storage.is_remote(output):
                 os.rmdir(storage.join(output, views.RUNS))

@@ -19,8 +19,8 @@ from movie_tags.pipeline.run import adopt, new_run_id
 from movie_tags.pipeline.runner import local_options
 
 OPTIONS = {
-    "description": "Remove from a folder of results what belongs to videos that these inputs no longer name: their rows in\n"
-    "the tables and their thumbnails. What past runs wrote (DIR/runs) stays.",
+    "description": "Remove from a folder of results what belongs to videos that these inputs no longer name: their\n"
+    "rows in the tables and their thumbnails. What past runs wrote (DIR/runs) stays.",
 }
 TAKES_BEAM_OPTIONS = True
 PRUNED = "pruned"

@@ -17,8 +17,8 @@ from movie_tags.pipeline.manifest import FAILED, MANIFEST, QUARANTINED, TAGGED, 
 from movie_tags.pipeline.results import RUN_JSON, OutputError, latest_view, read_json
 
 OPTIONS = {
-    "description": "Say how many videos of a folder of results are done, due again, failed and quarantined, and why, and\n"
-    "how the last runs went. It can be asked while a run goes on. What is new or changed in a catalogue\n"
+    "description": "Say how many videos of a folder of results are done, due again, failed and quarantined, and why,\n"
+    "and how the last runs went. It can be asked while a run goes on. What is new or changed in a catalogue\n"
     "is said by: movie-tags tag CATALOGUE --output DIR --dry-run",
 }
 SHOWN_RUNS = 5
@@ -44,9 +44,9 @@ def status_of(output: str) -> dict:
     """What is known of a folder of results.
 
     Returns:
-        `videos`: counts by status and, of what failed, `due_again`; `film_s`; `reasons`: [stage, reason, status, number]
-        of failures, the most frequent first; `waiting_parts`: finished and not yet in the tables; `runs`: the last ones,
-        the latest first; `lock`: who writes to it.
+        `videos`: counts by status and, of what failed, `due_again`; `film_s`; `reasons`: [stage, reason, status,
+        number] of failures, the most frequent first; `waiting_parts`: finished and not yet in the tables; `runs`: the last, the
+        latest first; `died`: runs that have not ended and are not going on; `lock`: who writes to it.
 
     Raises:
         OutputError: it is no folder of results, or cannot be read.
