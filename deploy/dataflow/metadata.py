@@ -30,6 +30,7 @@ TEXTS = {
     "inputs": ("TEXT", rf"^\s*{GCS}(\s+{GCS})*\s*$"),
     "output": ("GCS_WRITE_FOLDER", f"^{GCS}$"),
     "model": ("GCS_READ_FOLDER", f"^{GCS}$"),
+    "retry": ("TEXT", "^(failed|all)$"),
     "accelerator": ("TEXT", "^type:[-a-z0-9]+;count:[1-9][0-9]*(;[-_a-z0-9]+(:[-_a-z0-9.]+)?)*$"),
 }
 # Beam's own options that a job of this template needs, and which the launching service has no field for.
@@ -37,7 +38,7 @@ BEAM = {
     "sdk_container_image": ("TEXT", r"^[-a-z0-9.:]+(/[-_.a-z0-9]+)+(:[-_.A-Za-z0-9]+|@sha256:[0-9a-f]{64})$"),
     "number_of_worker_harness_threads": KINDS[count],
 }
-LEFT_OUT = ("help", "verbose")  # a job's log is always whole
+LEFT_OUT = ("help", "verbose", "dry_run", "metrics_file")  # a job's log is always whole; the others are of who waits
 REQUIRED = ("inputs", "output", "sdk_container_image")
 
 
