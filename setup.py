@@ -22,14 +22,23 @@ setup(
     install_requires=[
         "apache-beam[gcp]==2.77.0",
         "av==18.1.0",
+        "duckdb==2.0.1",
         "google-cloud-storage==3.17.1",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
+        "pyarrow==25.0.1",
+        "pyparsing==3.3.3",
         "rich==15.0.0",
         "tensorflow==2.21.0",
         "tensorflow-transform==1.21.0",
     ],
     extras_require={
+        "export": [
+            "OpenTimelineIO==0.18.1",
+            "otio-cmx3600-adapter==1.0.0",
+            "otio-fcpx-xml-adapter==1.0.0",
+            "webvtt-py==0.6.0",
+        ],
         "train": [
             "ImageHash==4.3.2",
             "Jinja2==3.1.6",

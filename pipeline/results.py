@@ -1,7 +1,7 @@
 """The tables of results: their rows, written, published whole or not at all, and read again.
 
-A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl, and run.json, which says
-how they were made and is there only while the tables are whole.
+A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl (or .parquet), and run.json,
+which says how they were made and is there only while the tables are whole.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import apache_beam as beam
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.pipeline import parquet
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
@@ -28,7 +29,8 @@ from movie_tags.transforms.video import Failure, Video
 TABLES = ("tags", "key_frames", "spans", "errors")
 RUN_JSON = "run.json"
 COUNTS = "counts"
-_OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")
+FORMATS = ("jsonl", "parquet")
+_OURS = re.compile(rf"({'|'.join(TABLES)})(?:-\d+-of-\d+)?\.(?:{'|'.join(FORMATS)})\Z")
 
 
 class OutputError(UserError):
@@ -120,16 +122,18 @@ def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
 
 
 class WriteTables(beam.PTransform):
-    """The tables and the inputs read -> lines of JSON in a staging folder -> the paths of the files written.
+    """The tables and the inputs read -> their files in a staging folder -> the paths of the files written.
 
     Takes a dictionary of collections: `TagMovies`' results, and "read", an element for each input. Each table is one
     file or several; COUNTS is one, of the objects {"name", "n"}.
     """
 
-    def __init__(self, staging: str, single_file: bool):
+    def __init__(self, staging: str, single_file: bool, table_format: str = "jsonl"):
+        """Args: the folder; whether each table is one file; of FORMATS, that of the tables."""
         super().__init__()
         self.staging = staging
         self.single_file = single_file
+        self.table_format = table_format
 
     def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
         written = []
@@ -146,12 +150,17 @@ class WriteTables(beam.PTransform):
             | "Counts" >> beam.Flatten()
             | "Sum" >> beam.CombinePerKey(sum)
             | "CountRow" >> beam.MapTuple(lambda name, n: {"name": name, "n": n})
-            | "Write_counts" >> self._write(COUNTS, True)
+            | "Write_counts" >> _WriteJson(storage.join(self.staging, COUNTS), True)
         )
         return written | "Written" >> beam.Flatten()
 
     def _write(self, name: str, single_file: bool) -> beam.PTransform:
-        return _WriteJson(storage.join(self.staging, name), single_file)
+        prefix = storage.join(self.staging, name)
+        if self.table_format == "jsonl":
+            return _WriteJson(prefix, single_file)
+        return beam.io.WriteToParquet(
+            prefix, parquet.SCHEMAS[name], file_name_suffix=parquet.SUFFIX, **_shards(single_file)
+        )
 
 
 class _WriteJson(beam.PTransform):
@@ -164,14 +173,12 @@ class _WriteJson(beam.PTransform):
         return (
             rows
             | "Line" >> beam.Map(json.dumps, ensure_ascii=False)
-            | "Write"
-            >> beam.io.WriteToText(
-                self.prefix,
-                file_name_suffix=".jsonl",
-                num_shards=1 if self.single_file else 0,
-                shard_name_template="" if self.single_file else None,
-            )
+            | "Write" >> beam.io.WriteToText(self.prefix, file_name_suffix=".jsonl", **_shards(self.single_file))
         )
+
+
+def _shards(single_file: bool) -> dict:
+    return {"num_shards": 1, "shard_name_template": ""} if single_file else {}
 
 
 class PublishTables(beam.PTransform):
@@ -258,6 +265,7 @@ def publish(staging: str, output: str, summary: dict, written: Iterable[str] | N
     if not storage.is_remote(staging):
         for name in TABLES:
             _sort_lines(Path(staging, f"{name}.jsonl"))
+            parquet.sort_file(name, Path(staging, f"{name}{parquet.SUFFIX}"))
     ended = time.time()
     summary = {
         **summary,
@@ -285,13 +293,19 @@ def _iso(seconds: float) -> str:
 def _add_error(staging: str, lost: int, read: int) -> None:
     reason = f"{lost} of {read} inputs came back neither tagged nor failed; run again"
     row = errors_row(Video("", ""), Failure("accounting", reason, again=True))
-    name = "errors.jsonl"
-    path = storage.join(staging, name)
+    shards = len(storage.list_folder(staging, "errors-*-of-*"))
+    if storage.list_folder(staging, f"*{parquet.SUFFIX}"):
+        path = storage.join(staging, f"errors{parquet.SUFFIX}")
+        if storage.exists(path):
+            parquet.write_rows("errors", [*parquet.read_rows(path), row], path)
+        else:
+            added = f"errors-{shards:05}-of-{shards + 1:05}{parquet.SUFFIX}"
+            parquet.write_rows("errors", [row], storage.join(staging, added))
+        return
+    path = storage.join(staging, "errors.jsonl")
     if not storage.exists(path):  # in shards: one more
-        shards = len(storage.list_folder(staging, "errors-*-of-*.jsonl"))
-        storage.write_text(
-            storage.join(staging, f"errors-{shards:05}-of-{shards + 1:05}.jsonl"), json.dumps(row) + "\n"
-        )
+        path = storage.join(staging, f"errors-{shards:05}-of-{shards + 1:05}.jsonl")
+        storage.write_text(path, json.dumps(row) + "\n")
         return
     storage.write_bytes(path, storage.read_bytes(path) + json.dumps(row).encode() + b"\n")
 
@@ -339,20 +353,33 @@ def read_run(output: str) -> dict | None:
         raise OutputError(f"{path}: cannot be read: {error}") from error
 
 
+def table_files(output: str, name: str) -> list[str]:
+    """The files of a table of results: one or several shards, of JSON lines or Parquet; none where it is not there."""
+    found = ((path, _OURS.match(storage.base_name(path))) for path in storage.list_folder(output, f"{name}*"))
+    return [path for path, match in found if match and match.group(1) == name]
+
+
 def read_table(output: str, name: str) -> Iterator[dict]:
     """The rows of a table of results, of one file or of shards.
 
     Raises:
         OutputError: a file cannot be read, or holds what is no row; the message names the line.
     """
-    files = [path for path in storage.list_folder(output, f"{name}*.jsonl") if _OURS.match(storage.base_name(path))]
-    for path in files:
+    for path in table_files(output, name):
         try:
-            with storage.plain_errors(), storage.open_stream(path) as stream:
-                for number, line in enumerate(stream, 1):
+            if path.endswith(parquet.SUFFIX):
+                with storage.plain_errors():
+                    yield from parquet.read_rows(path)
+            else:
+                for number, line in _lines(path):
                     yield _row(line, path, number)
         except OSError as error:
             raise OutputError(f"{path}: cannot be read: {error}") from error
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+    with storage.plain_errors(), storage.open_stream(path) as stream:
+        yield from enumerate(stream, 1)
 
 
 def _row(line: bytes, path: str, number: int) -> dict:

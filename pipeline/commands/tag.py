@@ -25,7 +25,7 @@ from movie_tags.pipeline.commands.common import (
 )
 from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.method import Method, Work
-from movie_tags.pipeline.results import read_table
+from movie_tags.pipeline.results import FORMATS, read_table
 from movie_tags.pipeline.run import TaggingRun
 
 OPTIONS = {
@@ -57,6 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="keep a small JPEG of each key frame beside the tables [on this machine yes, on clusters no]",
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="of the tables: lines of JSON, or Parquet [jsonl]"
     )
     method = parser.add_argument_group(
         "the method (defaults are the paper's, which gives none for --min-relative-strength)"
@@ -133,7 +136,9 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
     )
-    return TaggingRun(args.inputs, output, args.model, method, work, beam_words, args.overwrite, args.thumbnails)
+    return TaggingRun(
+        args.inputs, output, args.model, method, work, beam_words, args.overwrite, args.thumbnails, args.format
+    )
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
@@ -149,7 +154,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     counts = said["counts"]
     if counts["videos_tagged"] > len(shown):
         console.print(f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all")
-    return report_failures(args.output, counts, errors)
+    return report_failures(args.output, counts, errors, args.format)
 
 
 @contextlib.contextmanager
@@ -162,7 +167,7 @@ def folder_for(output: str | None) -> Iterator[str]:
         yield scratch
 
 
-def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict]) -> int:
+def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict], table_format: str) -> int:
     """Say what failed; returns the exit status."""
     failed = counts["videos_failed"] + counts["key_frames_failed"] + counts.get("videos_lost", 0)
     if not failed:
@@ -171,5 +176,5 @@ def report_failures(output: str | None, counts: dict[str, int], errors: Sequence
         for row in errors:
             print(f"movie-tags: {row['uri'] or 'the run'}: {row['reason']}", file=sys.stderr)
     else:
-        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.jsonl", file=sys.stderr)
+        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{table_format}", file=sys.stderr)
     return SOME_FAILED
