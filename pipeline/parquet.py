@@ -1,9 +1,9 @@
-"""The tables of results as Parquet: their schemas, written by Beam's own sink, read, sorted, added to."""
+"""The tables of results as Parquet: their schemas, written by Beam's own sink, sorted, added to."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from movie_tags import storage
 from movie_tags.transforms.strength import TagStrength
 
-SUFFIX = ".parquet"
 _KINDS = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 _TAGS = pa.list_(
     pa.struct([(f.name, _KINDS[f.type]) for f in dataclasses.fields(TagStrength)] + [("share", pa.float64())])
@@ -41,19 +40,6 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 _ORDER = {"tags": "id", "key_frames": "id, time_s", "spans": "id, start_s, tag", "errors": "id, reason"}
 SORTING_MEMORY = "1GB"
-
-
-def read_rows(path: str) -> Iterator[dict]:
-    """The rows of a file, in its order, less what is null.
-
-    Raises:
-        OSError: it cannot be read.
-        pyarrow.ArrowInvalid: it is no Parquet.
-    """
-    with storage.open_seekable(path) as stream, pq.ParquetFile(stream) as file:
-        for batch in file.iter_batches(batch_size=1000):
-            for row in batch.to_pylist():
-                yield {name: value for name, value in row.items() if value is not None}
 
 
 def write_rows(name: str, rows: Iterable[dict], path: str) -> None:

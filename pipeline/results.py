@@ -1,14 +1,13 @@
 """The tables of results: their rows, written, published whole or not at all, and read again.
 
-A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl (or .parquet), and run.json,
-which says how they were made and is there only while the tables are whole.
+A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl, or such files of
+Parquet, and run.json, which says how they were made and is there only while the tables are whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -18,23 +17,17 @@ from pathlib import Path
 import apache_beam as beam
 
 from movie_tags import storage
-from movie_tags.errors import UserError
 from movie_tags.pipeline import parquet
+from movie_tags.pipeline.reading import FORMATS as FORMATS
+from movie_tags.pipeline.reading import OURS, PARQUET, RUN_JSON, TABLES, OutputError, read_parquet, read_run
+from movie_tags.pipeline.reading import read_table as read_table
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags, Top
 from movie_tags.transforms.video import Failure, Video
 
-TABLES = ("tags", "key_frames", "spans", "errors")
-RUN_JSON = "run.json"
 COUNTS = "counts"
-FORMATS = ("jsonl", "parquet")
-_OURS = re.compile(rf"({'|'.join(TABLES)})(?:-\d+-of-\d+)?\.(?:{'|'.join(FORMATS)})\Z")
-
-
-class OutputError(UserError):
-    """An output folder that cannot be written to."""
 
 
 def tags_row(video: Video, result: VideoTags) -> dict:
@@ -158,9 +151,7 @@ class WriteTables(beam.PTransform):
         prefix = storage.join(self.staging, name)
         if self.table_format == "jsonl":
             return _WriteJson(prefix, single_file)
-        return beam.io.WriteToParquet(
-            prefix, parquet.SCHEMAS[name], file_name_suffix=parquet.SUFFIX, **_shards(single_file)
-        )
+        return beam.io.WriteToParquet(prefix, parquet.SCHEMAS[name], file_name_suffix=PARQUET, **_shards(single_file))
 
 
 class _WriteJson(beam.PTransform):
@@ -236,7 +227,7 @@ def prepare(output: str, run_id: str, overwrite: bool) -> str:
 def _published(output: str) -> list[str]:
     """The files of a folder that are results, run.json first."""
     names = {path: storage.base_name(path) for path in storage.list_folder(output)}
-    ours = [path for path, name in names.items() if name == RUN_JSON or _OURS.match(name)]
+    ours = [path for path, name in names.items() if name == RUN_JSON or OURS.match(name)]
     return sorted(ours, key=lambda path: names[path] != RUN_JSON)
 
 
@@ -265,7 +256,7 @@ def publish(staging: str, output: str, summary: dict, written: Iterable[str] | N
     if not storage.is_remote(staging):
         for name in TABLES:
             _sort_lines(Path(staging, f"{name}.jsonl"))
-            parquet.sort_file(name, Path(staging, f"{name}{parquet.SUFFIX}"))
+            parquet.sort_file(name, Path(staging, f"{name}{PARQUET}"))
     ended = time.time()
     summary = {
         **summary,
@@ -274,7 +265,7 @@ def publish(staging: str, output: str, summary: dict, written: Iterable[str] | N
         "wall_s": round(ended - summary["begun"], 3),
         "counts": counts,
     }
-    new = [path for path in storage.list_folder(staging) if _OURS.match(storage.base_name(path))]
+    new = [path for path in storage.list_folder(staging) if OURS.match(storage.base_name(path))]
     names = {storage.base_name(path) for path in [*new, *(written or ())]}
     storage.remove([storage.join(output, RUN_JSON)])
     stale = [path for path in _published(output) if storage.base_name(path) not in names]
@@ -294,12 +285,12 @@ def _add_error(staging: str, lost: int, read: int) -> None:
     reason = f"{lost} of {read} inputs came back neither tagged nor failed; run again"
     row = errors_row(Video("", ""), Failure("accounting", reason, again=True))
     shards = len(storage.list_folder(staging, "errors-*-of-*"))
-    if storage.list_folder(staging, f"*{parquet.SUFFIX}"):
-        path = storage.join(staging, f"errors{parquet.SUFFIX}")
+    if storage.list_folder(staging, f"*{PARQUET}"):
+        path = storage.join(staging, f"errors{PARQUET}")
         if storage.exists(path):
-            parquet.write_rows("errors", [*parquet.read_rows(path), row], path)
+            parquet.write_rows("errors", [*read_parquet(path), row], path)
         else:
-            added = f"errors-{shards:05}-of-{shards + 1:05}{parquet.SUFFIX}"
+            added = f"errors-{shards:05}-of-{shards + 1:05}{PARQUET}"
             parquet.write_rows("errors", [row], storage.join(staging, added))
         return
     path = storage.join(staging, "errors.jsonl")
@@ -338,52 +329,3 @@ def _sort_lines(path: Path) -> None:
             lines.seek(at)
             out.write(lines.read(length))
     path.with_suffix(".sorted").replace(path)
-
-
-def read_run(output: str) -> dict | None:
-    """What run.json says; None where there is none.
-
-    Raises:
-        OutputError: it cannot be read.
-    """
-    path = storage.join(output, RUN_JSON)
-    try:
-        return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def table_files(output: str, name: str) -> list[str]:
-    """The files of a table of results: one or several shards, of JSON lines or Parquet; none where it is not there."""
-    found = ((path, _OURS.match(storage.base_name(path))) for path in storage.list_folder(output, f"{name}*"))
-    return [path for path, match in found if match and match.group(1) == name]
-
-
-def read_table(output: str, name: str) -> Iterator[dict]:
-    """The rows of a table of results, of one file or of shards.
-
-    Raises:
-        OutputError: a file cannot be read, or holds what is no row; the message names the line.
-    """
-    for path in table_files(output, name):
-        try:
-            if path.endswith(parquet.SUFFIX):
-                with storage.plain_errors():
-                    yield from parquet.read_rows(path)
-            else:
-                for number, line in _lines(path):
-                    yield _row(line, path, number)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    with storage.plain_errors(), storage.open_stream(path) as stream:
-        yield from enumerate(stream, 1)
-
-
-def _row(line: bytes, path: str, number: int) -> dict:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise OutputError(f"{path}, line {number}: not a row of JSON ({error})") from error
