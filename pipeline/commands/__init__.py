@@ -22,6 +22,8 @@ from movie_tags.storage import plainly
 COMMANDS = {
     "tag": "tag videos",
     "frame": "tag single pictures",
+    "search": "find films, or scenes, by their tags",
+    "export": "write the tags for other tools",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",
