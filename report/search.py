@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -213,9 +212,7 @@ class Search:
         """
         self.folder = folder
         if not files_of(folder, "tags"):
-            raise SearchError(
-                f"{folder}: holds no results; name a folder that `movie-tags tag … --output` has filled"
-            )
+            raise SearchError(f"{folder}: holds no results; name a folder that `movie-tags tag … --output` has filled")
         self._kept = contextlib.ExitStack()
         scratch = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="movie-tags-"))
         self._db = self._kept.enter_context(
@@ -333,9 +330,7 @@ class Search:
             ORDER BY best.p DESC NULLS LAST, id, best.start_s""")
         return [Found(*row) for row in rows]
 
-    def _with_slots(
-        self, expression: Expression, min_strength: float | None, among: str
-    ) -> tuple[str, dict[str, str]]:
+    def _with_slots(self, expression: Expression, min_strength: float | None, among: str) -> tuple[str, dict[str, str]]:
         """SQL of the films with a column for each tag: its relative strength where that is enough, else null."""
         slots = {tag: f"r{k}" for k, tag in enumerate(tags_of(expression))}
         among = "all_tags" if min_strength is not None else among

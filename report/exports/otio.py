@@ -1,0 +1,90 @@
+"""Markers for editors: OpenTimelineIO, and through its adapters EDL (CMX 3600) and Final Cut Pro XML.
+
+A film is a timeline of one clip; each span is a marker of it, from the span's first frame up to the first that is no
+longer in it.
+"""
+
+from __future__ import annotations
+
+import opentimelineio as otio
+
+from movie_tags import storage
+from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
+from movie_tags.report.exports.frames import FrameError, Frames, frames_of
+from movie_tags.report.tables import Film, Results, Span
+
+ADAPTERS = {"otio": "otio_json", "edl": "cmx_3600", "fcpxml": "fcpx_xml"}
+COLORS = [
+    getattr(otio.schema.MarkerColor, name)
+    for name in ["RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PURPLE"]
+]
+
+
+def write(results: Results, out: str) -> Written:
+    """FILM.otio, FILM.edl and FILM.fcpxml for each film whose file is there and that has spans.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    written = Written()
+    for film, name in in_folder(results):
+        spans = kept_spans(results, film)
+        if not spans:
+            written.left_out.append((film.title, "no tag of it is sure enough for a marker"))
+            continue
+        try:
+            timeline = timeline_of(film, spans, frames_of(film.uri, film.duration_s))
+        except FrameError as error:
+            written.left_out.append((film.title, str(error)))
+            continue
+        for suffix, adapter in ADAPTERS.items():
+            try:
+                text = as_text(timeline, adapter)
+            except otio.exceptions.OTIOError as error:
+                written.left_out.append((film.title, f"no .{suffix}: {one_line(str(error))}"))
+                continue
+            path = storage.join(out, f"{name}.{suffix}")
+            storage.write_text(path, text)
+            written.files.append(path)
+    return written
+
+
+def as_text(timeline: otio.schema.Timeline, adapter: str) -> str:
+    """A timeline in the format of an adapter."""
+    options = {"rate": timeline.tracks[0][0].source_range.start_time.rate} if adapter == "cmx_3600" else {}
+    return otio.adapters.write_to_string(timeline, adapter, **options)
+
+
+def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.schema.Timeline:
+    """A film's timeline."""
+    rate = float(frames.rate)
+
+    def stretch(first: int, end: int) -> otio.opentime.TimeRange:
+        return otio.opentime.TimeRange(
+            otio.opentime.RationalTime(first, rate), otio.opentime.RationalTime(end - first, rate)
+        )
+
+    title = one_line(film.title)
+    whole = stretch(0, frames.count)
+    clip = otio.schema.Clip(title, otio.schema.ExternalReference(film.uri, whole), whole)
+    order = {tag.tag: k for k, tag in enumerate(film.tags)}
+    for span in spans:
+        clip.markers.append(
+            otio.schema.Marker(
+                one_line(span.tag),
+                stretch(*frames.between(span.start_s, span.end_s)),
+                COLORS[order[span.tag] % len(COLORS)],
+                {
+                    "movie_tags": {
+                        "mean_probability": span.mean_probability,
+                        "peak_probability": span.peak_probability,
+                        "key_frames": span.key_frames,
+                    }
+                },
+            )
+        )
+    track = otio.schema.Track(title, kind=otio.schema.TrackKind.Video, children=[clip])
+    timeline = otio.schema.Timeline(title, global_start_time=otio.opentime.RationalTime(0, rate))
+    timeline.tracks.append(track)
+    return timeline

@@ -1,0 +1,46 @@
+"""WebVTT: chapters for a player's menu, and a metadata track that says at each time which tags are seen."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+import webvtt
+
+from movie_tags import storage
+from movie_tags.pipeline.commands.search import clock
+from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
+from movie_tags.report.exports.chapters import chapters_of
+from movie_tags.report.tables import Results
+
+
+def write(results: Results, out: str) -> Written:
+    """FILM.chapters.vtt and FILM.metadata.vtt for each film that has spans; the metadata is an object of JSON a cue.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    written = Written()
+    for film, name in in_folder(results):
+        chapters = chapters_of(results, film)
+        if not chapters:
+            written.left_out.append((film.title, "no tag of it is sure enough for a chapter"))
+            continue
+        titled = [(c.start_ms, c.end_ms, escape(one_line(c.title), quote=False)) for c in chapters]
+        spans = [
+            (round(s.start_s * 1000), round(s.end_s * 1000), _object(s.tag, s.mean_probability, s.peak_probability))
+            for s in kept_spans(results, film)
+        ]
+        for kind, cues in (("chapters", titled), ("metadata", spans)):
+            track = webvtt.WebVTT()
+            track.captions.extend(webvtt.Caption(clock(a / 1000), clock(b / 1000), text) for a, b, text in cues)
+            path = storage.join(out, f"{name}.{kind}.vtt")
+            storage.write_text(path, track.content + "\n")
+            written.files.append(path)
+    return written
+
+
+def _object(tag: str, mean: float, peak: float) -> str:
+    text = json.dumps({"tag": tag, "mean_probability": mean, "peak_probability": peak})
+    return text.replace(">", "\\u003e").replace("<", "\\u003c").replace("&", "\\u0026")  # "-->" would end the cue
