@@ -45,11 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     try:
-        return (
-            take_back(args.source, args.output or "SPANS.csv")
-            if args.back
-            else write(args.source, args.to, args.output)
-        )
+        if args.back:
+            return take_back(args.source, args.output or "SPANS.csv")
+        return write(args.source, args.to, args.output)
     except OSError as error:
         raise UserError(f"{args.output or args.source}: {storage.plainly(error)}") from error
 

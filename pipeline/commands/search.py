@@ -19,9 +19,9 @@ OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
     "  movie-tags search results/ 'beach and children and not violence'\n"
     "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes",
-    "epilog": "A tag is named by itself or by words of it: beach is Beach/Sea. A film has the tags of its short list, or\n"
-    "with --min those from that relative strength on. It counts as much as the weakest of the tags joined by and, the\n"
-    "strongest of those joined by or.",
+    "epilog": "A tag is named by itself or by words of it: beach is Beach/Sea. A film has the tags of its short list,\n"
+    "or with --min those from that relative strength on. It counts as much as the weakest of the tags joined by\n"
+    "and, the strongest of those joined by or. Of a scene, the mean probability is what counts.",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ def find_chapters(spans: Iterable[Span], duration_s: float, min_s: float = MIN_C
         return ()
     cuts = sorted({0, end_ms, *(start for start, _, _ in found), *(end for _, end, _ in found)})
     parts: list[Chapter] = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         here = [span for begin, stop, span in found if begin <= start and end <= stop]
         strongest = min(here, key=lambda span: (-span.mean_probability, span.tag), default=None)
         parts.append(Chapter(start, end, strongest.tag if strongest else NO_TAG))

@@ -11,20 +11,9 @@ from movie_tags.report.exports import Written
 from movie_tags.report.tables import Film, Results
 
 FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
-TAGS = [
-    "id",
-    "title",
-    "tag",
-    "kept",
-    "relative_strength",
-    "strength",
-    "occurrences",
-    "peak_probability",
-    "confidence",
-    "seconds",
-    "share",
-]
-SPANS = ["uri", "start", "end", "tag", "mean_probability", "peak_probability", "key_frames", "id", "title"]
+STRENGTHS = ("relative_strength", "strength", "occurrences", "peak_probability", "confidence", "seconds", "share")
+TAGS = ("id", "title", "tag", "kept", *STRENGTHS)
+SPANS = ("uri", "start", "end", "tag", "mean_probability", "peak_probability", "key_frames", "id", "title")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula. Titles and tags are others' text: it must stay text."""
 
@@ -67,21 +56,12 @@ def tag_rows(results: Results, film: Film) -> Iterator[Sequence]:
     """Every tag of the film, the strongest first; `kept` is 1 for those of the short list."""
     kept = {tag.tag for tag in film.tags}
     for tag in film.all_tags:
-        known = [getattr(tag, name) for name in TAGS[4:]]
+        known = [getattr(tag, name) for name in STRENGTHS]
         yield film.id, film.title, tag.tag, int(tag.tag in kept), *("" if value is None else value for value in known)
 
 
 def span_rows(results: Results, film: Film) -> Iterator[Sequence]:
     """Every span of the film, in order of time."""
     for s in results.spans(film.id):
-        yield (
-            film.uri,
-            s.start_s,
-            s.end_s,
-            s.tag,
-            s.mean_probability,
-            s.peak_probability,
-            s.key_frames,
-            film.id,
-            film.title,
-        )
+        known = (s.mean_probability, s.peak_probability, s.key_frames)
+        yield film.uri, s.start_s, s.end_s, s.tag, *known, film.id, film.title

@@ -7,6 +7,7 @@ longer in it.
 from __future__ import annotations
 
 import opentimelineio as otio
+from opentimelineio.opentime import RationalTime, TimeRange
 
 from movie_tags import storage
 from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
@@ -14,10 +15,8 @@ from movie_tags.report.exports.frames import FrameError, Frames, frames_of
 from movie_tags.report.tables import Film, Results, Span
 
 ADAPTERS = {"otio": "otio_json", "edl": "cmx_3600", "fcpxml": "fcpx_xml"}
-COLORS = [
-    getattr(otio.schema.MarkerColor, name)
-    for name in ["RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PURPLE"]
-]
+COLORS = ("BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PURPLE", "PINK")
+"""Of markers; a red or green one becomes a task, open or done, in Final Cut Pro."""
 
 
 def write(results: Results, out: str) -> Written:
@@ -41,8 +40,9 @@ def write(results: Results, out: str) -> Written:
         for suffix, adapter in ADAPTERS.items():
             try:
                 text = as_text(timeline, adapter)
-            except otio.exceptions.OTIOError as error:
-                written.left_out.append((film.title, f"no .{suffix}: {one_line(str(error))}"))
+            except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate that has no timecode
+                rate = f"{timeline.global_start_time.rate:.6g} frames a second"
+                written.left_out.append((film.title, f"no .{suffix} of {rate}: {one_line(str(error))}"))
                 continue
             path = storage.join(out, f"{name}.{suffix}")
             storage.write_text(path, text)
@@ -52,7 +52,7 @@ def write(results: Results, out: str) -> Written:
 
 def as_text(timeline: otio.schema.Timeline, adapter: str) -> str:
     """A timeline in the format of an adapter."""
-    options = {"rate": timeline.tracks[0][0].source_range.start_time.rate} if adapter == "cmx_3600" else {}
+    options = {"rate": timeline.global_start_time.rate} if adapter == "cmx_3600" else {}
     return otio.adapters.write_to_string(timeline, adapter, **options)
 
 
@@ -60,10 +60,8 @@ def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.sch
     """A film's timeline."""
     rate = float(frames.rate)
 
-    def stretch(first: int, end: int) -> otio.opentime.TimeRange:
-        return otio.opentime.TimeRange(
-            otio.opentime.RationalTime(first, rate), otio.opentime.RationalTime(end - first, rate)
-        )
+    def stretch(first: int, end: int) -> TimeRange:
+        return TimeRange(RationalTime(first, rate), RationalTime(end - first, rate))
 
     title = one_line(film.title)
     whole = stretch(0, frames.count)
@@ -85,6 +83,6 @@ def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.sch
             )
         )
     track = otio.schema.Track(title, kind=otio.schema.TrackKind.Video, children=[clip])
-    timeline = otio.schema.Timeline(title, global_start_time=otio.opentime.RationalTime(0, rate))
+    timeline = otio.schema.Timeline(title, global_start_time=RationalTime(0, rate))
     timeline.tracks.append(track)
     return timeline

@@ -27,7 +27,7 @@ def write(results: Results, out: str) -> Written:
     for film, name in in_folder(results):
         path = storage.join(out, f"{name}.json")
         response = response_of(film, results.key_frames(film.id))
-        text = vi.AnnotateVideoResponse.to_json(response, preserving_proto_field_name=False, ensure_ascii=False)
+        text = vi.AnnotateVideoResponse.to_json(response, preserving_proto_field_name=False)
         storage.write_text(path, text + "\n")
         written.files.append(path)
     return written
@@ -48,17 +48,10 @@ def response_of(film: Film, key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoR
         for tag, probability in frame.top:
             shots.setdefault(tag, []).append(vi.LabelSegment(segment=segment, confidence=probability))
             peaks[tag] = max(peaks.get(tag, 0.0), probability)
-    of_film = [
-        _annotation(
-            tag.tag,
-            [
-                vi.LabelSegment(
-                    segment=whole, confidence=peaks.get(tag.tag, 0.0) if tag.sureness is None else tag.sureness
-                )
-            ],
-        )
-        for tag in film.tags
-    ]
+    of_film = []
+    for tag in film.tags:
+        sure = peaks.get(tag.tag, 0.0) if tag.sureness is None else tag.sureness
+        of_film.append(_annotation(tag.tag, [vi.LabelSegment(segment=whole, confidence=sure)]))
     result = vi.VideoAnnotationResults(
         input_uri=film.uri.removeprefix("gs:/"),  # as the API answers: /bucket/object
         segment=whole,
