@@ -18,7 +18,6 @@ import apache_beam as beam
 
 from movie_tags import storage
 from movie_tags.pipeline.reading import OURS, RUN_JSON, TABLES, OutputError, read_run
-from movie_tags.pipeline.reading import read_table as read_table
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
