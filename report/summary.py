@@ -79,7 +79,7 @@ def likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def clarity(features: np.ndarray) -> np.ndarray:
-    """How much there is to see in pictures, float [N] in (0, 1], from their looks: little in one that is nearly black."""
+    """How much there is to see in pictures, float [N] in (0, 1], from their looks; little where all is nearly black."""
     lightness = features[:, : math.prod(LAYOUT) * 3 : 3]
     return np.clip(0.25 + lightness.std(1) / 0.12, 0, 1)
 

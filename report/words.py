@@ -22,8 +22,10 @@ def length(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] in percent; below one it is not rounded to none."""
-    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+    """A share in [0, 1] in percent; something is not rounded to nothing, nor nearly all to all."""
+    if 0 < share < 0.01:
+        return "< 1 %"
+    return "> 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
 def number(count: int, one: str, many: str = "") -> str:

@@ -6,6 +6,10 @@ longer in it.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
 import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange
 
@@ -33,16 +37,17 @@ def write(results: Results, out: str) -> Written:
             written.left_out.append((film.title, "no tag of it is sure enough for a marker"))
             continue
         try:
-            timeline = timeline_of(film, spans, frames_of(film.uri, film.duration_s))
+            frames = frames_of(film.uri, film.duration_s)
         except FrameError as error:
             written.left_out.append((film.title, str(error)))
             continue
+        timeline = timeline_of(film, spans, frames)
         for suffix, adapter in ADAPTERS.items():
             try:
-                text = as_text(timeline, adapter)
+                text = as_text(timeline, adapter, frames)
             except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate that has no timecode
-                rate = f"{timeline.global_start_time.rate:.6g} frames a second"
-                written.left_out.append((film.title, f"no .{suffix} of {rate}: {one_line(str(error))}"))
+                reason = f"no .{suffix} at {float(frames.rate):.6g} frames a second: {one_line(str(error))}"
+                written.left_out.append((film.title, reason))
                 continue
             path = storage.join(out, f"{name}.{suffix}")
             storage.write_text(path, text)
@@ -50,10 +55,25 @@ def write(results: Results, out: str) -> Written:
     return written
 
 
-def as_text(timeline: otio.schema.Timeline, adapter: str) -> str:
+def as_text(timeline: otio.schema.Timeline, adapter: str, frames: Frames) -> str:
     """A timeline in the format of an adapter."""
-    options = {"rate": timeline.global_start_time.rate} if adapter == "cmx_3600" else {}
-    return otio.adapters.write_to_string(timeline, adapter, **options)
+    if adapter == "cmx_3600":
+        return otio.adapters.write_to_string(timeline, adapter, rate=float(frames.rate))
+    text = otio.adapters.write_to_string(timeline, adapter)
+    return _with_format(text, frames) if adapter == "fcpx_xml" else text
+
+
+def _with_format(text: str, frames: Frames) -> str:
+    """FCPXML with the true length of a frame: the adapter leaves it empty for 24000/1001 and 30000/1001."""
+    root = ElementTree.fromstring(text)
+    for form in root.iter("format"):
+        form.set("frameDuration", f"{frames.rate.denominator}/{frames.rate.numerator}s")
+        form.set("width", str(frames.width))
+        form.set("height", str(frames.height))
+        if not form.get("name"):
+            form.attrib.pop("name", None)
+    body = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{body}\n'
 
 
 def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.schema.Timeline:
@@ -65,7 +85,8 @@ def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.sch
 
     title = one_line(film.title)
     whole = stretch(0, frames.count)
-    clip = otio.schema.Clip(title, otio.schema.ExternalReference(film.uri, whole), whole)
+    address = film.uri if storage.is_remote(film.uri) else Path(os.path.abspath(film.uri)).as_uri()
+    clip = otio.schema.Clip(title, otio.schema.ExternalReference(address, whole), whole)
     order = {tag.tag: k for k, tag in enumerate(film.tags)}
     for span in spans:
         clip.markers.append(
