@@ -19,9 +19,11 @@ from movie_tags.machine import cores
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import check_outputs
 from movie_tags.pipeline.catalogue import ReadInputs, check_input
+from movie_tags.pipeline.local_workers import forking_runner, warm_up
 from movie_tags.pipeline.method import Method, Work, method_key
 from movie_tags.pipeline.results import THUMBNAILS, PublishTables, WriteTables, discard, prepare, publish
 from movie_tags.pipeline.runner import local_options
+from movie_tags.pipeline.sizing import workers_for
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.transforms.thumbnails import Thumbnails
 
@@ -77,8 +79,10 @@ class TaggingRun:
         self.bundle = read_bundle(model)
         for uri in self.inputs:
             check_input(uri)
-        self.options, self.workers = local_options(beam_words)
+        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs))
         threads = max(1, cores() // self.workers) if self.workers else 1
+        if self.workers > 1:
+            warm_up()
         check_outputs(self.bundle, threads)
         self.staging = prepare(output, self.id, overwrite)
         kept = Thumbnails(storage.join(self.staging, THUMBNAILS), THUMBNAILS)
@@ -108,7 +112,8 @@ class TaggingRun:
 
     def pipeline(self, publishing: bool) -> beam.Pipeline:
         """The whole run as a pipeline, not yet started; with `publishing` the job puts its results in place itself."""
-        pipeline = beam.Pipeline(options=self.options)
+        runner = forking_runner(self.options) if self.workers > 1 else None
+        pipeline = beam.Pipeline(runner, options=self.options)
         read = pipeline | "ReadInputs" >> ReadInputs(self.inputs)
         found = read[ReadInputs.VIDEOS] | "TagMovies" >> TagMovies(self.bundle, self.method, self.work)
         failed = read[ReadInputs.FAILED]
