@@ -10,30 +10,37 @@ import json
 
 from movie_tags import storage
 from movie_tags.report.exports import Written, in_folder, kept_spans
+from movie_tags.report.exports.frames import FrameError, frames_of
 from movie_tags.report.tables import Results
 
 
 def write(results: Results, out: str) -> Written:
-    """data.json, which says where the films are, and labels.json: films are not copied. Times are in seconds.
+    """data.json, which says where the films are, and labels.json: films are not copied. Frames
+    count from 1, both ends of a support included.
 
     Raises:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    media, labels, classes = {}, {}, set()
+    media, labels, classes, written = {}, {}, set(), Written()
     for film, name in in_folder(results):
+        try:
+            frames = frames_of(film.uri, film.duration_s)
+        except FrameError as error:
+            written.left_out.append((film.title, str(error)))
+            continue
         media[name] = film.uri
         labels[name] = [
             {
                 "label": span.tag,
-                "timestamps": [span.start_s, min(span.end_s, film.duration_s or span.end_s)],
+                "support": [first + 1, end],
                 "confidence": span.mean_probability,
                 "attributes": {"peak_probability": span.peak_probability, "key_frames": span.key_frames},
             }
             for span in kept_spans(results, film)
+            for first, end in [frames.between(span.start_s, span.end_s)]
         ] or None
         classes.update(tag.tag for tag in film.tags)
-    written = Written()
     for file, content in (("data", media), ("labels", {"classes": sorted(classes), "labels": labels})):
         path = storage.join(out, f"{file}.json")
         storage.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

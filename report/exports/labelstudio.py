@@ -1,6 +1,7 @@
 """Label Studio: a task a film whose spans a person corrects, and back: corrected tasks as the spans of a data set.
 
-Label Studio counts frames from 1, both ends of a range included, at the rate that the task names.
+Label Studio counts frames from 1, both ends of a range included, at the rate that the task names. It shows local films
+where it is started with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from movie_tags import storage
@@ -73,6 +76,13 @@ def config_of(tags: list[str]) -> str:
     )
 
 
+def address_of(uri: str) -> str:
+    """Where Label Studio finds a film: a local one, through its own serving of local files from the root on."""
+    if storage.is_remote(uri):
+        return uri
+    return "/data/local-files/?d=" + quote(os.path.abspath(uri).replace("\\", "/").lstrip("/"))
+
+
 def task_of(film: Film, spans: tuple[Span, ...], frames: Frames, model: str) -> dict:
     """A film as a task with its spans as a prediction."""
     found = []
@@ -89,7 +99,7 @@ def task_of(film: Film, spans: tuple[Span, ...], frames: Frames, model: str) -> 
             }
         )
     score = sum(span.mean_probability for span in spans) / len(spans) if spans else 0.0
-    data = {"video": film.uri, "uri": film.uri, "title": film.title, "fps": float(frames.rate)}
+    data = {"video": address_of(film.uri), "uri": film.uri, "title": film.title, "fps": float(frames.rate)}
     return {
         "data": {**data, "fps_exact": str(frames.rate), "frames": frames.count},
         "predictions": [{"model_version": model, "score": score, "result": found}],
