@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from movie_tags.report.exports import kept_spans
 from movie_tags.report.tables import Film, Results, Span
 
-MIN_CHAPTER_S = 10.0
+MIN_CHAPTER_S = 5.0
 NO_TAG = "…"
 
 

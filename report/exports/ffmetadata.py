@@ -40,4 +40,6 @@ def as_text(chapters: Sequence[Chapter]) -> str:
 
 def escaped(text: str) -> str:
     """Text as the value of a key: what means something to the format stands behind a backslash."""
-    return re.sub(r"([=;#\\])", r"\\\1", one_line(text))
+    value = re.sub(r"([=;#\\])", r"\\\1", one_line(text))
+    # ffmpeg takes any line that ends in a backslash for the first half of one.
+    return value + " " if value.endswith("\\") else value

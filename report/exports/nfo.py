@@ -34,7 +34,7 @@ class _Places:
         self.depth = 0
         self.root = ""
         self.last_tag_end: int | None = None  # right behind the last <tag> of the root
-        self.root_end: int | None = None  # before the root's end tag
+        self.root_end: int | None = None  # before the root's end tag; behind a root that has none
         self.tags: list[str] = []
         self.encoding = "utf-8"
         self._text: list[str] | None = None
@@ -108,10 +108,10 @@ def merge(data: bytes, tags: Iterable[str]) -> bytes:
     def encoded(text: str) -> bytes:
         return text.encode(found.encoding, "xmlcharrefreplace")
 
-    if data[at : at + len(encoded("</"))] != encoded("</") and found.last_tag_end is None:  # <movie/>: no end tag
-        close = data.rindex(encoded("/"), 0, _end_of(data, at, encoded(">")))
-        inside = encoded(">\n" + "".join(f"  {element}\n" for element in elements) + f"</{found.root}>")
-        return data[:close] + inside + data[_end_of(data, at, encoded(">")) :]
+    if found.last_tag_end is None and data[at : at + len(encoded("</"))] != encoded("</"):  # <movie/>: no end tag
+        slash = data.rindex(encoded("/"), 0, at)
+        inside = "".join(f"  {element}\n" for element in elements)
+        return data[:slash] + encoded(f">\n{inside}</{found.root}>") + data[at:]
     before = data[:at].decode(found.encoding, "replace")
     line_end = "\r\n" if "\r\n" in before else "\n"
     if found.last_tag_end is not None:
@@ -124,10 +124,6 @@ def merge(data: bytes, tags: Iterable[str]) -> bytes:
     at -= len(encoded(own)) if alone else 0
     lines = "".join(f"{own}  {element}{line_end}" for element in elements)
     return data[:at] + encoded(lines if alone else line_end + lines) + data[at:]
-
-
-def _end_of(data: bytes, at: int, mark: bytes) -> int:
-    return data.index(mark, at) + len(mark)
 
 
 def new_nfo(title: str, tags: Iterable[str]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import opentimelineio as otio
@@ -19,6 +20,8 @@ from movie_tags.report.exports.frames import FrameError, Frames, frames_of
 from movie_tags.report.tables import Film, Results, Span
 
 ADAPTERS = {"otio": "otio_json", "edl": "cmx_3600", "fcpxml": "fcpx_xml"}
+APOSTROPHE = "\ue000"
+"""Stands for one in names while the adapter looks for them by XPath; of no alphabet."""
 COLORS = ("BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PURPLE", "PINK")
 """Of markers; a red or green one becomes a task, open or done, in Final Cut Pro."""
 
@@ -45,7 +48,7 @@ def write(results: Results, out: str) -> Written:
         for suffix, adapter in ADAPTERS.items():
             try:
                 text = as_text(timeline, adapter, frames)
-            except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate that has no timecode
+            except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate without timecodes
                 reason = f"no .{suffix} at {float(frames.rate):.6g} frames a second: {one_line(str(error))}"
                 written.left_out.append((film.title, reason))
                 continue
@@ -59,13 +62,20 @@ def as_text(timeline: otio.schema.Timeline, adapter: str, frames: Frames) -> str
     """A timeline in the format of an adapter."""
     if adapter == "cmx_3600":
         return otio.adapters.write_to_string(timeline, adapter, rate=float(frames.rate))
-    text = otio.adapters.write_to_string(timeline, adapter)
-    return _with_format(text, frames) if adapter == "fcpx_xml" else text
+    if adapter == "fcpx_xml":
+        return _fcpxml(timeline, frames)
+    return otio.adapters.write_to_string(timeline, adapter)
 
 
-def _with_format(text: str, frames: Frames) -> str:
-    """FCPXML with the true length of a frame: the adapter leaves it empty for 24000/1001 and 30000/1001."""
-    root = ElementTree.fromstring(text)
+def _fcpxml(timeline: otio.schema.Timeline, frames: Frames) -> str:
+    """FCPXML; what its adapter cannot do is done here: apostrophes in names, and the length of a frame at any rate."""
+    timeline = timeline.deepcopy()
+    for item in (timeline, *timeline.find_children()):
+        item.name = item.name.replace("'", APOSTROPHE)
+    root = ElementTree.fromstring(otio.adapters.write_to_string(timeline, "fcpx_xml"))
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            element.set(name, value.replace(APOSTROPHE, "'"))
     for form in root.iter("format"):
         form.set("frameDuration", f"{frames.rate.denominator}/{frames.rate.numerator}s")
         form.set("width", str(frames.width))
@@ -85,7 +95,7 @@ def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.sch
 
     title = one_line(film.title)
     whole = stretch(0, frames.count)
-    address = film.uri if storage.is_remote(film.uri) else Path(os.path.abspath(film.uri)).as_uri()
+    address = quote(film.uri, safe=":/") if storage.is_remote(film.uri) else Path(os.path.abspath(film.uri)).as_uri()
     clip = otio.schema.Clip(title, otio.schema.ExternalReference(address, whole), whole)
     order = {tag.tag: k for k, tag in enumerate(film.tags)}
     for span in spans:
