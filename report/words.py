@@ -28,6 +28,14 @@ def percent(share: float) -> str:
     return "> 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
+SMALL = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def counted(count: int) -> str:
+    """A count, in a word up to twelve."""
+    return SMALL[count] if count < len(SMALL) else f"{count:,}"
+
+
 def number(count: int, one: str, many: str = "") -> str:
     """A count with its noun: 1 film, 2 films."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
