@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from browser import opened, why_not
 
 FILM = "space-mp4"
-WIDTH, HEIGHT = 1140, 1080
+WIDTH, HEIGHT = 1140, 1240
 
 
 def main(report: Path, picture: Path) -> None:
