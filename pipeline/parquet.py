@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,7 +14,10 @@ from movie_tags.transforms.strength import TagStrength
 
 _KINDS = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 _TAGS = pa.list_(
-    pa.struct([(f.name, _KINDS[f.type]) for f in dataclasses.fields(TagStrength)] + [("share", pa.float64())])
+    pa.struct(
+        [(f.name, _KINDS[f.type.removesuffix(" | None")]) for f in dataclasses.fields(TagStrength)]
+        + [("share", pa.float64())]
+    )
 )
 _TOP = pa.list_(pa.struct([("tag", pa.string()), ("probability", pa.float64())]))
 _COLUMNS = {
@@ -56,6 +58,8 @@ def sort_file(name: str, path: Path) -> None:
     """Put a local file of a table in order of id and time; what does not fit in memory goes to disk meanwhile."""
     if not path.exists():
         return
+    import duckdb  # only a run that writes such tables pays for it
+
     in_order = path.with_suffix(".sorted")
     with duckdb.connect(config={"memory_limit": SORTING_MEMORY, "temp_directory": str(path.parent)}) as connection:
         rows = connection.read_parquet(str(path)).order(_ORDER[name])

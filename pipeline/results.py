@@ -20,6 +20,7 @@ import apache_beam as beam
 from movie_tags import storage
 from movie_tags.pipeline import parquet
 from movie_tags.pipeline.reading import OURS, PARQUET, RUN_JSON, TABLES, OutputError, read_parquet, read_run
+from movie_tags.pipeline.reading import read_table as read_table
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength

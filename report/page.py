@@ -258,7 +258,7 @@ def film_page(
         script_hash=script_hash(js),
         colour=lambda index: colour(index, kept),
         breakable=breakable,
-        **{name: getattr(words, name) for name in ("timecode", "length", "percent", "number", "enumerated")},
+        **{name: getattr(words, name) for name in ("timecode", "length", "percent", "number", "counted", "enumerated")},
     )
 
 

@@ -214,6 +214,7 @@ class Search:
         if not files_of(folder, "tags"):
             raise SearchError(f"{folder}: holds no results; name a folder that `movie-tags tag … --output` has filled")
         self._kept = contextlib.ExitStack()
+        self._local: dict[str, list[str]] = {}
         scratch = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="movie-tags-"))
         self._db = self._kept.enter_context(
             duckdb.connect(
@@ -365,7 +366,7 @@ class Search:
 
     def _files(self, name: str) -> list[str]:
         """The local files of a table."""
-        if name not in self.__dict__.setdefault("_local", {}):
+        if name not in self._local:
             try:
                 self._local[name] = [self._kept.enter_context(storage.fetch(p)) for p in files_of(self.folder, name)]
             except OSError as error:

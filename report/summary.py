@@ -195,7 +195,7 @@ def choose(film: Film, frames: Sequence[KeyFrame], seen: Sequence[np.ndarray | N
 def summarise(results: Results, film: Film, number: int = PICTURES) -> tuple[Choice, dict[float, bytes]]:
     """A film of a folder of results in pictures: the choice, and the JPEG files of its key frames by their times."""
     frames = results.key_frames(film.id)
-    pictures = {frame.time_s: data for frame in frames if (data := results.thumbnail(frame))}
+    pictures = results.thumbnails(frames)
     seen = [looks(pictures[frame.time_s]) if frame.time_s in pictures else None for frame in frames]
     choice = choose(film, frames, seen, number)
     return choice, {f.time_s: pictures[f.time_s] for f in choice.frames if f.time_s in pictures}

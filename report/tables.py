@@ -9,7 +9,8 @@ import json
 import re
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,8 @@ from movie_tags.pipeline.reading import PARQUET, OutputError, files_of, read_par
 
 SPAN_GAP = 6.0
 """Seconds across which shots are joined where an older run wrote no spans: what is the default today."""
+READERS = 16
+"""Thumbnails that are fetched from a remote folder at a time."""
 KEY_FRAME_STAGES = frozenset({"tagging"})
 """Stages at which a key frame fails, and not its film."""
 
@@ -389,6 +392,12 @@ class Results:
         except OSError:
             return None
         return data if data.startswith(b"\xff\xd8\xff") else None
+
+    def thumbnails(self, frames: Sequence[KeyFrame]) -> dict[float, bytes]:
+        """The JPEG files of a film's key frames by their times, of those that have one that can be read."""
+        with ThreadPoolExecutor(READERS if storage.is_remote(self.folder) else 1) as readers:
+            found = readers.map(self.thumbnail, frames)
+            return {frame.time_s: data for frame, data in zip(frames, found, strict=True) if data}
 
     def _index(self, table: str) -> _Index:
         if table not in self._indices:

@@ -10,6 +10,12 @@ def timecode(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def clock(seconds: float) -> str:
+    """With milliseconds, as players and editors take it: 01:02:03.400."""
+    whole = round(seconds * 1000)
+    return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02}.{whole % 1000:03}"
+
+
 def length(seconds: float) -> str:
     """How long something lasts: 4 s, 3 min 20 s, 1 h 52 min; a stretch below a second with a tenth."""
     if 0 < seconds < 0.95:
@@ -26,6 +32,14 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return "< 1 %"
     return "> 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+
+
+SMALL = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def counted(count: int) -> str:
+    """A count, in a word up to twelve."""
+    return SMALL[count] if count < len(SMALL) else f"{count:,}"
 
 
 def number(count: int, one: str, many: str = "") -> str:

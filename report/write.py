@@ -116,7 +116,7 @@ def _film(results: Results, film: Film, failures, output: str) -> tuple[Entry, d
     """A film's entry in the catalogue, and its files by their addresses."""
     frames = results.key_frames(film.id)
     film = completed(film, frames)
-    pictures = {frame.time_s: data for frame in frames if (data := results.thumbnail(frame))}
+    pictures = results.thumbnails(frames)
     seen = [looks(pictures[frame.time_s]) if frame.time_s in pictures else None for frame in frames]
     pictures = {f.time_s: pictures[f.time_s] for f, look in zip(frames, seen, strict=True) if look is not None}
     choice = choose(film, frames, seen)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from movie_tags.pipeline.commands.common import DONE, count, share
 from movie_tags.report.search import Found, Search, parse, resolve
-from movie_tags.report.words import timecode
+from movie_tags.report.words import clock, timecode
 
 OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
@@ -59,12 +59,6 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     if more:
         print("… and more; --limit shows them")
     return DONE
-
-
-def clock(seconds: float) -> str:
-    """A time of day's form with milliseconds: 01:02:03.400."""
-    whole = round(seconds * 1000)
-    return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02}.{whole % 1000:03}"
 
 
 def _table(found: Sequence[Found]) -> Table:

@@ -29,7 +29,6 @@ from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.pipeline.reading import FORMATS, read_table
 from movie_tags.pipeline.run import TaggingRun
-from movie_tags.report.write import write_report
 
 OPTIONS = {
     "usage": "movie-tags tag INPUT [INPUT ...] [--output DIR] [options] [any option of Apache Beam]",
@@ -178,6 +177,8 @@ def folder_for(output: str | None) -> Iterator[str]:
 
 def make_report(output: str) -> int:
     """Make the pages of results that are whole and published, and say where they are; returns the exit status."""
+    from movie_tags.report.write import write_report
+
     try:
         print(f"Look at {write_report(output).index}")
     except UserError as error:

@@ -8,10 +8,10 @@ from html import escape
 import webvtt
 
 from movie_tags import storage
-from movie_tags.pipeline.commands.search import clock
 from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
 from movie_tags.report.exports.chapters import chapters_of
 from movie_tags.report.tables import Results
+from movie_tags.report.words import clock
 
 
 def write(results: Results, out: str) -> Written:

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
@@ -409,3 +410,10 @@ def test_every_format_is_listed_and_can_be_written_to_a_default_folder(films, ca
         main(["export", str(films / "results"), "--to", "docx"])
     assert main(["export", str(films), "--to", "csv"]) == 2
     assert "holds no results" in capsys.readouterr().err
+
+
+def test_a_library_that_is_missing_is_named_with_the_extra(films, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "webvtt", None)
+    monkeypatch.delitem(sys.modules, "movie_tags.report.exports.vtt", raising=False)
+    assert main(["export", str(films / "results"), "--to", "vtt", "--output", str(tmp_path)]) == 2
+    assert "--to vtt needs the package webvtt: pip install 'movie-tags[export]'" in capsys.readouterr().err

@@ -2,7 +2,8 @@
 
 python -m venv fiftyone && fiftyone/bin/pip install fiftyone==1.22.1
 python -m venv labelstudio && labelstudio/bin/pip install label-studio-sdk==2.1.2
-MOVIE_TAGS_FIFTYONE=fiftyone/bin/python MOVIE_TAGS_LABELSTUDIO=labelstudio/bin/python pytest tests/report/test_readers.py
+export MOVIE_TAGS_FIFTYONE=$PWD/fiftyone/bin/python MOVIE_TAGS_LABELSTUDIO=$PWD/labelstudio/bin/python
+pytest tests/report/test_readers.py
 """
 
 import json
