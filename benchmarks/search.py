@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -109,23 +110,18 @@ def generate(folder: Path, films: int) -> None:
         (folder / kind / RUN_JSON).write_text(json.dumps({"run_id": "generated", "model": {"vocabulary": vocabulary}}))
 
 
-def measure(words: list[str]) -> tuple[float, float, str]:
-    """Run a command: (wall seconds, peak resident memory in MB, what it printed)."""
+def measure(words: list[str]) -> tuple[float, float, float, str]:
+    """Run a command: (wall seconds, CPU seconds, peak resident memory in MB, what it printed)."""
     with tempfile.TemporaryFile() as printed:
         begun = time.monotonic()
-        process = psutil.Popen(words, stdout=printed)
-        peak = 0
-        while process.poll() is None:
-            try:
-                peak = max(peak, process.memory_info().rss)
-            except psutil.NoSuchProcess:
-                break
-            time.sleep(0.01)
+        process = subprocess.Popen(words, stdout=printed)
+        _, status, used = os.wait4(process.pid, 0)
         wall = time.monotonic() - begun
-        if process.wait():
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
             raise SystemExit(f"{' '.join(words)} ended with status {process.returncode}")
         printed.seek(0)
-        return wall, peak / 1e6, printed.read().decode()
+        return wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6, printed.read().decode()
 
 
 def main() -> None:
@@ -144,9 +140,9 @@ def main() -> None:
             for words in SEARCHES:
                 command = [sys.executable, "-m", "movie_tags", "search", str(folder / kind), *words, "--json"]
                 rounds = [measure(command) for _ in range(ROUNDS)]
-                wall, memory = min(r[0] for r in rounds), max(r[1] for r in rounds)
-                found = len(rounds[0][2].splitlines())
-                print(f"  {' '.join(words)}: {wall:.2f} s, {memory:.0f} MB, {found} shown")
+                wall, cpu, memory = min(r[0] for r in rounds), min(r[1] for r in rounds), max(r[2] for r in rounds)
+                shown = len(rounds[0][3].splitlines())
+                print(f"  {' '.join(words)}: {wall:.2f} s ({cpu:.2f} s of CPU), {memory:.0f} MB, {shown} shown")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from html import escape
 
 import webvtt
@@ -27,18 +28,28 @@ def write(results: Results, out: str) -> Written:
         if not chapters:
             written.left_out.append((film.title, "no tag of it is sure enough for a chapter"))
             continue
-        titled = [(c.start_ms, c.end_ms, escape(one_line(c.title), quote=False)) for c in chapters]
+        titled = [(c.start_ms, c.end_ms, cue_text(c.title)) for c in chapters]
         spans = [
             (round(s.start_s * 1000), round(s.end_s * 1000), _object(s.tag, s.mean_probability, s.peak_probability))
             for s in kept_spans(results, film)
         ]
         for kind, cues in (("chapters", titled), ("metadata", spans)):
-            track = webvtt.WebVTT()
-            track.captions.extend(webvtt.Caption(clock(a / 1000), clock(b / 1000), text) for a, b, text in cues)
             path = storage.join(out, f"{name}.{kind}.vtt")
-            storage.write_text(path, track.content + "\n")
+            storage.write_text(path, as_text(cues))
             written.files.append(path)
     return written
+
+
+def as_text(cues: Iterable[tuple[int, int, str]]) -> str:
+    """The file of some cues: when they begin and end, in milliseconds, and their text."""
+    track = webvtt.WebVTT()
+    track.captions.extend(webvtt.Caption(clock(a / 1000), clock(b / 1000), text) for a, b, text in cues)
+    return track.content + "\n"
+
+
+def cue_text(title: str) -> str:
+    """A title as the text of a cue: no markup, no end of the cue."""
+    return escape(one_line(title), quote=False)
 
 
 def _object(tag: str, mean: float, peak: float) -> str:

@@ -1,6 +1,7 @@
 # ruff: noqa: F811
 """Each export read back with the library or the program that its users open it with."""
 
+import base64
 import csv as csv_files
 import itertools
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import av
+import browser
 import duckdb
 import imageio_ffmpeg
 import opentimelineio as otio
@@ -26,7 +28,7 @@ from lxml import etree
 from opentimelineio.opentime import RationalTime, from_timecode
 
 from movie_tags.pipeline.commands import main
-from movie_tags.report.exports import FORMATS, chapters, ffmetadata, frames, labelstudio, load, nfo
+from movie_tags.report.exports import FORMATS, chapters, ffmetadata, frames, labelstudio, load, nfo, vtt
 from movie_tags.report.exports.csv import harmless
 from movie_tags.report.tables import Results, Span
 from movie_tags.training.labelled import read_spans
@@ -219,6 +221,27 @@ def test_vtt_is_read_by_webvtt_and_by_ffmpeg(films, tmp_path):
     with av.open(str(track)) as container:
         first = next(packet for packet in container.demux() if packet.size)
         assert bytes(first) == b"Beach/Sea" and first.pts == 0
+
+
+TRACK = """
+const done = arguments[1], video = document.createElement("video"), track = document.createElement("track");
+const fail = () => done("no track"), ends = (cue) => [cue.startTime, cue.endTime, cue.getCueAsHTML().textContent];
+track.kind = "metadata"; track.src = "data:text/vtt;base64," + arguments[0];
+track.onload = () => done([...track.track.cues].map(ends)); track.onerror = fail;
+video.append(track); document.body.append(video); track.track.mode = "hidden";
+"""
+
+
+@pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
+def test_vtt_is_read_by_a_browser(tmp_path):
+    """Any title comes out as the text it is, in a film of more than an hour."""
+    titles = [HOSTILE, "a --> b", "&amp; <b>", "Beach/Sea"]
+    cues = [chapters.Chapter(k * 1_000_000, (k + 1) * 1_000_000, title) for k, title in enumerate(titles)]
+    text = vtt.as_text((c.start_ms, c.end_ms, vtt.cue_text(c.title)) for c in cues)
+    with browser.opened() as driver:
+        driver.get("data:text/html,<body>")
+        found = driver.execute_async_script(TRACK, base64.b64encode(text.encode()).decode())
+    assert found == [[c.start_ms / 1000, c.end_ms / 1000, " ".join(c.title.split())] for c in cues]
 
 
 def test_ffmetadata_is_muxed_by_ffmpeg(films, tmp_path):
