@@ -28,12 +28,14 @@ class Frames:
         rate: frames a second, exact.
         count: frames of the whole film.
         width, height: pixels.
+        timecode: of the first frame, where the file states one.
     """
 
     rate: Fraction
     count: int
     width: int
     height: int
+    timecode: str | None = None
 
     def at(self, seconds: float) -> int:
         """The number of the frame on screen at a time, from 0; the film's end at most."""
@@ -64,12 +66,13 @@ def frames_of(uri: str, duration_s: float) -> Frames:
             f"{uri} is not there any more, and its frame rate is needed; put the film back, or tag it where it is now"
         )
     try:
-        with open_video(uri) as (_, stream):
+        with open_video(uri) as (container, stream):
             rate = stream.average_rate or stream.guessed_rate
             width, height = stream.codec_context.width, stream.codec_context.height
+            timecode = stream.metadata.get("timecode") or container.metadata.get("timecode")
     except VideoError as error:
         raise FrameError(f"{uri}: its frame rate cannot be read: {error.reason}") from error
     if not rate or not 0 < rate <= 1000:
         raise FrameError(f"{uri}: states no frame rate; convert it to a constant one, with ffmpeg -r for example")
     rate = exact(Fraction(rate))
-    return Frames(rate, max(1, round(Fraction(duration_s).limit_denominator(10**6) * rate)), width, height)
+    return Frames(rate, max(1, round(Fraction(duration_s).limit_denominator(10**6) * rate)), width, height, timecode)

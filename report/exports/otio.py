@@ -7,12 +7,13 @@ longer in it.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 import opentimelineio as otio
-from opentimelineio.opentime import RationalTime, TimeRange
+from opentimelineio.opentime import RationalTime, TimeRange, from_timecode
 
 from movie_tags import storage
 from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
@@ -61,14 +62,16 @@ def write(results: Results, out: str) -> Written:
 def as_text(timeline: otio.schema.Timeline, adapter: str, frames: Frames) -> str:
     """A timeline in the format of an adapter."""
     if adapter == "cmx_3600":
-        return otio.adapters.write_to_string(timeline, adapter, rate=float(frames.rate))
+        text = otio.adapters.write_to_string(timeline, adapter, rate=float(frames.rate))
+        # The adapter's sequence begins at 0 while markers have the film's timecode: let it begin there, too.
+        return re.sub(r"(?m)^(\d+ .* )(\S+ \S+) \S+ \S+$", r"\1\2 \2", text)
     if adapter == "fcpx_xml":
         return _fcpxml(timeline, frames)
     return otio.adapters.write_to_string(timeline, adapter)
 
 
 def _fcpxml(timeline: otio.schema.Timeline, frames: Frames) -> str:
-    """FCPXML; what its adapter cannot do is done here: apostrophes in names, and the length of a frame at any rate."""
+    """FCPXML; what its adapter cannot do is done here: apostrophes, timecodes, the length of a frame at any rate."""
     timeline = timeline.deepcopy()
     for item in (timeline, *timeline.find_children()):
         item.name = item.name.replace("'", APOSTROPHE)
@@ -76,6 +79,10 @@ def _fcpxml(timeline: otio.schema.Timeline, frames: Frames) -> str:
     for element in root.iter():
         for name, value in element.attrib.items():
             element.set(name, value.replace(APOSTROPHE, "'"))
+    for clip in root.iter("clip"):  # its pictures begin where it begins, at the film's own timecode
+        for video in clip.findall("video"):
+            video.set("offset", clip.get("start", "0s"))
+            video.set("start", clip.get("start", "0s"))
     for form in root.iter("format"):
         form.set("frameDuration", f"{frames.rate.denominator}/{frames.rate.numerator}s")
         form.set("width", str(frames.width))
@@ -86,12 +93,21 @@ def _fcpxml(timeline: otio.schema.Timeline, frames: Frames) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{body}\n'
 
 
+def first_frame(frames: Frames) -> int:
+    """The number that the film's own timecode gives its first frame, so that editors find the frames meant; else 0."""
+    try:
+        return round(from_timecode(frames.timecode, float(frames.rate)).value) if frames.timecode else 0
+    except ValueError:  # a rate without timecodes
+        return 0
+
+
 def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.schema.Timeline:
     """A film's timeline."""
     rate = float(frames.rate)
+    begin = first_frame(frames)
 
     def stretch(first: int, end: int) -> TimeRange:
-        return TimeRange(RationalTime(first, rate), RationalTime(end - first, rate))
+        return TimeRange(RationalTime(begin + first, rate), RationalTime(end - first, rate))
 
     title = one_line(film.title)
     whole = stretch(0, frames.count)
@@ -114,6 +130,6 @@ def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.sch
             )
         )
     track = otio.schema.Track(title, kind=otio.schema.TrackKind.Video, children=[clip])
-    timeline = otio.schema.Timeline(title, global_start_time=RationalTime(0, rate))
+    timeline = otio.schema.Timeline(title, global_start_time=RationalTime(begin, rate))
     timeline.tracks.append(track)
     return timeline

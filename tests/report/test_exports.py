@@ -29,8 +29,9 @@ from opentimelineio.opentime import RationalTime, from_timecode
 
 from movie_tags.pipeline.commands import main
 from movie_tags.report.exports import FORMATS, chapters, ffmetadata, frames, labelstudio, load, nfo, vtt
+from movie_tags.report.exports import otio as otio_export
 from movie_tags.report.exports.csv import harmless
-from movie_tags.report.tables import Results, Span
+from movie_tags.report.tables import Film, Results, Span, Tag
 from movie_tags.training.labelled import read_spans
 
 
@@ -325,6 +326,24 @@ def test_fcpxml_has_the_true_length_of_a_frame(films, tmp_path):
         assert not [mark for mark in marks.values() if "completed" in mark.attrib]  # markers, no tasks
         collection = otio.adapters.read_from_file(str(path))
         assert [clip.name for clip in collection.find_children(descended_from_type=otio.schema.Clip)]
+
+
+def test_markers_count_from_the_timecode_of_the_film_itself(films, tmp_path):
+    path = tmp_path / "tc.mov"
+    ffmpeg("-i", films / "ntsc.mp4", "-c", "copy", "-timecode", "01:00:00;00", path)
+    counted = frames.frames_of(str(path), 20.02)
+    film = Film("x", str(path), "x", 20.02, tags=(Tag("a", 1.0),))
+    timeline = otio_export.timeline_of(film, (Span("x", "a", 2.0, 4.0, 0.5, 0.5, 1),), counted)
+    (clip,) = timeline.find_clips()
+    assert clip.markers[0].marked_range.start_time.to_timecode() == "01:00:01;29"
+    edl = otio_export.as_text(timeline, "cmx_3600", counted)
+    assert "01:00:00;00 01:00:20;00 01:00:00;00 01:00:20;00\n" in edl and "* LOC: 01:00:01;29" in edl
+    root = etree.fromstring(otio_export.as_text(timeline, "fcpx_xml", counted).encode())
+    begin = 107_892 / NTSC
+    (asset,), (video,), (mark,) = (list(root.iter(name)) for name in ("asset", "video", "marker"))
+    times = [asset.get("start"), video.get("start"), video.get("offset")]
+    assert [Fraction(time.rstrip("s")) for time in times] == [begin] * 3
+    assert Fraction(mark.get("start").rstrip("s")) == begin + 59 / NTSC
 
 
 def test_a_film_that_is_gone_is_named_with_the_remedy(films, tmp_path, capsys):
