@@ -395,9 +395,12 @@ class Results:
 
     def thumbnails(self, frames: Sequence[KeyFrame]) -> dict[float, bytes]:
         """The JPEG files of a film's key frames by their times, of those that have one that can be read."""
-        with ThreadPoolExecutor(READERS if storage.is_remote(self.folder) else 1) as readers:
-            found = readers.map(self.thumbnail, frames)
-            return {frame.time_s: data for frame, data in zip(frames, found, strict=True) if data}
+        if storage.is_remote(self.folder):
+            with ThreadPoolExecutor(READERS) as readers:
+                found = list(readers.map(self.thumbnail, frames))
+        else:
+            found = [self.thumbnail(frame) for frame in frames]
+        return {frame.time_s: data for frame, data in zip(frames, found, strict=True) if data}
 
     def _index(self, table: str) -> _Index:
         if table not in self._indices:
