@@ -6,7 +6,7 @@ folder, because names as general as `transforms` must not be claimed in a user's
 
 from setuptools import setup
 
-ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "training", "models"]
+ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "report.exports", "training", "models"]
 
 setup(
     name="movie-tags",
@@ -36,6 +36,7 @@ setup(
     ],
     extras_require={
         "export": [
+            "google-cloud-videointelligence==2.21.0",
             "OpenTimelineIO==0.18.1",
             "otio-cmx3600-adapter==1.0.0",
             "otio-fcpx-xml-adapter==1.0.0",
@@ -54,6 +55,8 @@ setup(
             "hypothesis==6.170.15",
             "imageio-ffmpeg==0.8.1",
             "jsonschema==4.26.0",
+            "lxml==6.1.3",
+            "pandas==3.1.1",
             "psutil==7.2.2",
             "pytest==9.2.0",
             "PyYAML==6.0.3",
