@@ -10,9 +10,9 @@ and the highest memory are told.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
-import subprocess
+import resource
 import sys
 import tempfile
 import time
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -113,15 +114,19 @@ def generate(folder: Path, films: int) -> None:
 def measure(words: list[str]) -> tuple[float, float, float, str]:
     """Run a command: (wall seconds, CPU seconds, peak resident memory in MB, what it printed)."""
     with tempfile.TemporaryFile() as printed:
-        begun = time.monotonic()
-        process = subprocess.Popen(words, stdout=printed)
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.monotonic() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
+        before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        process = psutil.Popen(words, stdout=printed)
+        peak = 0
+        while process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                peak = max(peak, process.memory_info().rss)
+            time.sleep(0.01)
+        wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
         if process.returncode:
             raise SystemExit(f"{' '.join(words)} ended with status {process.returncode}")
         printed.seek(0)
-        return wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6, printed.read().decode()
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return wall, cpu, peak / 1e6, printed.read().decode()
 
 
 def main() -> None:

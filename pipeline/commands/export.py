@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             return take_back(args.source, args.output or "SPANS.csv")
         return write(args.source, args.to, args.output)
     except OSError as error:
-        raise UserError(f"{args.output or args.source}: {storage.plainly(error)}") from error
+        raise UserError(f"{args.output or args.source}: cannot be written to: {storage.plainly(error)}") from error
 
 
 def write(folder: str, name: str, output: str | None) -> int:

@@ -110,11 +110,12 @@ def read(path: str) -> tuple[Labelled, ...]:
     """The spans that people have marked, of Label Studio's JSON export; predictions that nobody has looked at are none.
 
     Raises:
-        LabelStudioError: it is no such export, or names no span.
-        OSError: it cannot be read.
+        LabelStudioError: it cannot be read, is no such export, or names no span.
     """
     try:
         tasks = json.loads(storage.read_text(path))
+    except OSError as error:
+        raise LabelStudioError(f"{path}: cannot be read: {storage.plainly(error)}") from error
     except ValueError as error:
         raise LabelStudioError(f"{path}: is no JSON ({error}); export the project from Label Studio as JSON") from error
     found: set[Labelled] = set()

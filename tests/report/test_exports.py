@@ -425,6 +425,14 @@ def test_what_is_no_export_of_label_studio_is_said_in_words(tmp_path, content, r
         labelstudio.read(str(tmp_path / "p.json"))
 
 
+def test_files_that_cannot_be_read_or_written_are_named(films, tmp_path, capsys):
+    assert main(["export", str(tmp_path / "gone.json"), "--from", "labelstudio"]) == 2
+    assert "gone.json: cannot be read: No such file" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["export", str(films / "results"), "--to", "csv", "--output", str(tmp_path / "file")]) == 2
+    assert "file: cannot be written to: File exists" in capsys.readouterr().err
+
+
 def test_video_intelligence_is_read_by_googles_own_types(films, tmp_path):
     name = export(films, "video-intelligence", tmp_path)["pal.mp4"]
     text = (tmp_path / f"{name}.json").read_text()
