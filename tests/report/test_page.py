@@ -216,3 +216,18 @@ def test_a_broken_title_says_the_same(title):
     parser.feed(str(breakable(title)).replace("\r", "\n"))
     parser.close()
     assert parser.said == title.replace("\r", "\n")
+
+
+def test_a_film_of_which_nothing_was_looked_at_says_so(tmp_path):
+    write_tables(tmp_path, tags=[film("a", key_frames=0, key_frames_rejected=4)])
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    assert "No picture of the film carried enough information" in page.text
+    assert "4 without information left out" in page.text
+
+
+def test_what_is_seen_lasts_no_longer_than_the_film(tmp_path):
+    write_tables(tmp_path, tags=[film("a", [tag("War", 1.0, seconds=3.0)], duration_s=2.2)])
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    assert "3 s" not in page.text and "2 s 25 %" in page.text
