@@ -269,7 +269,7 @@ def contact_sheet(film: Film, choice: Choice, pictures: dict[float, bytes], colu
 def _write(sheet: np.ndarray, text: str, x: int, y: int, size: int, weight: int, colour: tuple, room: int) -> int:
     """Write a line, cut off where the room (pixels) ends; returns where it ends, in pixels."""
     font = cv2.FontFace("sans")
-    text = " ".join(text.split())
+    text = " ".join(text.encode(errors="replace").decode().split())
     shown = text
     while shown and _width(sheet, shown, font, size, weight) > room:
         text = text[:-1]

@@ -273,7 +273,7 @@ def slug(film: Film) -> str:
     """A name for a film's files: readable, of plain letters, and unlike any other film's."""
     plain = unicodedata.normalize("NFKD", film.title).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
-    return f"{words or 'film'}-{hashlib.sha256(film.id.encode()).hexdigest()[:10]}"
+    return f"{words or 'film'}-{hashlib.sha256(film.id.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
 class Results:

@@ -140,6 +140,8 @@ def test_where_a_film_is_played_from(tmp_path):
     for uri in ("gs://bucket/a.mp4", "/gone/a.mp4", "javascript:alert(1)", "data://text/html,x"):
         sources, notice = sources_of(film_of(film(uri)), pages)
         assert sources == [] and uri in notice.text and "copies the timecode" in notice.text
+    _, notice = sources_of(film_of(film("films/gone.mp4")), pages)
+    assert f"at films/gone.mp4, seen from {Path.cwd()}" in notice.text
     assert sources_of(film_of(film(str(path))), "gs://bucket/out/films")[0] == [path.as_uri()]
 
 
@@ -231,3 +233,14 @@ def test_what_is_seen_lasts_no_longer_than_the_film(tmp_path):
     write_report(str(tmp_path))
     (page,) = pages_of(tmp_path).values()
     assert "3 s" not in page.text and "2 s 25 %" in page.text
+
+
+def test_a_name_that_is_no_text_has_its_page_and_its_summary(tmp_path, capsys):
+    odd = "/films/od\udcffd.mp4"
+    rows = with_thumbnails(tmp_path, [frame(odd, 1.0, {"War": 0.5}), frame(odd, 3.0, {})], range(2))
+    write_tables(tmp_path, tags=[film(odd, [tag("War", 1.0)])], key_frames=rows, errors=[failure(odd + "2", "none")])
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    assert "od?d.mp4" in page.text
+    assert main(["summary", str(tmp_path), odd, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == odd
