@@ -322,7 +322,8 @@ class Results:
         Raises:
             ReportError: there is none, or several.
         """
-        found, names = [], set()
+        found: list[Film] = []
+        names: set[str] = set()
         for film in self.films():
             if film.id == name:
                 return film
