@@ -159,6 +159,16 @@ def test_the_command_says_where_the_report_is(tmp_path, capsys):
     assert "holds no results" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("opens", "status"), [(True, 0), (False, 2)])
+def test_the_command_opens_the_catalogue_where_there_is_a_browser(tmp_path, capsys, monkeypatch, opens, status):
+    asked = []
+    monkeypatch.setattr("webbrowser.open", lambda uri: asked.append(uri) or opens)
+    results = small_results(tmp_path / "re sults")
+    assert main(["report", str(results), "--open"]) == status
+    assert asked == [(results / "report" / "index.html").as_uri()]
+    assert ("no browser was found" in capsys.readouterr().err) == (not opens)
+
+
 def test_tag_with_report_wants_a_folder(capsys):
     assert main(["tag", "film.mp4", "--report"]) == 2
     assert "--output DIR" in capsys.readouterr().err
