@@ -62,7 +62,9 @@
       $("playhead").hidden = false;
       $("playhead").style.left = (100 * video.currentTime) / data.length + "%";
     });
-    player.querySelector("button").addEventListener("click", () => { video.pause(); player.hidden = true; $("playhead").hidden = true; });
+    const close = () => { video.pause(); player.hidden = true; if ($("playhead")) $("playhead").hidden = true; };
+    player.querySelector("button").addEventListener("click", close);
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
   }
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-t]");

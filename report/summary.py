@@ -64,8 +64,8 @@ def looks(jpeg: bytes) -> np.ndarray | None:
     fields = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32).ravel() / 255
     hsv = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)
     counts = cv2.calcHist([hsv], [0, 1, 2], None, [8, 4, 3], [0, 180, 0, 256, 0, 256])
-    for axis, mode in enumerate(("wrap", "edge", "edge")):  # noise at the edge of a bin must not look like a change
-        padded = np.pad(counts, [(int(i == axis),) * 2 for i in range(3)], mode)
+    for axis in range(3):  # noise at the edge of a bin must not look like a change
+        padded = np.pad(counts, [(int(i == axis),) * 2 for i in range(3)], "edge" if axis else "wrap")
         left, middle, right = (padded.take(range(i, i + counts.shape[axis]), axis) for i in range(3))
         counts = (left + 2 * middle + right) / 4
     counts = counts.ravel()
@@ -108,7 +108,8 @@ def greedy(covers: np.ndarray, worth: np.ndarray, number: int) -> list[int]:
         worth: float [goals], none below 0.
         number: how many are wanted.
     """
-    covered, chosen = np.zeros(covers.shape[1]), []
+    covered = np.zeros(covers.shape[1])
+    chosen: list[int] = []
     while len(chosen) < number:
         gains = np.maximum(covers - covered, 0) @ worth
         gains[chosen] = 0
@@ -176,10 +177,10 @@ def choose(film: Film, frames: Sequence[KeyFrame], seen: Sequence[np.ndarray | N
     """
     if not frames:
         return Choice((), None, 0, 0.0)
-    pictured = [i for i, look in enumerate(seen) if look is not None]
+    pictured = [(frame, look) for frame, look in zip(frames, seen, strict=True) if look is not None]
     if pictured:  # a picture that is missing cannot be shown
-        frames = [frames[i] for i in pictured]
-        features = np.stack([seen[i] for i in pictured])
+        frames = [frame for frame, _ in pictured]
+        features = np.stack([look for _, look in pictured])
         alike = likeness(features, features)
     else:
         alike = None
@@ -269,7 +270,7 @@ def contact_sheet(film: Film, choice: Choice, pictures: dict[float, bytes], colu
 def _write(sheet: np.ndarray, text: str, x: int, y: int, size: int, weight: int, colour: tuple, room: int) -> int:
     """Write a line, cut off where the room (pixels) ends; returns where it ends, in pixels."""
     font = cv2.FontFace("sans")
-    text = " ".join(text.split())
+    text = " ".join(text.encode(errors="replace").decode().split())
     shown = text
     while shown and _width(sheet, shown, font, size, weight) > room:
         text = text[:-1]

@@ -274,7 +274,7 @@ def slug(film: Film) -> str:
     """A name for a film's files: readable, of plain letters, and unlike any other film's."""
     plain = unicodedata.normalize("NFKD", film.title).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
-    return f"{words or 'film'}-{hashlib.sha256(film.id.encode()).hexdigest()[:10]}"
+    return f"{words or 'film'}-{hashlib.sha256(film.id.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
 class Results:
@@ -323,7 +323,8 @@ class Results:
         Raises:
             ReportError: there is none, or several.
         """
-        found, names = [], set()
+        found: list[Film] = []
+        names: set[str] = set()
         for film in self.films():
             if film.id == name:
                 return film

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,14 +50,17 @@ def sources_of(film: Film, pages: str) -> tuple[list[str], Notice | None]:
         return [], Notice("plain", said)
     path = os.path.abspath(film.uri)
     if not os.path.isfile(path):
-        return [], Notice(
-            "", f"The film is no longer at {film.uri}: a click copies the timecode instead of playing it from there."
+        where = "" if os.path.isabs(film.uri) else f", seen from {os.getcwd()}, where this page was made"
+        said = (
+            f"The film is no longer at {film.uri}{where}: a click copies the timecode instead of playing it from there."
         )
+        return [], Notice("", said)
     absolute = Path(path).as_uri()
     if storage.is_remote(pages):
         return [absolute], None
     # As long as film and report keep their places to each other, they may move, or be served, together.
-    return [quote(os.path.relpath(path, os.path.abspath(pages)).replace(os.sep, "/")), absolute], None
+    relative = os.path.relpath(path, os.path.abspath(pages)).replace(os.sep, "/")
+    return [quote(os.fsencode(relative)), absolute], None
 
 
 def write_report(folder: str, output: str | None = None, tell: Callable[[int], None] = lambda done: None) -> Report:
@@ -112,7 +115,7 @@ def write_report(folder: str, output: str | None = None, tell: Callable[[int], N
         return Report(index, len(entries), len(failed))
 
 
-def _film(results: Results, film: Film, failures, output: str) -> tuple[Entry, dict[str, bytes]]:
+def _film(results: Results, film: Film, failures: Sequence[Failed], output: str) -> tuple[Entry, dict[str, bytes]]:
     """A film's entry in the catalogue, and its files by their addresses."""
     frames = results.key_frames(film.id)
     film = completed(film, frames)
@@ -128,7 +131,7 @@ def _film(results: Results, film: Film, failures, output: str) -> tuple[Entry, d
     page = film_page(
         film, frames, results.spans(film.id), pictures, choice, results.run, notices, sources, f"../{INDEX}"
     )
-    files = {storage.join(pages, f"{name}.html"): page.encode()}
+    files = {storage.join(pages, f"{name}.html"): page.encode(errors="replace")}  # a file's name may be no text
     first = pictures.get(choice.first.time_s) if choice.first else None
     if first:
         files[storage.join(output, PICTURES, f"{name}.jpg")] = smaller(first, CARD_SIDE, CARD_QUALITY)

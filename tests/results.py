@@ -72,7 +72,7 @@ def write_tables(folder: Path, run: dict | None = RUN, **tables: Iterable[dict])
     for name in ("tags", "key_frames", "spans", "errors"):
         rows = tables.get(name, ())
         if rows is not None:
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            text = "".join(json.dumps(row) + "\n" for row in rows)
             (folder / f"{name}.jsonl").write_text(text, "utf-8")
     if run is not None:
         (folder / "run.json").write_text(json.dumps(run), "utf-8")

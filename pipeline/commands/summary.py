@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         listed = as_json(film, choice)
         folder = args.output or storage.join(args.results, "summaries")
         sheet, listing = (storage.join(folder, f"{slug(film)}.{kind}") for kind in ("jpg", "json"))
-        text = json.dumps(listed, indent=2, ensure_ascii=False)
+        text = json.dumps(listed, indent=2)  # as ASCII: a file's name may be no text
         try:
             storage.make_folder(folder)
             storage.write_bytes(sheet, contact_sheet(film, choice, pictures))

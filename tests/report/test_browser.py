@@ -128,8 +128,15 @@ def test_a_click_plays_the_film_from_there(browser, report, selector, at):
     assert not paused and at < now < at + 2 and width == 128
     assert one(browser, "#player").is_displayed() and one(browser, "#said").text == ""
     until(browser, lambda: one(browser, "#playhead").is_displayed())
-    one(browser, "#player button").click()
+    one(browser, "body").send_keys("\ue00c")  # escape
     assert browser.execute_script(state)[0] and not one(browser, "#player").is_displayed()
+
+
+def test_a_film_on_the_web_is_not_asked_for_before_a_click(browser, tmp_path):
+    uri = "http://localhost:9/a.mp4"
+    write_tables(tmp_path, tags=[film(uri, [tag("War", 1.0)])], key_frames=[frame(uri, 1.0, {"War": 0.5})])
+    browser.get(page_of_only(write_report(str(tmp_path)).index))
+    assert one(browser, "video source").get_attribute("src") == uri and not one(browser, "#player").is_displayed()
 
 
 def test_a_film_that_has_moved_leaves_the_timecode_to_copy(browser, report):

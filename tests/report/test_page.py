@@ -140,6 +140,8 @@ def test_where_a_film_is_played_from(tmp_path):
     for uri in ("gs://bucket/a.mp4", "/gone/a.mp4", "javascript:alert(1)", "data://text/html,x"):
         sources, notice = sources_of(film_of(film(uri)), pages)
         assert sources == [] and uri in notice.text and "copies the timecode" in notice.text
+    _, notice = sources_of(film_of(film("films/gone.mp4")), pages)
+    assert f"at films/gone.mp4, seen from {Path.cwd()}" in notice.text
     assert sources_of(film_of(film(str(path))), "gs://bucket/out/films")[0] == [path.as_uri()]
 
 
@@ -155,6 +157,16 @@ def test_the_command_says_where_the_report_is(tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "index.html")
     assert main(["report", str(tmp_path / "out")]) == 2
     assert "holds no results" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("opens", "status"), [(True, 0), (False, 2)])
+def test_the_command_opens_the_catalogue_where_there_is_a_browser(tmp_path, capsys, monkeypatch, opens, status):
+    asked = []
+    monkeypatch.setattr("webbrowser.open", lambda uri: asked.append(uri) or opens)
+    results = small_results(tmp_path / "re sults")
+    assert main(["report", str(results), "--open"]) == status
+    assert asked == [(results / "report" / "index.html").as_uri()]
+    assert ("no browser was found" in capsys.readouterr().err) == (not opens)
 
 
 def test_tag_with_report_wants_a_folder(capsys):
@@ -216,3 +228,29 @@ def test_a_broken_title_says_the_same(title):
     parser.feed(str(breakable(title)).replace("\r", "\n"))
     parser.close()
     assert parser.said == title.replace("\r", "\n")
+
+
+def test_a_film_of_which_nothing_was_looked_at_says_so(tmp_path):
+    write_tables(tmp_path, tags=[film("a", key_frames=0, key_frames_rejected=4)])
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    assert "No picture of the film carried enough information" in page.text
+    assert "4 without information left out" in page.text
+
+
+def test_what_is_seen_lasts_no_longer_than_the_film(tmp_path):
+    write_tables(tmp_path, tags=[film("a", [tag("War", 1.0, seconds=3.0)], duration_s=2.2)])
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    assert "3 s" not in page.text and "2 s 25 %" in page.text
+
+
+def test_a_name_that_is_no_text_has_its_page_and_its_summary(tmp_path, capsys):
+    odd = "/films/od\udcffd.mp4"
+    rows = with_thumbnails(tmp_path, [frame(odd, 1.0, {"War": 0.5}), frame(odd, 3.0, {})], range(2))
+    write_tables(tmp_path, tags=[film(odd, [tag("War", 1.0)])], key_frames=rows, errors=[failure(odd + "2", "none")])
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    assert "od?d.mp4" in page.text
+    assert main(["summary", str(tmp_path), odd, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == odd
