@@ -33,28 +33,18 @@ def compare(name: str, films: list[Path]) -> float:
     """Print a table of one film's two lengths; returns CPU with children against CPU without, between the lengths."""
     command = str(Path(sys.executable).parent / "movie-tags")
     ways = {"in the worker": ["--in-process"], "in children": []}
+    common = ["--output", str(WORK / "children"), "--overwrite", "--direct_num_workers", "1", "--no-thumbnails"]
     figures: dict[tuple[str, Path], list[tuple[float, float, float]]] = {}
-    words_of_all = ["--output", str(WORK / "children"), "--overwrite", "--direct_num_workers", "1", "--no-thumbnails"]
     for _ in range(ROUNDS):  # of all commands: what else the machine does falls on all alike
         for film in films:
             for way, words in ways.items():
-                out = [
-                    "--output",
-                    str(WORK / "children"),
-                    "--overwrite",
-                    "--direct_num_workers",
-                    "1",
-                    "--no-thumbnails",
-                ]
-                figures.setdefault((way, film), []).append(run([command, "tag", str(film), *out, *words]))
-    print(
-        f"| {name} | CPU s, short film | CPU s, long film | between the two | wall s | peak MB |\n|---|---|---|---|---|---|"
-    )
+                figures.setdefault((way, film), []).append(run([command, "tag", str(film), *common, *words]))
+    print(f"| {name} | CPU s, short film | CPU s, long film | between the two | wall s between | peak MB |")
+    print("|---|---|---|---|---|---|")
     between = {}
     for way in ways:
-        short, long = (
-            [statistics.median(values) for values in zip(*figures[way, film], strict=True)] for film in films
-        )
+        rows = (figures[way, film] for film in films)
+        short, long = ([statistics.median(values) for values in zip(*row, strict=True)] for row in rows)
         between[way] = long[0] - short[0]
         wall = long[1] - short[1]
         print(f"| {way} | {short[0]:.1f} | {long[0]:.1f} | {between[way]:.1f} | {wall:.1f} | {long[2]:.0f} |")
