@@ -138,8 +138,16 @@ class _Idle:
         with self.lock:
             self.children.append(child)
 
+    def forget(self) -> None:
+        """In a fork of this process: its children are not the fork's, and must end with their own worker."""
+        for child in self.children:
+            os.close(child.lifeline)
+            child.channel.close()
+        self.lock, self.children = threading.Lock(), []
+
 
 _IDLE = _Idle()
+os.register_at_fork(after_in_child=_IDLE.forget)
 
 
 class _Child:
@@ -287,7 +295,9 @@ def _work(worker: _Worker, function: Callable, arguments: tuple, limits: Limits)
             worker.tell(_ITEM, item)
     except Exception as error:  # whatever a decoder may raise is the film's
         if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
-            worker.tell(_FAILED, (f"its decoder needs more than the {limits.memory_gb:g} GB of memory allowed", True))
+            worker.tell(
+                _FAILED, (f"its decoder asks for more than the {limits.memory_gb:g} GB of memory allowed", True)
+            )
             return False
         failure = failure_of(error, "")
         worker.tell(_FAILED, (failure.reason, failure.again))
