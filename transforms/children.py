@@ -70,7 +70,8 @@ def stream(limits: Limits, function: Callable[..., Iterable[Item]], *arguments: 
     child = _begin(limits, function, arguments)
     sources: dict[str, storage.Ranges] = {}
     try:
-        kind, value = _ITEM, None
+        kind: int = _ITEM
+        value: Any = None
         while kind not in (_DONE, _FAILED):
             message = child.receive()
             if message is None:
@@ -85,7 +86,8 @@ def stream(limits: Limits, function: Callable[..., Iterable[Item]], *arguments: 
         raise
     _IDLE.give(child)
     if kind == _FAILED:
-        raise VideoError(*value)
+        reason, again = value
+        raise VideoError(reason, again)
 
 
 def _begin(limits: Limits, function: Callable, arguments: tuple) -> _Child:
@@ -206,7 +208,7 @@ class _Child:
         if status >= 0:
             return f"its decoder ended with status {status}{said}"
         limits, ended_by = self.limits, -status
-        causes = {
+        causes: dict[int, str] = {
             signal.SIGPROF: f"its decoder used {limits.cpu_s:g} s of CPU without a further frame and was ended",
             signal.SIGALRM: f"its decoder stood still for {limits.wall_s:g} s and was ended",
             signal.SIGABRT: f"its decoder aborted{said}",

@@ -84,10 +84,13 @@ def _stills_as_numbers(frames: Iterable[Frame]) -> Iterator[Frame | int]:
 
 def _frames(items: Iterable[Frame | int | Tally], tally: Tally) -> Iterator[Frame]:
     """Frames again; the tally that comes last is added to the one given."""
-    frame = None
+    frame: Frame | None = None
     for item in items:
         if isinstance(item, Tally):
             tally.add(item)
-            continue
-        frame = Frame(item, frame.pixels) if isinstance(item, int) else item
-        yield frame
+        elif isinstance(item, Frame):
+            frame = item
+            yield frame
+        elif frame is not None:
+            frame = Frame(item, frame.pixels)
+            yield frame
