@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo picture test test-flink bench lint bundled-model clean
+.PHONY: demo picture test test-flink soak bench lint bundled-model clean
 
 # Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
 $(READY): setup.py pyproject.toml constraints.txt
@@ -31,6 +31,9 @@ test: $(READY)
 test-flink: $(READY)
 	@$(BIN)/python deploy/flink/local_cluster.py fetch
 	@MOVIE_TAGS_FLINK=1 $(BIN)/python -m pytest tests/deploy/test_flink.py
+
+soak: $(READY)
+	@MOVIE_TAGS_SOAK=$${MOVIE_TAGS_SOAK:-10000} $(BIN)/python -m pytest -s tests/soak
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/tag.py

@@ -79,7 +79,7 @@ class TaggingRun:
         self.bundle = read_bundle(model)
         for uri in self.inputs:
             check_input(uri)
-        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs))
+        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs, work.limits))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()

@@ -29,6 +29,7 @@ from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.pipeline.reading import FORMATS, read_table
 from movie_tags.pipeline.run import TaggingRun
+from movie_tags.transforms.limits import Limits
 
 OPTIONS = {
     "usage": "movie-tags tag INPUT [INPUT ...] [--output DIR] [options] [any option of Apache Beam]",
@@ -42,7 +43,7 @@ OPTIONS = {
 TAKES_BEAM_OPTIONS = True
 INTERRUPTED = "no results were written"
 SHOWN_ROWS = 50
-METHOD, WORK = Method(), Work()
+METHOD, WORK, LIMITS = Method(), Work(), Limits()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +130,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="HINT",
         help="Beam's resource hint for the inference step, such as type:nvidia-tesla-t4;count:1;install-nvidia-driver",
     )
+    add_limits(parser)
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("what a film may cost (films are decoded in processes of their own)")
+    limits.add_argument(
+        "--decoder-memory",
+        type=positive,
+        default=LIMITS.memory_gb,
+        metavar="GB",
+        help="memory that decoding a film may take, its program's own 0.6 included [4]",
+    )
+    limits.add_argument(
+        "--decoder-cpu",
+        type=positive,
+        default=LIMITS.cpu_s,
+        metavar="SECONDS",
+        help="CPU time that may pass without a further frame [60]",
+    )
+    limits.add_argument(
+        "--decoder-wait",
+        type=positive,
+        default=LIMITS.wall_s,
+        metavar="SECONDS",
+        help="time that may pass without a further frame, waiting for remote storage left out [300]",
+    )
+    limits.add_argument(
+        "--in-process",
+        action="store_true",
+        help="decode in the workers themselves, without limits, where one bad film can end the run: for debugging",
+    )
 
 
 def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) -> TaggingRun:
@@ -141,6 +173,8 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
     )
+    limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
+    work = dataclasses.replace(work, limits=limits)
     return TaggingRun(
         args.inputs, output, args.model, method, work, beam_words, args.overwrite, args.thumbnails, args.format
     )
