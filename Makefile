@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 $(READY): setup.py pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,export]'
 	@touch $(READY)
 
 demo: $(READY)
