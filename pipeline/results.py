@@ -1,4 +1,4 @@
-"""The tables of results: their rows, written by a pipeline, and read again.
+"""The tables of results: their rows, written by a pipeline; `movie_tags.pipeline.reading` reads them again.
 
 A folder of results shows, for each of TABLES, one file NAME.jsonl, and run.json, which says how the last run went.
 `movie_tags.pipeline.views` says how they come there.
@@ -7,8 +7,6 @@ A folder of results shows, for each of TABLES, one file NAME.jsonl, and run.json
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,25 +14,16 @@ from datetime import UTC, datetime
 import apache_beam as beam
 
 from movie_tags import storage
-from movie_tags.errors import UserError
 from movie_tags.pipeline.manifest import MANIFEST, TAGGED, Entry, failed_entry
+from movie_tags.pipeline.reading import TABLES
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags, Top
 from movie_tags.transforms.video import Failure, Video
 
-TABLES = ("tags", "key_frames", "spans", "errors")
-RUN_JSON = "run.json"
 COUNTS = "counts"
 THUMBNAILS = "thumbnails"
-VIEWS = "views"
-LATEST, LATEST_JSON = "latest", "latest.json"
-_OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")
-
-
-class OutputError(UserError):
-    """An output folder that cannot be written to."""
 
 
 def tags_row(video: Video, result: VideoTags) -> dict:
@@ -200,72 +189,3 @@ class _WriteLines(beam.PTransform):
             num_shards=1 if self.single_file else 0,
             shard_name_template="" if self.single_file else None,
         )
-
-
-def latest_view(output: str) -> str | None:
-    """The folder that holds the latest view of a folder of results; None where there is none.
-
-    Whoever reads several tables of one view finds it once and gives it to `read_table` in place of `output`.
-
-    Raises:
-        OSError: the storage does not say.
-        OutputError: what names it cannot be read.
-    """
-    link = os.path.join(output, LATEST)
-    if not storage.is_remote(output) and os.path.islink(link):
-        return storage.join(output, os.readlink(link))
-    named = read_json(storage.join(output, LATEST_JSON))
-    return storage.join(output, named["view"]) if named else None
-
-
-def read_json(path: str) -> dict | None:
-    """What a file of JSON says; None where there is none.
-
-    Raises:
-        OutputError: it cannot be read.
-    """
-    try:
-        return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def read_run(output: str) -> dict | None:
-    """What run.json says of the latest run; None where there is none.
-
-    Raises:
-        OutputError: it cannot be read.
-    """
-    return read_json(storage.join(_view_of(output), RUN_JSON))
-
-
-def _view_of(output: str) -> str:
-    """The folder to read: the latest view, or the folder itself where it has no views."""
-    try:
-        return latest_view(output) or output
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be read: {storage.plainly(error)}") from error
-
-
-def read_table(output: str, name: str) -> Iterator[dict]:
-    """The rows of a table: of the latest view, or of a view or a part itself.
-
-    Raises:
-        OutputError: a file cannot be read, or holds what is no row; the message names the line.
-    """
-    folder = _view_of(output)
-    files = [path for path in storage.list_folder(folder, f"{name}*.jsonl") if _OURS.match(storage.base_name(path))]
-    for path in files:
-        try:
-            with storage.plain_errors(), storage.open_stream(path) as stream:
-                for number, line in enumerate(stream, 1):
-                    yield _row(line, path, number)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def _row(line: bytes, path: str, number: int) -> dict:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise OutputError(f"{path}, line {number}: not a row of JSON ({error})") from error

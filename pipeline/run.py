@@ -39,15 +39,8 @@ from movie_tags.pipeline.manifest import (
     read_due,
 )
 from movie_tags.pipeline.method import Method, Work, method_key
-from movie_tags.pipeline.results import (
-    COUNTS,
-    THUMBNAILS,
-    WriteTables,
-    errors_row,
-    latest_view,
-    read_json,
-    read_table,
-)
+from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_table
+from movie_tags.pipeline.results import COUNTS, THUMBNAILS, WriteTables, errors_row
 from movie_tags.pipeline.runner import local_options
 from movie_tags.pipeline.sizing import MOST_FILES, workers_for
 from movie_tags.pipeline.tag_movies import TagMovies
@@ -117,6 +110,7 @@ class TaggingRun:
         work: Work = Work(),
         beam_words: Sequence[str] = (),
         thumbnails: bool | None = None,
+        table_format: str = "jsonl",
         force: bool = False,
         retry: str | None = None,
         max_attempts: int = 3,
@@ -132,6 +126,7 @@ class TaggingRun:
             method, work: the numbers; the model's threads are set to what each worker can have.
             beam_words: Beam's own options, as words of a command line.
             thumbnails: keep a small JPEG of each key frame; None: on this machine, but not on clusters.
+            table_format: of the tables, jsonl or parquet.
             force, retry, max_attempts: what is due, as in `Rules`.
             limit: videos at most.
             part_size: videos a part at most; None: by their bytes.
@@ -142,11 +137,11 @@ class TaggingRun:
         """
         self.begun = time.time()
         self.id = new_run_id(self.begun)
-        self.inputs, self.output = list(inputs), output
+        self.inputs, self.output, self.table_format = list(inputs), output, table_format
         self.bundle = read_bundle(model)
         for uri in self.inputs:
             check_input(uri)
-        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs))
+        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs, work.limits))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()
@@ -170,6 +165,7 @@ class TaggingRun:
             "run_id": self.id,
             "begun": views.iso(self.begun),
             "inputs": self.inputs,
+            "format": self.table_format,
             "method_key": self.method_key,
             "method": dataclasses.asdict(self.method),
             "work": {**dataclasses.asdict(self.work), "workers": self.workers, "beam": self.beam_words},
@@ -358,7 +354,7 @@ class TaggingRun:
 
     def fit_to(self, due: Sequence[str]) -> None:
         """Choose how many processes the work on this machine is worth, now that it is known: all of it, or some."""
-        self.options, self.workers = local_options(self.beam_words, lambda: workers_for(due))
+        self.options, self.workers = local_options(self.beam_words, lambda: workers_for(due, self.work.limits))
         self.work = dataclasses.replace(self.work, threads=max(1, cores() // self.workers))
 
     def cut(self, due: Sequence[str], lists: str, scratch: str) -> Iterator[Part]:
@@ -522,7 +518,7 @@ def finish(output: str, summary: dict, begun: float, state: str, max_attempts: i
             if not storage.is_remote(output):
                 os.rmdir(storage.join(output, views.RUNS))
         return {**summary, "totals": {}}
-    summary = views.publish(output, run_id, parts, summary, max_attempts, reread=planned)
+    summary = views.publish(output, run_id, parts, summary, max_attempts, planned, summary.get("format", FORMATS[0]))
     views.close_run(output, summary)
     views.clear_litter(output, run_id)
     views.tidy(output)
@@ -560,7 +556,7 @@ class PublishTables(beam.PTransform):
     """
 
     def __init__(self, output: str, summary: dict, begun: float, max_attempts: int):
-        """Args: the folder of results; what run.json says, less counts and times; when it began; as in `Rules`."""
+        """Args: as of `finish`."""
         super().__init__()
         self.output = output
         self.summary = summary
@@ -572,7 +568,13 @@ class PublishTables(beam.PTransform):
             written.pipeline
             | "Once" >> beam.Create([self.output], reshuffle=False)
             | "Publish"
-            >> beam.Map(_publish_written, self.summary, self.begun, self.max_attempts, beam.pvalue.AsList(written))
+            >> beam.Map(
+                _publish_written,
+                self.summary,
+                self.begun,
+                self.max_attempts,
+                beam.pvalue.AsList(written),
+            )
         )
 
 

@@ -40,18 +40,19 @@ from movie_tags.pipeline.manifest import (
     failed_entry,
     id_of,
 )
-from movie_tags.pipeline.results import (
-    COUNTS,
+from movie_tags.pipeline.reading import (
+    FORMATS,
     LATEST,
     LATEST_JSON,
+    PARQUET,
     RUN_JSON,
     TABLES,
     VIEWS,
     OutputError,
-    errors_row,
     latest_view,
     read_json,
 )
+from movie_tags.pipeline.results import COUNTS, errors_row
 from movie_tags.transforms.video import Failure, Video
 
 RUNS = "runs"
@@ -346,7 +347,15 @@ def _lines(folder: str | None, name: str, scratch: str) -> Iterator[Iterable[byt
     os.unlink(copy)
 
 
-def publish(output: str, view_id: str, parts: Sequence[str], said: dict, max_attempts: int, reread: bool) -> dict:
+def publish(
+    output: str,
+    view_id: str,
+    parts: Sequence[str],
+    said: dict,
+    max_attempts: int,
+    reread: bool,
+    table_format: str = FORMATS[0],
+) -> dict:
     """Make a view of the latest one and parts, and put it in its place. Done again, it gives what doing it once gives.
 
     Args:
@@ -356,6 +365,7 @@ def publish(output: str, view_id: str, parts: Sequence[str], said: dict, max_att
         said: what run.json says, less `totals`.
         max_attempts: failures that may pass are quarantined from so many on.
         reread: the catalogue was read again, and what was wrong with it is among the parts.
+        table_format: of FORMATS, that of the tables in front; lines of JSON are in the view in any case.
 
     Returns:
         What run.json says.
@@ -376,6 +386,12 @@ def publish(output: str, view_id: str, parts: Sequence[str], said: dict, max_att
         with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
             found = merge([before, *parts], target, max_attempts, reread, scratch, REPLACED)
         totals, of_catalogue = found.said(), found.of_catalogue
+    if table_format != FORMATS[0]:
+        from movie_tags.pipeline import parquet
+
+        for name in TABLES:
+            with storage.open_stream(storage.join(target, f"{name}.jsonl")) as lines:
+                parquet.write_rows(name, map(json.loads, lines), storage.join(target, f"{name}{PARQUET}"))
     said = {**said, "totals": totals}
     about = {"view": view_id, "before": before and storage.base_name(before), "totals": totals}
     storage.write_text(
@@ -420,12 +436,16 @@ def _link(to: str, name: str) -> None:
 
 def _put_in_front(output: str, view: str) -> None:
     """Have the folder's own names lead to a view's files."""
-    names = [f"{name}.jsonl" for name in (*TABLES, MANIFEST)]
+    as_parquet = storage.exists(storage.join(view, f"{TABLES[0]}{PARQUET}"))
+    suffix, other = (PARQUET, ".jsonl") if as_parquet else (".jsonl", PARQUET)
+    names = [*(f"{name}{suffix}" for name in TABLES), f"{MANIFEST}.jsonl"]
+    gone = [storage.join(output, f"{name}{other}") for name in TABLES]
     if not storage.is_remote(output) and os.path.islink(os.path.join(output, LATEST)):
         for name in (*names, RUN_JSON):
             path = os.path.join(output, name)
             if not os.path.islink(path):
                 _link(f"{LATEST}/{name}", path)
+        storage.remove(gone)
         return
     front = storage.join(output, RUN_JSON)
     if storage.exists(front) and storage.read_bytes(front) == storage.read_bytes(storage.join(view, RUN_JSON)):
@@ -433,6 +453,7 @@ def _put_in_front(output: str, view: str) -> None:
     storage.remove([front])
     for name in (*names, RUN_JSON):
         storage.copy(storage.join(view, name), storage.join(output, name))
+    storage.remove(path for path in gone if storage.exists(path))
 
 
 def close_run(output: str, said: dict) -> None:

@@ -18,15 +18,9 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags.progress import report_progress
-from movie_tags.transforms.sampling import (
-    Frame,
-    SampleClock,
-    Segment,
-    SegmentReader,
-    Tally,
-    plan_segments,
-    read_samples,
-)
+from movie_tags.transforms.decoding import Decoding
+from movie_tags.transforms.limits import Limits
+from movie_tags.transforms.sampling import Frame, SampleClock, Segment, Tally
 from movie_tags.transforms.video import Failure, Video, failure_of, use_one_thread
 
 HISTOGRAM_BINS = (12, 3, 3)
@@ -366,22 +360,29 @@ class FindShots(beam.PTransform):
 
     INSIDE, CROSSING, FILMS, FAILED = "inside", "crossing", "films", "failed"
 
-    def __init__(self, fps: float, threshold: float, segment_length: float | None):
-        """Args: samples a second; the difference above which a shot begins; the shortest segment, in seconds."""
+    def __init__(self, fps: float, threshold: float, segment_length: float | None, limits: Limits | None = Limits()):
+        """
+        Args:
+            fps: samples a second.
+            threshold: the difference above which a shot begins.
+            segment_length: the shortest segment, in seconds.
+            limits: of the processes in which films are decoded; None decodes in the workers themselves.
+        """
         super().__init__()
+        self.decoding = Decoding(limits)
         self.fps = fps
         self.threshold = threshold
         self.segment_length = segment_length
 
     def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
-        planned = videos | "Plan" >> beam.ParDo(_PlanSegments(self.fps, self.segment_length)).with_outputs(
-            self.FAILED, main="segments"
-        )
+        planned = videos | "Plan" >> beam.ParDo(
+            _PlanSegments(self.decoding, self.fps, self.segment_length)
+        ).with_outputs(self.FAILED, main="segments")
         found = (
             planned.segments
             | "Spread" >> beam.Reshuffle()
             | "Find"
-            >> beam.ParDo(_FindInside(self.threshold)).with_outputs(
+            >> beam.ParDo(_FindInside(self.decoding, self.threshold)).with_outputs(
                 _FindInside.STRETCHES, self.FAILED, main=self.INSIDE
             )
         )
@@ -390,7 +391,7 @@ class FindShots(beam.PTransform):
         crossing = (
             closed[_Close.UNREAD]
             | "SpreadUnread" >> beam.Reshuffle()
-            | "ReadAgain" >> beam.ParDo(_ReadAgain()).with_outputs(self.FAILED, main=self.CROSSING)
+            | "ReadAgain" >> beam.ParDo(_ReadAgain(self.decoding)).with_outputs(self.FAILED, main=self.CROSSING)
         )
         failed = [step[self.FAILED] for step in (planned, found, closed, crossing)] | "Failed" >> beam.Flatten()
         return {
@@ -408,7 +409,8 @@ def _failed(video: Video, error: Exception, stage: str) -> beam.pvalue.TaggedOut
 class _PlanSegments(beam.DoFn):
     """Video -> (video, segment) for each of its segments."""
 
-    def __init__(self, fps: float, segment_length: float | None):
+    def __init__(self, decoding: Decoding, fps: float, segment_length: float | None):
+        self.decoding = decoding
         self.fps = fps
         self.segment_length = segment_length
         self.planned = Metrics.counter("sampling", "segments_planned")
@@ -417,7 +419,7 @@ class _PlanSegments(beam.DoFn):
 
     def process(self, video: Video) -> Iterator:
         try:
-            segments = plan_segments(video.uri, self.fps, self.segment_length)
+            segments = self.decoding.plan(video.uri, self.fps, self.segment_length)
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             self.failed.inc()
             yield _failed(video, error, "opening")
@@ -433,7 +435,8 @@ class _FindInside(beam.DoFn):
 
     STRETCHES = "stretches"
 
-    def __init__(self, threshold: float):
+    def __init__(self, decoding: Decoding, threshold: float):
+        self.decoding = decoding
         self.threshold = threshold
         self.frames = Metrics.counter("shots", "frames_sampled")
         self.found = Metrics.counter("shots", "shots_inside_segments")
@@ -445,20 +448,20 @@ class _FindInside(beam.DoFn):
 
     def process(self, element: tuple[Video, Segment]) -> Iterator:
         video, segment = element
-        reader, finder = SegmentReader(video.uri, segment), ShotFinder(segment, self.threshold)
+        finder, tally = ShotFinder(segment, self.threshold), Tally()
         found = 0
         try:
-            for item in finder.key_frames(reader):
+            for item in finder.key_frames(self.decoding.samples(video.uri, segment, tally)):
                 found += 1
                 yield video, item
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             yield _failed(video, error, "sampling")
             return
-        stretch = replace(finder.stretch, end_s=reader.tally.end_s, damaged=reader.tally.damaged)
+        stretch = replace(finder.stretch, end_s=tally.end_s, damaged=tally.damaged)
         sampled = stretch.samples[1] - stretch.samples[0] + 1 if stretch.samples else 0
         self.frames.inc(sampled)
         self.found.inc(found)
-        self.decoded.inc(reader.tally.decoded)
+        self.decoded.inc(tally.decoded)
         self.damaged.inc(stretch.damaged)
         report_progress(
             video=video.id, segments=segment.count, seconds=float(sampled / segment.clock.fps), key_frames=found
@@ -504,7 +507,8 @@ class _Close(beam.DoFn):
 class _ReadAgain(beam.DoFn):
     """(video, shots to read again) -> (video, key frame)."""
 
-    def __init__(self):
+    def __init__(self, decoding: Decoding):
+        self.decoding = decoding
         self.read = Metrics.counter("shots", "shots_read_again")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
 
@@ -516,7 +520,7 @@ class _ReadAgain(beam.DoFn):
         by_sample = {shot.median: shot for shot in unread.shots}
         tally = Tally()
         try:
-            for frame in read_samples(video.uri, unread.clock, by_sample, tally):
+            for frame in self.decoding.samples_again(video.uri, unread.clock, by_sample, tally):
                 self.read.inc()
                 report_progress(video=video.id, key_frames=1)
                 yield video, key_frame(unread.clock, by_sample.pop(frame.index), frame.pixels)

@@ -14,7 +14,7 @@ from movie_tags.pipeline import lock, views
 from movie_tags.pipeline.catalogue import InputError, ReadInputs, check_input
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.pipeline.manifest import GONE, MANIFEST, Entry, id_of
-from movie_tags.pipeline.results import RUN_JSON, OutputError, latest_view, read_json
+from movie_tags.pipeline.reading import FORMATS, RUN_JSON, OutputError, latest_view, read_json
 from movie_tags.pipeline.run import adopt, new_run_id
 from movie_tags.pipeline.runner import local_options
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
                 views.commit_part(part, None, {"run_id": run_id, "method_key": "", "at": now, "counters": {}})
                 # What run.json says of the last tagging run goes on being said.
                 said = read_json(storage.join(view, RUN_JSON)) or {}
-                views.publish(args.output, run_id, [part], said, sys.maxsize, reread=False)
+                views.publish(args.output, run_id, [part], said, sys.maxsize, False, said.get("format", FORMATS[0]))
                 views.close_run(args.output, {**said, "run_id": run_id, "state": PRUNED, "counts": {"removed": gone}})
                 views.tidy(args.output)
         except BaseException:

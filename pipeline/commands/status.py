@@ -14,7 +14,7 @@ from movie_tags import storage
 from movie_tags.pipeline import lock, views
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.pipeline.manifest import FAILED, MANIFEST, QUARANTINED, TAGGED, Entry
-from movie_tags.pipeline.results import RUN_JSON, OutputError, latest_view, read_json
+from movie_tags.pipeline.reading import RUN_JSON, OutputError, latest_view, read_json
 
 OPTIONS = {
     "description": "Say how many videos of a folder of results are done, due again, failed and quarantined, and why,\n"
@@ -45,8 +45,8 @@ def status_of(output: str) -> dict:
 
     Returns:
         `videos`: counts by status and, of what failed, `due_again`; `film_s`; `reasons`: [stage, reason, status,
-        number] of failures, the most frequent first; `waiting_parts`: finished and not yet in the tables; `runs`: the last, the
-        latest first; `died`: runs that have not ended and are not going on; `lock`: who writes to it.
+        number] of failures, the most frequent first; `waiting_parts`: finished and not yet in the tables; `runs`: the
+        last, the latest first; `died`: runs that have not ended and are not going on; `lock`: who writes to it.
 
     Raises:
         OutputError: it is no folder of results, or cannot be read.

@@ -103,7 +103,7 @@ def test_a_bad_video_costs_only_itself(films, tmp_path, small_bundle, capsys):
 
 def broken_copy(bundle, folder):
     shutil.copytree(bundle, folder)
-    (folder / "saved_model" / "saved_model.pb").write_bytes(b"no model")
+    (folder / "model.tflite").write_bytes(b"no model")
     card = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps({**card, "fingerprint": fingerprint(str(folder), card)}))
     return str(folder)
@@ -113,7 +113,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_before_the_run(films, tmp_path
     broken, out = broken_copy(small_bundle, tmp_path / "broken"), tmp_path / "out"
     assert main(["tag", str(films), "--output", str(out), "--model", broken, *HERE]) == 2
     message = capsys.readouterr().err
-    assert broken in message and "cannot be loaded" in message and "Traceback" not in message
+    assert broken in message and "no model that LiteRT can run" in message and "Traceback" not in message
     assert not out.exists()
 
 

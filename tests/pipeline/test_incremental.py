@@ -32,7 +32,7 @@ from movie_tags.pipeline.manifest import (
     Rules,
     why_due,
 )
-from movie_tags.pipeline.results import TABLES
+from movie_tags.pipeline.reading import TABLES
 from movie_tags.transforms.video import Video
 
 ROUNDS = int(os.environ.get("MOVIE_TAGS_KILLS", "3"))

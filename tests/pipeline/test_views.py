@@ -15,7 +15,7 @@ from movie_tags import storage
 from movie_tags.pipeline import run as runs
 from movie_tags.pipeline import views
 from movie_tags.pipeline.manifest import FAILED, GONE, MANIFEST, QUARANTINED, TAGGED, Entry, id_of
-from movie_tags.pipeline.results import TABLES, OutputError, latest_view, read_run, read_table
+from movie_tags.pipeline.reading import TABLES, OutputError, latest_view, read_run, read_table
 
 IDS = st.sampled_from(["a", "b", 'quo"ted', "ü", "b/2", "\\"])
 ENDS = st.sampled_from(["tagged", "passing", "for good"])
