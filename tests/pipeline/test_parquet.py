@@ -1,7 +1,5 @@
 import json
-from pathlib import Path
 
-import apache_beam as beam
 import pytest
 from films import picture, write_video
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 
 from movie_tags.pipeline import parquet, results
 from movie_tags.pipeline.commands import main
-from movie_tags.pipeline.reading import TABLES, OutputError, files_of, read_parquet, read_table
+from movie_tags.pipeline.reading import TABLES, OutputError, read_table
 from movie_tags.pipeline.tag_movies import VideoTags
 from movie_tags.report.tables import Results
 from movie_tags.transforms.shots import Film
@@ -63,27 +61,6 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
         list(read_table(str(tmp_path), "tags"))
 
 
-@pytest.mark.parametrize("sharded", [False, True])
-def test_what_was_lost_is_added_to_the_errors(tmp_path, sharded):
-    name = "errors-00000-of-00001.parquet" if sharded else "errors.parquet"
-    parquet.write_rows("errors", [ROWS["errors"]], str(tmp_path / name))
-    results._add_error(str(tmp_path), 1, 2)
-    reasons = [row["reason"] for row in read_table(str(tmp_path), "errors")]
-    assert reasons[0] == "why" and reasons[1].startswith("1 of 2 inputs") and len(reasons) == 2
-
-
-def test_shards_are_written_by_the_sink(tmp_path):
-    written = results.WriteTables(str(tmp_path), single_file=False, table_format="parquet")
-    with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        given = {name: pipeline | f"None_{name}" >> beam.Create([]) for name in TABLES}
-        given["tags"] = pipeline | beam.Create([(VIDEO, VideoTags(Film(5.0, 5, 1), 1, 0, 0, (STRENGTH,), (STRENGTH,)))])
-        given |= {"read": pipeline | "Read" >> beam.Create([VIDEO]), "merged": pipeline | "M" >> beam.Create([])}
-        given | written
-    (path,) = files_of(str(tmp_path), "tags")
-    assert "-of-" in Path(path).name
-    assert [row["all_tags"][0]["tag"] for row in read_parquet(path)] == ["a/b"]
-
-
 def test_a_run_writes_the_same_rows_in_both_formats(tmp_path, small_bundle):
     film = write_video(tmp_path / "a.mp4", [picture(k // 25) for k in range(100)])
     (tmp_path / "b.mp4").write_text("no film")
@@ -96,7 +73,7 @@ def test_a_run_writes_the_same_rows_in_both_formats(tmp_path, small_bundle):
     assert tables["parquet"] == tables["jsonl"]
     assert tables["parquet"]["tags"] and tables["parquet"]["errors"]
     # The one in place of the other leaves no table twice.
-    assert main([*words, "--format", "jsonl", "--overwrite", "--no-thumbnails"]) == 3
+    assert main([*words, "--format", "jsonl", "--force", "--no-thumbnails"]) == 3
     assert not list((tmp_path / "parquet").glob("*.parquet"))
 
 
