@@ -4,8 +4,8 @@ Sample k = 0, 1, 2, … of a video is the frame on screen k / fps seconds after 
 whose presentation time is not later. Presentation times decide, never frame counts or headers, so variable frame rate,
 seeking and cutting into segments give the same frames.
 
-A draft (`DraftClock`) decodes little but the codec's own key frames: of those it takes the one on screen at each second,
-once and on its own presentation time.
+A draft (`DraftClock`) decodes little but the codec's own key frames: it takes those on screen at each second, each
+once and at its own presentation time.
 
 A segment begins at one of the codec's own random access points, so almost nothing is decoded twice and a segment's
 frames are those that decoding from the start would give. Where a container offers no dependable random access, its
