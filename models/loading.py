@@ -116,8 +116,9 @@ def load_tflite(uri: str, threads: int = 1) -> Model:
 
     data = storage.read_bytes(uri)
     try:
-        interpreter = Interpreter(model_content=data, num_threads=threads)
-        interpreter.allocate_tensors()
+        with without_native_remarks():
+            interpreter = Interpreter(model_content=data, num_threads=threads)
+            interpreter.allocate_tensors()
         (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
         if (taken["dtype"], len(taken["shape"]), given["dtype"]) != (np.uint8, 4, np.float32):
             raise ValueError(f"it takes {taken['dtype'].__name__} {list(taken['shape'])}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from movie_tags.transforms.video import Failure, Video
 TABLES = ("tags", "key_frames", "spans", "errors")
 RUN_JSON = "run.json"
 COUNTS = "counts"
+THUMBNAILS = "thumbnails"
 _OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")
 
 
@@ -206,7 +208,7 @@ def prepare(output: str, run_id: str, overwrite: bool) -> str:
     """Check an output folder before any work is done.
 
     Returns:
-        A staging folder inside it, not yet made.
+        A staging folder, to be given to `discard` in the end.
 
     Raises:
         OutputError: it holds results and `overwrite` is not set, or it cannot be written to.
@@ -223,7 +225,27 @@ def prepare(output: str, run_id: str, overwrite: bool) -> str:
         raise OutputError(f"{output}: cannot be made a folder for results: {storage.plainly(error)}") from error
     if not storage.is_remote(output) and not os.access(output, os.W_OK):
         raise OutputError(f"{output}: may not be written to")
-    return storage.join(output, f".staging-{run_id}")
+    staging = storage.join(output, f".staging-{run_id}")
+    if storage.is_remote(output) or not set(output) & set("*?["):
+        return staging
+    # Beam's sinks take such a name for a pattern: they get a link without one.
+    os.mkdir(staging)
+    link = os.path.join(tempfile.mkdtemp(prefix="movie-tags-"), "staging")
+    os.symlink(os.path.abspath(staging), link)
+    return link
+
+
+def discard(staging: str) -> None:
+    """Remove a staging folder; it may be gone already.
+
+    Raises:
+        OSError: something in it may not be removed.
+    """
+    if storage.is_remote(staging) or not os.path.islink(staging):
+        storage.remove_folder(staging)
+        return
+    storage.remove_folder(os.path.realpath(staging))
+    storage.remove_folder(os.path.dirname(staging))
 
 
 def _published(output: str) -> list[str]:
@@ -270,11 +292,13 @@ def publish(staging: str, output: str, summary: dict, written: Iterable[str] | N
     names = {storage.base_name(path) for path in [*new, *(written or ())]}
     storage.remove([storage.join(output, RUN_JSON)])
     stale = [path for path in _published(output) if storage.base_name(path) not in names]
-    for path in new:
-        storage.move(path, storage.join(output, storage.base_name(path)))
+    for path in [*storage.list_files(storage.join(staging, THUMBNAILS)), *new]:
+        target = storage.join(output, storage.relative_to(path, staging))
+        storage.make_folder(target.rpartition("/")[0])
+        storage.move(path, target)
     storage.remove(stale)
     storage.write_text(storage.join(output, RUN_JSON), json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    storage.remove_folder(staging)
+    discard(staging)
     return summary
 
 

@@ -19,16 +19,17 @@ from movie_tags.machine import cores
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import check_outputs
 from movie_tags.pipeline.catalogue import ReadInputs, check_input
+from movie_tags.pipeline.local_workers import forking_runner, warm_up
 from movie_tags.pipeline.method import Method, Work, method_key
-from movie_tags.pipeline.results import PublishTables, WriteTables, prepare, publish
+from movie_tags.pipeline.results import THUMBNAILS, PublishTables, WriteTables, discard, prepare, publish
 from movie_tags.pipeline.runner import local_options
+from movie_tags.pipeline.sizing import workers_for
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.transforms.thumbnails import Thumbnails
 
 VERSIONS = ("movie-tags", "apache-beam", "ai-edge-litert", "tensorflow", "av", "opencv-python-headless", "numpy")
 COUNTERS = frozenset({"catalogue", "sampling", "shots", "entropy", "thumbnails", "tagging", "results"})
 """The namespaces of our counters."""
-THUMBNAILS = "thumbnails"
 
 
 class RunError(RuntimeError):
@@ -76,11 +77,13 @@ class TaggingRun:
         self.bundle = read_bundle(model)
         for uri in self.inputs:
             check_input(uri)
-        self.options, self.workers = local_options(beam_words)
+        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs))
         threads = max(1, cores() // self.workers) if self.workers else 1
+        if self.workers > 1:
+            warm_up()
         check_outputs(self.bundle, threads)
         self.staging = prepare(output, self.id, overwrite)
-        kept = Thumbnails(storage.join(output, THUMBNAILS, self.id), f"{THUMBNAILS}/{self.id}")
+        kept = Thumbnails(storage.join(self.staging, THUMBNAILS), THUMBNAILS)
         wanted = self.workers > 0 if thumbnails is None else thumbnails
         self.method = method
         self.work = dataclasses.replace(work, threads=threads, thumbnails=kept if wanted else None)
@@ -107,7 +110,8 @@ class TaggingRun:
 
     def pipeline(self, publishing: bool) -> beam.Pipeline:
         """The whole run as a pipeline, not yet started; with `publishing` the job puts its results in place itself."""
-        pipeline = beam.Pipeline(options=self.options)
+        runner = forking_runner(self.options) if self.workers > 1 else None
+        pipeline = beam.Pipeline(runner, options=self.options)
         read = pipeline | "ReadInputs" >> ReadInputs(self.inputs)
         found = read[ReadInputs.VIDEOS] | "TagMovies" >> TagMovies(self.bundle, self.method, self.work)
         failed = read[ReadInputs.FAILED]
@@ -151,9 +155,8 @@ class TaggingRun:
 
     def discard(self) -> None:
         """Remove what an unfinished run has written; what cannot be removed stays, and no error hides the first."""
-        for folder in (self.staging, storage.join(self.output, THUMBNAILS, self.id)):
-            with contextlib.suppress(OSError):
-                storage.remove_folder(folder)
+        with contextlib.suppress(OSError):
+            discard(self.staging)
 
 
 def counters_of(result: PipelineResult) -> dict[str, int]:

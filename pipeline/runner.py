@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
@@ -40,8 +40,12 @@ def separate_beam_options(argv: Sequence[str], ours: argparse.ArgumentParser) ->
     return rest, beam
 
 
-def local_options(beam: Sequence[str]) -> tuple[PipelineOptions, int]:
+def local_options(beam: Sequence[str], wanted: Callable[[], int] = cores) -> tuple[PipelineOptions, int]:
     """Beam's options with our choices for a run on this machine: (options, worker processes; 0 if not on this machine).
+
+    Args:
+        beam: Beam's own options, as words of a command line.
+        wanted: says how many processes to use where the options do not.
 
     Raises:
         UserError: a mode that is known to lose elements.
@@ -58,7 +62,7 @@ def local_options(beam: Sequence[str]) -> tuple[PipelineOptions, int]:
         raise UserError(
             "--direct_running_mode multi_threading loses elements after a reshuffle (measured); use multi_processing"
         )
-    workers = (given["direct_num_workers"] if "--direct_num_workers" in asked else 0) or cores()
+    workers = (given["direct_num_workers"] if "--direct_num_workers" in asked else 0) or wanted()
     if mode is None:
         mode = "multi_processing" if workers > 1 else "in_memory"
     if mode == "in_memory":

@@ -17,7 +17,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.models import BUNDLED
-from movie_tags.models.bundle import read_bundle
+from movie_tags.models.bundle import SAVED_MODEL, read_bundle
 from movie_tags.models.loading import configure
 
 COMPACT = "compact"

@@ -49,7 +49,6 @@ LABEL_SMOOTHING = 0.05
 FOLDS = 4
 FILM_FPS = 2
 LAST_HEAD = HeadSettings(steps=300, learning_rate=0.002, weight_decay=0.3, balance=0.5)
-MIDDLE = (0.12, 0.12, 0.88, 0.88)
 TEACHERS_HEAD = HeadSettings(steps=1000, learning_rate=0.002, weight_decay=0.3)
 # Most of the learning is done on small pictures, at a fraction of the price: (share of the epochs, share of the size).
 PHASES = ((0.4, 0.571), (0.4, 0.857), (0.2, 1.0))
@@ -95,9 +94,11 @@ class Served(tf.Module):
 
     def features(self, pictures: tf.Tensor) -> tf.Tensor:
         """Pictures float32 [N, size, size, 3] in 0 to 255 -> float32 [N, width]."""
-        number, size = tf.shape(pictures)[0], round(pictures.shape[1] * 7 / 8)
-        middle = tf.image.crop_and_resize(pictures, tf.tile([MIDDLE], [number, 1]), tf.range(number), [size, size])
-        return (self.embed(pictures) + self.embed(middle[:, :, ::-1])) / 2
+        size = pictures.shape[1]
+        middle = round(size * 7 / 8)
+        at = (size - middle) // 2
+        mirrored = tf.reverse(pictures[:, at : at + middle, at : at + middle], [2])
+        return (self.embed(pictures) + self.embed(mirrored)) / 2
 
     def logits(self, pictures: tf.Tensor) -> tf.Tensor:
         """As `features`, but float32 [N, tags]."""

@@ -79,9 +79,7 @@ class FindSpans(beam.PTransform):
 
     def expand(self, key_frames: beam.PCollection) -> beam.PCollection:
         return (
-            key_frames
-            | "Group" >> beam.GroupByKey()
-            | "Find" >> beam.Map(_of_video, self.max_gap_s, self.min_span_s)
+            key_frames | "Group" >> beam.GroupByKey() | "Find" >> beam.Map(_of_video, self.max_gap_s, self.min_span_s)
         )
 
 

@@ -21,7 +21,7 @@ QUALITY = 80
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Where thumbnails are kept: the folder, local or remote, and how its name is written in tables beside it."""
+    """Where thumbnails are kept: the folder, local or remote, and how it is called in the tables."""
 
     folder: str
     listed_as: str
@@ -38,10 +38,10 @@ def thumbnail(pixels: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def place_of(video: Video, time_s: float) -> str:
-    """The thumbnail's path in the folder: a folder for each video, a file for each key frame, named by its time."""
-    name = hashlib.sha256(video.id.encode()).hexdigest()[:24]
-    return f"{name[:2]}/{name}/{round(time_s * 1000):09}.jpg"
+def place_of(jpeg: bytes) -> str:
+    """A thumbnail's path in the folder, by its content: the same picture has the same name in any run."""
+    name = hashlib.sha256(jpeg).hexdigest()[:32]
+    return f"{name[:2]}/{name}.jpg"
 
 
 class KeepThumbnails(beam.PTransform):
@@ -65,11 +65,12 @@ class _Write(beam.DoFn):
 
     def process(self, element: tuple[Video, KeyFrame]) -> Iterator[tuple[Video, KeyFrame]]:
         video, frame = element
-        place = place_of(video, frame.time_s)
+        jpeg = thumbnail(frame.pixels)
+        place = place_of(jpeg)
         path = storage.join(self.thumbnails.folder, place)
         try:
             storage.make_folder(path.rpartition("/")[0])
-            storage.write_bytes(path, thumbnail(frame.pixels))
+            storage.write_bytes(path, jpeg)
         except OSError:  # a picture of a result is not worth the result; the table has no name for it then
             self.failed.inc()
             yield element

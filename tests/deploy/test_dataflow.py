@@ -25,8 +25,8 @@ from storage.emulator import running
 
 from movie_tags.models import BUNDLED
 from movie_tags.pipeline import results
-from movie_tags.pipeline.commands import main
-from movie_tags.pipeline.options import beam_option_actions, build_parser, parse
+from movie_tags.pipeline.commands import command_parser, main, parse
+from movie_tags.pipeline.runner import beam_option_actions
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "dataflow"
@@ -58,8 +58,7 @@ def committed():
 
 
 def tag_options():
-    (commands,) = build_parser()._subparsers._group_actions
-    return commands.choices["tag"]
+    return command_parser("tag")
 
 
 def test_the_templates_metadata_are_those_of_the_options():
@@ -71,10 +70,9 @@ def test_the_templates_metadata_are_those_of_the_options():
 
 @pytest.mark.parametrize("kind", [{"type": metadata.count}, {"type": str}, {"action": "store_true"}])
 def test_a_new_option_is_noticed(monkeypatch, kind):
-    parser = build_parser()
-    (commands,) = parser._subparsers._group_actions
-    commands.choices["tag"].add_argument("--novel", help="something new", **kind)
-    monkeypatch.setattr(metadata, "build_parser", lambda: parser)
+    parser = command_parser("tag")
+    parser.add_argument("--novel", help="something new", **kind)
+    monkeypatch.setattr(metadata, "command_parser", lambda name: parser)
     if kind.get("type") is str:
         with pytest.raises(KeyError):  # what it takes must be said first
             metadata.metadata()
@@ -97,11 +95,15 @@ SAMPLES = {
     "output": "gs://films/tags",
     "model": "gs://films/models/big",
     "overwrite": "true",
+    "thumbnails": "true",
     "fps": "0.5",
     "shot_threshold": "0.4",
     "min_entropy": "1.5",
     "top_k": "4",
+    "min_probability": "0.05",
     "min_relative_strength": "0.25",
+    "span_gap": "4.5",
+    "min_span": "2",
     "batch_size": "64",
     "segment_length": "90",
     "accelerator": HINT,
@@ -131,8 +133,8 @@ def test_every_parameter_reaches_its_option():
             assert f"--{name}={value}" in beam_words
         elif name == "inputs":
             assert args.inputs == value.split()
-        elif name == "overwrite":
-            assert args.overwrite is True
+        elif name in ("overwrite", "thumbnails"):
+            assert getattr(args, name) is True
         else:
             option = tag_options()._option_string_actions["--" + name.replace("_", "-")]
             assert getattr(args, name) == (option.type or str)(value) != option.default
@@ -204,12 +206,12 @@ def hints(proto):
 @pytest.mark.parametrize("accelerator", [None, HINT])
 def test_only_the_inference_asks_for_a_gpu(words, accelerator):
     words = [*words, *([f"--accelerator={accelerator}"] if accelerator else [])]
-    found = hints(launch.build([*words, "--dry_run=True"]).run().job.proto_pipeline)
+    found = hints(launch.build([*words, "--dry_run=True"]).launch().job.proto_pipeline)
     hinted = {name for name, hint in found.items() if hint}
     inference = {name for name in found if "/RunInference/" in name}
     assert {name.split("/")[1] for name in inference} == {"TagInside", "TagCrossing"}
     assert any(name.endswith("BeamML_RunInference") for name in inference)
-    assert any("FindKeyFrames" in name for name in found.keys() - inference)
+    assert any("FindShots" in name for name in found.keys() - inference)
     assert hinted == (inference if accelerator else set())
     assert all(found[name] == {"beam:resources:accelerator:v1": HINT.encode()} for name in hinted)
 
@@ -247,9 +249,12 @@ def test_the_job_itself_publishes_what_a_run_that_is_waited_for_does(film, tmp_p
     for name in results.TABLES:
         assert (itself / f"{name}.jsonl").read_bytes() == (waited / f"{name}.jsonl").read_bytes()
     said, expected = (json.loads((folder / "run.json").read_text()) for folder in (itself, waited))
-    assert said["counts"] == {"videos_tagged": 1, "key_frames_tagged": 4, "errors": 1}
-    assert said["counts"].items() >= {k: expected["counts"][k] for k in ("videos_tagged", "key_frames_tagged")}.items()
-    assert said["settings"] == {**expected["settings"], "threads": 1} and said["model"] == expected["model"]
+    # One schema for both; only who waited can ask the runner for its counters.
+    assert said.keys() == expected.keys() - {"counters"}
+    same = ("counts", "method_key", "method", "model", "versions", "inputs")
+    assert [said[name] for name in same] == [expected[name] for name in same]
+    counts = ("inputs_read", "videos_tagged", "videos_failed", "key_frames_tagged")
+    assert [said["counts"][name] for name in counts] == [2, 1, 1, 4]
     assert launch.main(words) == 2  # not overwritten unasked
 
 
@@ -261,9 +266,10 @@ def test_publishing_is_taken_up_where_it_broke_off(tmp_path):
         Path(path).write_text(path)
     stale = output / "tags-00000-of-00009.jsonl"
     stale.touch()
+    (staging / "counts.jsonl").touch()
     FileSystems.rename([written[0]], [str(output / Path(written[0]).name)])  # then the worker died
     for _ in range(2):
-        results.publish(str(staging), str(output), {"n": 1}, written)
+        results.publish(str(staging), str(output), {"run_id": "1", "begun": 0.0}, written)
         assert sorted(p.name for p in output.iterdir()) == ["run.json", *(Path(path).name for path in written)]
 
 
@@ -315,7 +321,7 @@ def test_the_image_holds_the_package_the_launcher_and_beams_entry_point(setup):
     assert 'ENTRYPOINT ["/opt/apache/beam/boot"]' in text
     sources = [s for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M) for s in line.split()]
     assert all((ROOT / source).exists() for source in sources)
-    rooms = {package.removeprefix("movie_tags.") for package in setup["packages"]}
+    rooms = {package.removeprefix("movie_tags.").partition(".")[0] for package in setup["packages"]}
     assert rooms == {source for source in sources if (ROOT / source).is_dir()}
     assert {"setup.py", "pyproject.toml", "constraints.txt", "deploy/dataflow/launch.py"} <= set(sources)
     assert "FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py" in text

@@ -11,8 +11,7 @@ import yaml
 
 jsonschema = pytest.importorskip("jsonschema")
 
-from movie_tags.pipeline.commands import RUN_FAILED  # noqa: E402
-from movie_tags.pipeline.options import parse  # noqa: E402
+from movie_tags.pipeline.commands import RUN_FAILED, parse  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 FLINK = ROOT / "deploy" / "flink"

@@ -1,8 +1,9 @@
 import json
+import os
 
 import apache_beam as beam
 import pytest
-from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from movie_tags.pipeline.catalogue import DistinctVideos, InputError, ReadInputs, expand
@@ -65,7 +66,7 @@ def test_large_catalogue_and_ids_used_twice(tmp_path):
     path = tmp_path / "c.csv"
     rows = [f"{i},/films/{i}.mp4" for i in range(5000)] + ["7,/films/other.mp4", "8,/films/8.mp4"]
     path.write_text("id,uri\n" + "\n".join(rows) + "\n")
-    with TestPipeline() as p:
+    with test_pipeline.TestPipeline() as p:
         found = (p | ReadInputs([str(path)])).videos | DistinctVideos()
         assert_that(found["videos"] | beam.combiners.Count.Globally(), equal_to([4999]), "videos")
         assert_that(found["merged"] | beam.MapTuple(lambda video, n: (video.id, n)), equal_to([("8", 1)]), "merged")
@@ -76,9 +77,62 @@ def test_large_catalogue_and_ids_used_twice(tmp_path):
 def test_a_catalogue_that_breaks_off_costs_only_its_rest(tmp_path):
     path = tmp_path / "c.csv"
     path.write_bytes(b"id,uri\n1,/a.mp4\n" + b"x,/b.mp4\n" * 9000 + b"2,\xff\xfe.mp4\n")
-    with TestPipeline() as p:
+    with test_pipeline.TestPipeline() as p:
         read = p | ReadInputs([str(path)])
         named = (read.videos | DistinctVideos())["videos"]
         assert_that(named | beam.Map(lambda video: video.id), equal_to(["1", "x"]), "videos")
         failed = read[ReadInputs.FAILED] | beam.MapTuple(lambda _, failure: "cannot be read" in failure.reason)
         assert_that(failed, equal_to([True]), "failed")
+
+
+def test_links_are_followed_and_loops_ended(tmp_path):
+    (tmp_path / "films" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.mp4").touch()
+    (tmp_path / "films" / "deep" / "a.mp4").touch()
+    (tmp_path / "films" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "films" / "deep" / "back").symlink_to(tmp_path / "films")
+    (tmp_path / "films" / "gone").symlink_to(tmp_path / "nowhere")
+    assert uris(tmp_path / "films") == [
+        str(tmp_path / "films" / "deep" / "a.mp4"),
+        str(tmp_path / "films" / "linked" / "b.mp4"),
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.mp4").touch()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    film, closed = expand(str(tmp_path))
+    assert film.video.uri.endswith("a.mp4") and film.failure is None
+    assert closed.video.uri == str(tmp_path / "closed") and "Permission denied" in closed.failure.reason
+
+
+@pytest.mark.parametrize(
+    "row,id", [({"id": 0}, "0"), ({"id": "0"}, "0"), ({"id": None}, "/a.mp4"), ({"id": " "}, "/a.mp4"), ({}, "/a.mp4")]
+)
+def test_any_id_but_none_is_an_id(tmp_path, row, id):
+    path = tmp_path / "c.jsonl"
+    path.write_text(json.dumps({"uri": "/a.mp4", **row}) + "\n")
+    (item,) = expand(str(path))
+    assert item.video.id == id
+
+
+def test_a_video_given_twice_to_the_composite_is_one(tmp_path):
+    videos = [Video("a", "/a.mp4", "Z"), Video("a", "/a.mp4", "B"), Video("b", "/b.mp4"), Video("c", "/x/../b.mp4")]
+    for order in (videos, videos[::-1], videos[1:] + videos[:1]):
+        with test_pipeline.TestPipeline() as p:
+            found = p | beam.Create(order) | DistinctVideos()
+            expected = [Video("a", "/a.mp4", "B"), videos[2], videos[3]]
+            assert_that(found["videos"], equal_to(expected), "videos")
+            warned = found["warned"] | beam.MapTuple(lambda video, text: (video, text[:20]))
+            assert_that(
+                warned, equal_to([(expected[0], "it was named with 2 "), (videos[3], "it is the same file ")]), "warned"
+            )

@@ -10,12 +10,19 @@ import pytest
 import reference
 from films import VIDEOS, needs_footage, picture, write_video
 
+from movie_tags import storage
+from movie_tags.machine import cores
 from movie_tags.models.bundle import fingerprint, read_bundle
-from movie_tags.pipeline.commands import main
-from movie_tags.pipeline.options import build_parser, cores, local_options, separate_beam_options
-from movie_tags.transforms.tagging import load_saved_model, predict, top_tags
+from movie_tags.models.loading import load_model, predict
+from movie_tags.pipeline import tag_movies
+from movie_tags.pipeline.commands import command_parser, main
+from movie_tags.pipeline.runner import local_options, separate_beam_options
+from movie_tags.storage import StorageError
+from movie_tags.transforms import tagging
+from movie_tags.transforms.tagging import top_tags
 
 HERE = ["--direct_num_workers", "1"]
+TABLES = ["errors.jsonl", "key_frames.jsonl", "run.json", "spans.jsonl", "tags.jsonl"]
 
 
 @pytest.fixture
@@ -35,16 +42,18 @@ def rows(folder, name):
 def test_films_are_tagged_as_the_paper_says(films, tmp_path, small_bundle, capsys):
     out = tmp_path / "out"
     assert main(["tag", str(films), "--output", str(out), "--model", small_bundle, *HERE]) == 0
-    assert sorted(os.listdir(out)) == ["errors.jsonl", "key_frames.jsonl", "run.json", "tags.jsonl"]
+    assert sorted(os.listdir(out)) == [*TABLES, "thumbnails"]
     film, black = rows(out, "tags")
     samples = reference.sample(films / "a.mp4")
     shots = reference.shots(samples)
     bundle = read_bundle(small_bundle)
-    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
+    model = load_model(bundle, 1)
     tops = [
         [
             (tag, p / 1e6)
-            for tag, p in top_tags(predict(model, [samples[(a + b) // 2]], (32, 32))[0], bundle.vocabulary, 3)
+            for tag, p in top_tags(
+                predict(model, [samples[(a + b) // 2]], (32, 32))[0].probabilities, bundle.vocabulary, 3
+            )
         ]
         for a, b in shots
     ]
@@ -77,7 +86,7 @@ def test_results_do_not_depend_on_cuts_or_workers(films, tmp_path, small_bundle)
     ):
         out = tmp_path / f"out{i}"
         assert main(["tag", str(films), "--output", str(out), "--model", small_bundle, *extra]) == 0
-        tables.append([(out / name).read_bytes() for name in ("tags.jsonl", "key_frames.jsonl", "errors.jsonl")])
+        tables.append([(out / name).read_bytes() for name in TABLES if name != "run.json"])
     assert tables[0] == tables[1] == tables[2]
 
 
@@ -100,20 +109,146 @@ def test_results_are_not_overwritten_unasked(films, tmp_path, small_bundle, caps
     (out / "tags-00000-of-00002.jsonl").touch()
     (out / "mine.txt").touch()
     assert main([*command, "--overwrite"]) == 0
-    assert sorted(os.listdir(out)) == ["errors.jsonl", "key_frames.jsonl", "mine.txt", "run.json", "tags.jsonl"]
+    assert sorted(os.listdir(out)) == sorted([*TABLES, "mine.txt"])
 
 
-def test_a_run_that_fails_leaves_nothing_behind(films, tmp_path, small_bundle, capsys):
-    broken = tmp_path / "broken"
-    shutil.copytree(small_bundle, broken)
-    (broken / "saved_model" / "saved_model.pb").write_bytes(b"no model")
-    card = json.loads((broken / "model.json").read_text())
-    (broken / "model.json").write_text(json.dumps({**card, "fingerprint": fingerprint(str(broken))}))
-    out = tmp_path / "out"
-    assert main(["tag", str(films), "--output", str(out), "--model", str(broken), *HERE]) == 1
+def broken_copy(bundle, folder):
+    shutil.copytree(bundle, folder)
+    (folder / "saved_model" / "saved_model.pb").write_bytes(b"no model")
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**card, "fingerprint": fingerprint(str(folder), card)}))
+    return str(folder)
+
+
+def test_a_model_that_cannot_be_loaded_is_refused_before_the_run(films, tmp_path, small_bundle, capsys):
+    broken, out = broken_copy(small_bundle, tmp_path / "broken"), tmp_path / "out"
+    assert main(["tag", str(films), "--output", str(out), "--model", broken, *HERE]) == 2
     message = capsys.readouterr().err
-    assert "the run failed" in message and "Traceback" not in message
+    assert broken in message and "cannot be loaded" in message and "Traceback" not in message
+    assert not out.exists()
+
+
+def test_a_run_that_fails_leaves_nothing_behind(films, tmp_path, small_bundle, capsys, monkeypatch):
+    def fail(self, element):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(tag_movies._Results, "process", fail)
+    out = tmp_path / "out"
+    assert main(["tag", str(films), "--output", str(out), "--model", small_bundle, *HERE]) == 1
+    message = capsys.readouterr().err
+    assert "the run failed" in message and "out of luck" in message and "Traceback" not in message
     assert os.listdir(out) == []
+
+
+def test_what_cannot_be_tidied_up_does_not_hide_why_the_run_failed(films, tmp_path, small_bundle, capsys, monkeypatch):
+    def fail(self, element):
+        raise RuntimeError("out of luck")
+
+    def refuse(uri):
+        raise StorageError("not allowed to tidy up")
+
+    monkeypatch.setattr(tag_movies._Results, "process", fail)
+    monkeypatch.setattr(storage, "remove_folder", refuse)
+    assert main(["tag", str(films), "--output", str(tmp_path / "out"), "--model", small_bundle, *HERE]) == 1
+    assert "out of luck" in capsys.readouterr().err
+
+
+def test_an_output_folder_may_have_any_name(films, tmp_path, small_bundle, capsys):
+    out = tmp_path / "films [1] * ?"
+    command = ["tag", str(films / "black.mp4"), "--output", str(out), "--model", small_bundle, *HERE]
+    assert main(command) == 0
+    assert sorted(os.listdir(out)) == TABLES
+    assert main(command) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_without_an_output_folder_the_tags_are_printed_and_nothing_is_left(
+    films, tmp_path, small_bundle, capsys, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = sorted(os.listdir(tmp_path))
+    (films / "bad.mp4").write_bytes(b"no film")
+    assert main(["tag", str(films), "--model", small_bundle, *HERE]) == 3
+    said = capsys.readouterr()
+    assert "a.mp4: " in said.out and "black.mp4: nothing that the model is sure of" in said.out
+    assert "bad.mp4: is not a video" in said.err
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_the_same_film_named_in_several_ways(films, tmp_path, small_bundle):
+    catalogue = tmp_path / "c.jsonl"
+    a, black = str(films / "a.mp4"), str(films / "black.mp4")
+    lines = [
+        {"id": 0, "uri": a, "title": "B"},
+        {"id": "0", "uri": a, "title": "A"},
+        {"id": "x", "uri": black},
+        {"id": "y", "uri": str(films / ".." / "films" / "black.mp4")},
+    ]
+    tables = []
+    for i, order in enumerate((lines, lines[::-1])):
+        catalogue.write_text("".join(json.dumps(line) + "\n" for line in order))
+        out = tmp_path / f"out{i}"
+        assert main(["tag", str(catalogue), "--output", str(out), "--model", small_bundle, *HERE]) == 0
+        tables.append([(out / name).read_bytes() for name in TABLES if name != "run.json"])
+    assert tables[0] == tables[1]
+    first, x, y = rows(out, "tags")
+    assert (first["id"], first["title"]) == ("0", "A") and "2 titles: 'A', 'B'" in first["warnings"][0]
+    assert "warnings" not in x
+    assert y["warnings"] == ["it is the same file as 'x' and was tagged a second time"]
+    counts = json.loads((out / "run.json").read_text())["counts"]
+    assert (counts["inputs_read"], counts["inputs_merged"], counts["videos_tagged"]) == (4, 1, 3)
+
+
+def test_an_input_that_a_runner_loses_is_an_error(films, tmp_path, small_bundle, monkeypatch, capsys):
+    process = tag_movies._Results.process
+
+    def forgetful(self, element):
+        if not element[0].id.endswith("black.mp4"):
+            yield from process(self, element)
+
+    monkeypatch.setattr(tag_movies._Results, "process", forgetful)
+    out = tmp_path / "out"
+    assert main(["tag", str(films), "--output", str(out), "--model", small_bundle, *HERE]) == 3
+    (error,) = rows(out, "errors")
+    assert error["stage"] == "accounting" and error["again"] and "1 of 2 inputs" in error["reason"]
+    assert json.loads((out / "run.json").read_text())["counts"]["videos_lost"] == 1
+
+
+def test_a_key_frame_that_a_runner_loses_is_an_error(films, tmp_path, small_bundle, monkeypatch):
+    process = tagging._TopTags.process
+
+    def forgetful(self, element):
+        if element[0].time_s:
+            yield from process(self, element)
+
+    monkeypatch.setattr(tagging._TopTags, "process", forgetful)
+    out = tmp_path / "out"
+    assert main(["tag", str(films), "--output", str(out), "--model", small_bundle, *HERE]) == 3
+    (error,) = rows(out, "errors")
+    assert error["stage"] == "accounting" and "of its 7 shots 6 were tagged" in error["reason"]
+    assert [row["title"] for row in rows(out, "tags")] == ["black.mp4"]
+
+
+def test_the_table_of_key_frames_holds_what_strengths_are_made_of(films, tmp_path, small_bundle):
+    out = tmp_path / "out"
+    words = ["--model", small_bundle, "--top-k", "2", "--min-probability", "0.18", "--span-gap", "0", *HERE]
+    assert main(["tag", str(films), "--output", str(out), *words]) == 0
+    film, _ = rows(out, "tags")
+    key_frames = rows(out, "key_frames")
+    assert {len(row["seen"]) for row in key_frames} == {2} and {len(row["top"]) for row in key_frames} == {1, 2}
+    assert all(row["top"] == [tag for tag in row["seen"] if tag["probability"] >= 0.18] for row in key_frames)
+    expected = reference.strengths([[(tag["tag"], tag["probability"]) for tag in row["top"]] for row in key_frames])
+    assert {tag["tag"]: tag["occurrences"] for tag in film["all_tags"]} == {t: n for t, (n, _, _) in expected.items()}
+    for tag in film["all_tags"]:
+        assert tag["strength"] == pytest.approx(expected[tag["tag"]][1], abs=1e-8)
+        assert tag["relative_strength"] == pytest.approx(expected[tag["tag"]][2], abs=1e-8)
+        shots = [r for r in key_frames if tag["tag"] in (found["tag"] for found in r["top"])]
+        assert tag["seconds"] == sum(row["shot_end_s"] - row["shot_start_s"] for row in shots)
+        spans = [span for span in rows(out, "spans") if span["tag"] == tag["tag"]]
+        assert sum(span["end_s"] - span["start_s"] for span in spans) == tag["seconds"]
+    for row in key_frames:
+        picture = cv2.imread(str(out / row["thumbnail"]))
+        assert max(picture.shape) == 128
 
 
 @pytest.mark.parametrize(
@@ -143,7 +278,7 @@ def test_lossy_mode_missing_input_and_missing_model_are_refused(films, tmp_path,
 
 
 def test_beam_options_are_passed_on():
-    ours = build_parser()._subparsers._group_actions[0].choices["tag"]
+    ours = command_parser("tag")
     words = [
         "--runner",
         "FlinkRunner",
@@ -190,7 +325,7 @@ def test_the_installed_command_and_its_exit_status(films, tmp_path, small_bundle
     words = [command, "tag", str(films / "black.mp4"), "--output", str(tmp_path / "o"), "--model", small_bundle, *HERE]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0
-    assert done.stdout == "black.mp4: no tags\n"
+    assert done.stdout == "black.mp4: nothing that the model is sure of\n"
     # Nothing but lines of progress: nobody's warnings.
     assert all(line.endswith("x real time") for line in done.stderr.splitlines()), done.stderr
 

@@ -1,5 +1,5 @@
 import apache_beam as beam
-from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from films import picture, write_video
 
@@ -9,9 +9,13 @@ from movie_tags import Method, TagMovies, Work
 def test_another_pipeline_can_use_it(tmp_path, small_bundle):
     film = str(write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(200)]))
     bad = str(tmp_path / "gone.mp4")
-    with TestPipeline() as p:
+    with test_pipeline.TestPipeline() as p:
         found = p | beam.Create([film, bad]) | TagMovies(small_bundle, Method(top_k=1), Work(segment_length=2))
-        assert_that(found["tags"] | "N" >> beam.MapTuple(lambda v, found: (v.uri, found.film.shots)), equal_to([(film, 4)]), "tags")
+        assert_that(
+            found["tags"] | "N" >> beam.MapTuple(lambda v, found: (v.uri, found.film.shots)),
+            equal_to([(film, 4)]),
+            "tags",
+        )
         key_frames = found["key_frames"] | "T" >> beam.MapTuple(lambda _, k: (k.time_s, len(k.top)))
         assert_that(key_frames, equal_to([(0.0, 1), (2.0, 1), (4.0, 1), (6.0, 1)]), "key frames")
         assert_that(

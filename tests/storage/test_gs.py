@@ -17,14 +17,14 @@ from google.api_core.retry import retry_unary
 
 from movie_tags.models import BUNDLED
 from movie_tags.models.bundle import read_bundle
+from movie_tags.models.loading import load_model, load_saved_model
 from movie_tags.pipeline.commands import main
 from movie_tags.storage import LEAST_FETCH, MOST_AHEAD, RangeReader, StorageError, open_seekable
-from movie_tags.transforms import sampling
+from movie_tags.transforms import sampling, video
 from movie_tags.transforms.sampling import SegmentReader, plan_segments
-from movie_tags.transforms.tagging import load_saved_model
 
 HERE = ["--direct_num_workers", "1"]
-TABLES = ("tags", "key_frames", "errors")
+TABLES = ("tags", "key_frames", "spans", "errors")
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,7 @@ def test_a_segment_fetches_little_more_than_the_decoder_reads(gs, noise, monkeyp
                 return data
 
         with monkeypatch.context() as patch:
+            patch.setattr(video, "open_seekable", Counting)
             patch.setattr(sampling, "open_seekable", Counting)
             return work(str(path), *args), total
 
@@ -159,12 +160,11 @@ def test_a_model_is_fetched_once_a_process_and_its_copy_removed(gs, tmp_path, mo
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     bundle = read_bundle(gs.put(Path(BUNDLED), "once"))
     gs.reset()
-    models = {load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1) for _ in range(3)}
-    assert len(models) == 1
+    models = [load_model(bundle) for _ in range(3)]
     assert len(gs.served("once/saved_model/saved_model.pb")) == 1
     assert len(gs.served("once/saved_model/variables/variables.data")) == 1
     assert os.listdir(tmp_path) == []
-    here = load_saved_model(read_bundle(BUNDLED).saved_model_uri, bundle.fingerprint, 1)
+    here = load_model(read_bundle(BUNDLED))
     pictures = np.full((1, 112, 112, 3), 40, np.uint8)
     np.testing.assert_array_equal(models.pop()(pictures), here(pictures))
 
@@ -185,7 +185,7 @@ def test_a_model_with_a_vocabulary_file_inside_outlives_its_copy(gs, tmp_path):
     (tmp_path / "words.csv").write_text("7,1\n8,2\n")
     model = Model(str(tmp_path / "words.csv"))
     tf.saved_model.save(model, str(tmp_path / "model"), signatures={"serving_default": model.serve})
-    loaded = load_saved_model(gs.put(tmp_path / "model", "tables"), "", 1)
+    loaded = load_saved_model(gs.put(tmp_path / "model", "tables"))
     assert loaded(np.full((1, 2, 2, 3), 8, np.uint8)).tolist() == [[2, 2]]
 
 

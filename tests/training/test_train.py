@@ -13,13 +13,13 @@ import tensorflow as tf
 from films import picture, write_video
 
 from movie_tags.models.bundle import read_bundle
+from movie_tags.models.loading import fit, load_model, predict
 from movie_tags.pipeline.commands import main
 from movie_tags.training.backbones import BackboneError, backbone_names, load_backbone, make_spec
 from movie_tags.training.dataset import SPLITS, read_dataset
 from movie_tags.training.features import cache_folder, read_features, write_part
 from movie_tags.training.labelled import decode_picture
 from movie_tags.training.scaling import analyse, load_scaling
-from movie_tags.models.loading import fit, load_model, predict
 
 COLOURS = {"Desert": (60, 160, 220), "Swimming": (220, 150, 40), "Forest": (40, 120, 30), "Time_travel": (180, 40, 180)}
 
@@ -90,7 +90,7 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     theirs.set_weights(backbone.tracked.get_weights())
     assert np.allclose(theirs.predict(batch / 127.5 - 1.0, verbose=0), features, atol=1e-4)
 
-    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
+    model = load_model(bundle, 1)
     loaded = model.keep_alive
     kernel, bias = (np.asarray(v) for v in sorted(loaded.tracked[2:], key=lambda v: -len(v.shape)))
     keys = [entry.key for entry in dataset.of("train")]
@@ -99,7 +99,9 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     logits = ((features - known.mean(0)) / deviation) @ kernel + bias
     scaled = np.exp(logits / bundle.card["temperature"])
     offline = scaled / scaled.sum(1, keepdims=True)
-    assert np.allclose(np.stack(predict(model, pictures, (32, 32))), offline, atol=2e-3)
+    assert np.allclose(
+        np.stack([found.probabilities for found in predict(model, pictures, (32, 32))]), offline, atol=2e-3
+    )
 
 
 def test_the_report_agrees_with_the_bundle(trained):
@@ -167,7 +169,7 @@ def test_inception_v3_from_a_film_to_a_bundle_with_the_papers_head(tmp_path):
     settings = bundle.card["training"]["settings"]
     assert (settings["batch_size"], settings["learning_rate"], settings["relu"]) == (500, 0.005, True)
     assert bundle.card["backbone"]["name"] == "inception_v3" and bundle.card["backbone"]["width"] == 2048
-    model = load_saved_model(bundle.saved_model_uri, bundle.fingerprint, 1)
+    model = load_model(bundle, 1)
     assert model(np.zeros((2, 50, 70, 3), np.uint8)).shape == (2, 2)
 
 

@@ -3,23 +3,36 @@ import itertools
 import math
 import weakref
 
+import apache_beam as beam
 import numpy as np
+import pytest
 import reference
-from films import VIDEOS, needs_footage, picture
+from apache_beam.testing import test_pipeline
+from apache_beam.testing.util import assert_that, equal_to
+from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movie_tags.transforms.sampling import Frame, SampleClock, Segment, SegmentReader, plan_segments
+from movie_tags.transforms import shots
+from movie_tags.transforms.sampling import (
+    Frame,
+    SampleClock,
+    Segment,
+    SegmentReader,
+    Tally,
+    plan_segments,
+    read_samples,
+)
 from movie_tags.transforms.shots import (
-    JoinRuns,
-    KeyFrame,
-    Run,
+    FindShots,
+    JoinStretches,
     Shot,
+    ShotFinder,
     close,
     difference,
-    find_key_frames,
     histogram,
 )
+from movie_tags.transforms.video import Video
 
 CLOCK = SampleClock(0, 1, 1)
 COLOURS = [np.full((2, 2, 3), colour, np.uint8) for colour in ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))]
@@ -42,15 +55,21 @@ def test_median_of_a_shot():
     assert [Shot(0, 0).median, Shot(0, 1).median, Shot(3, 7).median, Shot(2, 5).median] == [0, 0, 5, 3]
 
 
-def run_segments(colours, borders):
-    """Key frames and runs of samples cut at the given sample numbers."""
+def run_segments(colours, borders, max_held_bytes=shots.MAX_HELD_BYTES):
+    """Key frames and stretches of samples cut at the given sample numbers."""
     edges = [0, *sorted(borders), len(colours)]
-    inside, runs = [], []
+    inside, stretches = [], []
     for i, (start, end) in enumerate(itertools.pairwise(edges)):
         frames = [Frame(k, COLOURS[colours[k]]) for k in range(start, end)]
-        for item in find_key_frames(frames, Segment(i, len(edges) - 1, CLOCK), 0.5):
-            (runs if isinstance(item, Run) else inside).append(item)
-    return inside, runs
+        finder = ShotFinder(Segment(i, len(edges) - 1, CLOCK), 0.5, max_held_bytes)
+        inside += finder.key_frames(frames)
+        stretches.append(finder.stretch)
+    return inside, stretches
+
+
+def shot_of(key_frame):
+    """The shot of a key frame, at one sample a second."""
+    return Shot(round(key_frame.shot_start_s), round(key_frame.shot_end_s) - 1)
 
 
 def plain_shots(colours):
@@ -69,29 +88,61 @@ def test_shots_do_not_depend_on_cuts_or_on_the_order_of_joining(data):
         for _ in range(length)
     ]
     borders = data.draw(st.lists(st.integers(0, len(colours)), max_size=8), label="borders")
-    inside, runs = run_segments(colours, borders)
-    fn = JoinRuns(0.5)
+    # Little memory, too: frames of 12 bytes each.
+    held = data.draw(st.sampled_from([shots.MAX_HELD_BYTES, 0, 12, 30]), label="held")
+    inside, runs = run_segments(colours, borders, held)
+    fn = JoinStretches(0.5)
     accumulators = []
     for run in data.draw(st.permutations(runs), label="order"):
         if accumulators and data.draw(st.booleans(), label="add to the last"):
-            accumulators[-1] = fn.add_input(accumulators[-1], (CLOCK, run))
+            accumulators[-1] = fn.add_input(accumulators[-1], run)
         else:
-            accumulators.append(fn.add_input(fn.create_accumulator(), (CLOCK, run)))
+            accumulators.append(fn.add_input(fn.create_accumulator(), run))
     while len(accumulators) > 1:
         i = data.draw(st.integers(0, len(accumulators) - 2), label="merge")
         accumulators[i : i + 2] = [fn.merge_accumulators(accumulators[i : i + 2])]
-    clock, (joined,) = fn.extract_output(accumulators[0])
+    (joined,) = fn.extract_output(accumulators[0])
     whole = close(joined)
     expected = plain_shots(colours)
-    assert clock == CLOCK
-    assert sorted([*whole.crossing, *(key_frame.shot for key_frame in inside)]) == expected
+    assert sorted([*whole.unread, *map(shot_of, inside)]) == expected
     assert whole.shots == len(expected)
     assert whole.samples == (0, len(colours) - 1)
     for key_frame in inside:
-        assert key_frame.pixels is COLOURS[colours[key_frame.shot.median]]
+        assert key_frame.time_s == shot_of(key_frame).median
+        assert key_frame.pixels is COLOURS[colours[shot_of(key_frame).median]]
 
 
-def test_only_half_a_shot_is_held():
+def test_a_stretch_that_lacks_a_segment_is_not_closed():
+    _, stretches = run_segments([0, 0, 1, 1, 2, 2], [2, 4])
+    fn = JoinStretches(0.5)
+    for lost in range(3):
+        left = [stretch for i, stretch in enumerate(stretches) if i != lost]
+        joined = fn.extract_output(fn.merge_accumulators([fn.add_input(fn.create_accumulator(), s) for s in left]))
+        assert len(joined) == (2 if lost == 1 else 1)
+        for stretch in joined:
+            with pytest.raises(ValueError, match="came back"):
+                close(stretch)
+
+
+def test_the_last_segment_lost_is_said_and_not_tagged(tmp_path, monkeypatch):
+    """A runner that loses an element: the film is a failure, and says why."""
+    film = write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(200)])
+    process = shots._FindInside.process
+
+    def forgetful(self, element):
+        if element[1].index != element[1].count - 1:
+            yield from process(self, element)
+
+    monkeypatch.setattr(shots._FindInside, "process", forgetful)
+    with test_pipeline.TestPipeline() as p:
+        found = p | beam.Create([Video("a", str(film))]) | FindShots(1, 0.5, 2)
+        assert_that(found["films"], equal_to([]), "films")
+        failed = found["failed"] | beam.MapTuple(lambda video, why: (video.id, why.stage, why.again))
+        assert_that(failed, equal_to([("a", "accounting", True)]), "failed")
+
+
+@pytest.mark.parametrize("limit,expected", [(shots.MAX_HELD_BYTES, 205), (480, 50)])
+def test_only_half_a_shot_is_held_and_never_more_than_allowed(limit, expected):
     alive: set[int] = set()
     most = 0
 
@@ -107,9 +158,23 @@ def test_only_half_a_shot_is_held():
             yield Frame(k, pixels)
             most = max(most, len(alive))
 
-    (key_frame,) = [i for i in find_key_frames(frames(), Segment(0, 1, CLOCK), 0.5) if isinstance(i, KeyFrame)]
-    assert key_frame.shot == Shot(0, 399)
-    assert most <= 205
+    finder = ShotFinder(Segment(0, 1, CLOCK), 0.5, limit)
+    inside = list(finder.key_frames(frames()))
+    assert [*map(shot_of, inside), *finder.stretch.unread] == [Shot(0, 399)]
+    assert most <= expected
+
+
+def test_a_long_still_shot_is_read_again_in_one_pass(tmp_path):
+    """In a container that is not cut, two shots longer than what may be held."""
+    film = write_video(tmp_path / "a.ts", [picture(k // 300) for k in range(600)], codec="mpeg2video")
+    (segment,) = plan_segments(str(film), 1, 5)
+    finder = ShotFinder(segment, 0.5, 3 * 96 * 128 * 3)
+    assert list(finder.key_frames(SegmentReader(str(film), segment))) == []
+    assert [shot.median for shot in close(finder.stretch).unread] == [5, 17]
+    frames = list(read_samples(str(film), segment.clock, [5, 17], Tally()))
+    samples = reference.sample(film)
+    assert [frame.index for frame in frames] == [5, 17]
+    assert all(np.array_equal(frame.pixels, samples[frame.index]) for frame in frames)
 
 
 @needs_footage
@@ -118,11 +183,7 @@ def test_known_cuts_are_found():
     with open(next((VIDEOS / "shots").glob("compiled_mixed*.tsv")), newline="") as lines:
         true = {math.ceil(float(row["start_s"])) for row in csv.DictReader(lines, delimiter="\t")} - {0}
     (segment,) = plan_segments(film)
-    found = {
-        item.shot.first
-        for item in find_key_frames(SegmentReader(film, segment), segment, 0.5)
-        if isinstance(item, KeyFrame)
-    } - {0}
+    found = {shot_of(item).first for item in ShotFinder(segment, 0.5).key_frames(SegmentReader(film, segment))} - {0}
     right = len(found & true)
     assert 2 * right / (len(found) + len(true)) >= 0.96
 
@@ -131,7 +192,7 @@ def test_known_cuts_are_found():
 def test_real_shots_are_the_reference_shots():
     film = str(VIDEOS / "films/sintel_trailer_480p.mp4")
     (segment,) = plan_segments(film)
-    found = [i for i in find_key_frames(SegmentReader(film, segment), segment, 0.5) if isinstance(i, KeyFrame)]
+    found = list(ShotFinder(segment, 0.5).key_frames(SegmentReader(film, segment)))
     samples = reference.sample(film)
-    assert [(k.shot.first, k.shot.last) for k in found] == reference.shots(samples)
-    assert all(np.array_equal(k.pixels, samples[(k.shot.first + k.shot.last) // 2]) for k in found)
+    assert [(shot_of(k).first, shot_of(k).last) for k in found] == reference.shots(samples)
+    assert all(np.array_equal(k.pixels, samples[shot_of(k).median]) for k in found)

@@ -1,0 +1,110 @@
+"""Beam's worker processes on this machine, forked from a warm parent that has our libraries loaded already.
+
+A worker that Beam starts itself is a new Python, which takes seconds of CPU to import Beam and FFmpeg. Here the
+standard library's fork server imports them once; each worker is a fork of it, for any pipeline of this process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.portability.api import beam_fn_api_pb2_grpc, endpoints_pb2
+from apache_beam.runners.portability import local_job_service
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+from apache_beam.transforms import environments
+from apache_beam.utils import thread_pool_executor
+from google.protobuf import json_format, text_format
+
+URN = "movie-tags:env:forked:v1"
+PRELOADED = ["apache_beam.runners.worker.sdk_worker_main", "ai_edge_litert.interpreter", "movie_tags.pipeline.run"]
+
+
+@environments.Environment.register_urn(URN, bytes)
+class ForkedEnvironment(environments.Environment):
+    """Workers are forks of this process' fork server."""
+
+    def to_runner_api_parameter(self, context: Any) -> tuple[str, bytes]:
+        return URN, b""
+
+    @staticmethod
+    def from_runner_api_parameter(
+        payload: bytes, capabilities: Any, artifacts: Any, resource_hints: Any, context: Any
+    ) -> ForkedEnvironment:
+        return ForkedEnvironment(capabilities, artifacts, resource_hints)
+
+
+@worker_handlers.WorkerHandler.register_environment(URN, bytes)
+class _ForkedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
+    def start_worker(self) -> None:
+        self.worker = _ForkedWorker(b"", self.control_address, self.provision_info, self.worker_id)
+        self.worker_thread = worker_handlers.threading.Thread(target=self.worker.run, name="run_worker", daemon=True)
+        self.worker_thread.start()
+
+
+class _ForkedWorker(local_job_service.SubprocessSdkWorker):
+    """One worker process; its log comes to the same logger as that of Beam's own subprocesses."""
+
+    def run(self) -> None:
+        log = grpc.server(thread_pool_executor.shared_unbounded_instance())
+        port = log.add_insecure_port("localhost:0")
+        beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(local_job_service.BeamFnLoggingServicer(), log)
+        log.start()
+        descriptors = {
+            "CONTROL_API_SERVICE_DESCRIPTOR": self._control_address,
+            "LOGGING_API_SERVICE_DESCRIPTOR": f"localhost:{port}",
+        }
+        environment = {
+            name: text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url))
+            for name, url in descriptors.items()
+        }
+        options = json_format.MessageToJson(self._provision_info.provision_info.pipeline_options)
+        environment |= {"PIPELINE_OPTIONS": options, "WORKER_ID": self._worker_id or ""}
+        process = fork_server().Process(target=work, args=(environment,), name=f"worker {self._worker_id}")
+        process.start()
+        try:
+            process.join()
+            if process.exitcode:
+                raise RuntimeError(f"a worker process ended with status {process.exitcode}")
+        finally:
+            if process.is_alive():
+                process.kill()
+            log.stop(0)
+
+
+def fork_server() -> multiprocessing.context.ForkServerContext:
+    """The context whose processes are forks of one with our libraries loaded; it is started with the first of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+def warm_up() -> None:
+    """Start the fork server, so that it imports while this process goes on."""
+    from multiprocessing import forkserver
+
+    fork_server()
+    forkserver.ensure_running()
+
+
+def work(environment: Mapping[str, str]) -> None:
+    """Be one of Beam's workers, told by the environment where its runner is."""
+    from apache_beam.runners.worker import sdk_worker_main
+
+    os.environ.update(environment)
+    sdk_worker_main.main([])
+
+
+def forking_runner(options: PipelineOptions) -> FnApiRunner:
+    """Beam's local runner, with workers that are forks.
+
+    Args:
+        options: of the pipeline; its running mode would have the runner start processes of its own.
+    """
+    options.view_as(DirectOptions).direct_running_mode = "in_memory"
+    environment = ForkedEnvironment(environments.python_sdk_capabilities())
+    return FnApiRunner(default_environment=environment)
