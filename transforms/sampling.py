@@ -325,7 +325,7 @@ def _read(
             decoder = Decoder(stream.codec_context, begin, end)
             screen = _Screen(clock, tally)
             if isinstance(clock, DraftClock):
-                packets = thin(packets, clock, end, screen)
+                packets = thin(packets, clock, end, screen, decoder.fresh)
             frames = decoder.frames(mark_needed(packets, clock, first))
             head = next(frames, None)
             if entry is None or (head is not None and head[0] <= clock.due(first)):
@@ -413,7 +413,9 @@ class _Screen:
             yield pts, frame
 
 
-def thin(packets: Iterable[av.Packet], clock: DraftClock, end: int | None, screen: _Screen) -> Iterator[av.Packet]:
+def thin(
+    packets: Iterable[av.Packet], clock: DraftClock, end: int | None, screen: _Screen, fresh: set[int]
+) -> Iterator[av.Packet]:
     """The packets that a draft decodes, in decoding order.
 
     Of a gap between two codec key frames the first alone, and that only where a sample is due in the gap; all of a gap
@@ -425,6 +427,7 @@ def thin(packets: Iterable[av.Packet], clock: DraftClock, end: int | None, scree
         clock: the draft's clock.
         end: where the next segment takes over, in ticks, a key frame's time; None for the video's end.
         screen: is told until when pictures are shown.
+        fresh: gets the presentation times of key frames before which packets were left out.
     """
     longest = clock.max_gap / clock.time_base
     held: list[av.Packet] = []  # the latest key frame and what follows, while its gap may still be a short one
@@ -435,7 +438,12 @@ def thin(packets: Iterable[av.Packet], clock: DraftClock, end: int | None, scree
     def short(until: int) -> list[av.Packet]:
         if before_whole:  # pictures coded after the key frame and shown before it belong to the gap before
             return [held[0], *(packet for packet in held[1:] if packet.pts < begin)]
-        return held[:1] if clock.due(clock.first_due(begin)) < until else []
+        return all_held()[:1] if clock.due(clock.first_due(begin)) < until else []
+
+    def all_held() -> list[av.Packet]:
+        if not before_whole:
+            fresh.add(begin)
+        return held
 
     packets = iter(packets)
     broken = None
@@ -448,13 +456,13 @@ def thin(packets: Iterable[av.Packet], clock: DraftClock, end: int | None, scree
             break
         if packet.size == 0:
             continue
-        timed = packet.pts is not None and packet.dts is not None
+        timed = packet.pts is not None
         if timed:
             screen.note(packet.pts, packet.duration)
         if timed and packet.is_keyframe:
             if begin is not None and not whole:
                 whole = not 0 < packet.pts - begin <= longest
-                yield from held if whole else short(packet.pts)
+                yield from all_held() if whole else short(packet.pts)
             if closing or (end is not None and packet.pts >= end and not whole):
                 return
             before_whole, whole = whole, False
@@ -477,12 +485,11 @@ def thin(packets: Iterable[av.Packet], clock: DraftClock, end: int | None, scree
             continue
         held.append(packet)
         size += packet.size
-        if not timed or packet.dts > begin + longest or size > MAX_HELD_PACKET_BYTES:
-            yield from held
+        if not timed or packet.pts > begin + longest or size > MAX_HELD_PACKET_BYTES:
+            yield from all_held()
             whole, held = True, []
     if begin is not None and not whole and not closing:
-        whole = max(packet.pts for packet in held) > begin + longest
-        yield from held if whole else short(screen.end if end is None else end)
+        yield from short(screen.end if end is None else end)
     if broken is not None:
         raise broken
 

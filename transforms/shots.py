@@ -273,15 +273,15 @@ class ShotFinder:
         self.held = _Held(max_held_bytes)
         self.stretch = Stretch((segment.index,) * 2, segment.count, segment.clock)
 
-    def key_frames(self, frames: Iterable[Frame], tally: Tally) -> Iterator[KeyFrame]:
+    def key_frames(self, frames: Iterable[Frame], tally: Tally | None = None) -> Iterator[KeyFrame]:
         """The key frame of each shot inside, as soon as its shot has ended.
 
         Args:
             frames: the segment's samples in order.
-            tally: what is met while they are read, whole when they end.
+            tally: what is met while they are read, whole when they end; a draft's last shot ends by it.
         """
         segment, clock = self.segment, self.segment.clock
-        held = self.held
+        held, tally = self.held, Tally() if tally is None else tally
         samples = cuts = head = tail = None
         begun: int | None = None  # first sample of the current shot, where its beginning is known
         shots = sampled = 0
