@@ -31,7 +31,7 @@ from movie_tags.transforms.video import VideoError, use_one_thread
 
 FOOTAGE = Path(os.environ.get("MOVIE_TAGS_DATA", "../shared/data")) / "videos"
 FOLDERS = ("films", "clips", "trailers")
-GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.5, math.inf)
+GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.5, 60.0)
 BAR = 0.95
 METHOD = Method()
 
