@@ -31,7 +31,7 @@ from movie_tags.transforms.video import VideoError, use_one_thread
 
 FOOTAGE = Path(os.environ.get("MOVIE_TAGS_DATA", "../shared/data")) / "videos"
 FOLDERS = ("films", "clips", "trailers")
-GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.5, 60.0)
+GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 10.5)
 BAR = 0.95
 METHOD = Method()
 
@@ -119,6 +119,9 @@ def main() -> None:
         try:
             exact = tag(str(film), None, bundle, model)
             results.append((film, exact, {gap: tag(str(film), gap, bundle, model) for gap in gaps}))
+            if args.sweep:
+                found = ", ".join(f"{gap:g} s {cosine(exact, draft):.3f}" for gap, draft in results[-1][2].items())
+                print(f"{film.stem}: {found}", file=sys.stderr, flush=True)
         except (VideoError, ValueError) as error:
             print(f"{film.name}: {error}", file=sys.stderr)
     if args.sweep:

@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -90,13 +91,10 @@ def open_seekable(uri: str) -> BinaryIO:
     Raises:
         OSError: the file does not exist or may not be read.
     """
-    scheme = scheme_of(uri)
-    if scheme is None:
+    if not is_remote(uri):
         return open(uri, "rb")
-    if scheme == "gs":
-        return _open_gs(uri)
-    with plain_errors():
-        return _beam(uri).open(uri, compression_type=RAW)
+    remote = ranges(uri)
+    return io.BufferedReader(RangeReader(remote.fetch, remote.size))
 
 
 def open_stream(uri: str) -> BinaryIO:
@@ -280,25 +278,54 @@ def remove_folder(uri: str) -> None:
         shutil.rmtree(uri)
 
 
-def _open_gs(uri: str) -> BinaryIO:
+@dataclass(frozen=True)
+class Ranges:
+    """A remote file by ranges: `fetch` gives the bytes from an offset up to another; `size` is in bytes."""
+
+    fetch: Callable[[int, int], bytes]
+    size: int
+
+
+def ranges(uri: str) -> Ranges:
+    """Open a remote file for reading by ranges.
+
+    Raises:
+        StorageError: it does not exist or may not be read.
+    """
+    with plain_errors():
+        return _gs_ranges(uri) if scheme_of(uri) == "gs" else _beam_ranges(uri)
+
+
+def _gs_ranges(uri: str) -> Ranges:
     """An object on gs://. The client library retries each request, by its own default policy.
 
     Beam's own reader fetches 16 MiB at a time, most of a film for each of its segments.
     """
     from apache_beam.io.gcp.gcsio import parse_gcs_path
 
-    with plain_errors():
-        # Only so do credentials and other options of the run come into it.
-        client = _beam(uri)._gcsIO().client
-        bucket, name = parse_gcs_path(uri)
-        blob = client.bucket(bucket).blob(name)
-        blob.reload()  # its size, and its generation: an object replaced meanwhile is an error, not a mixture
+    # Only so do credentials and other options of the run come into it.
+    client = _beam(uri)._gcsIO().client
+    bucket, name = parse_gcs_path(uri)
+    blob = client.bucket(bucket).blob(name)
+    blob.reload()  # its size, and its generation: an object replaced meanwhile is an error, not a mixture
 
     def fetch(start: int, end: int) -> bytes:
         with plain_errors():
             return blob.download_as_bytes(start=start, end=end - 1, raw_download=True, checksum=None)
 
-    return io.BufferedReader(RangeReader(fetch, blob.size))
+    return Ranges(fetch, blob.size)
+
+
+def _beam_ranges(uri: str) -> Ranges:
+    stream = _beam(uri).open(uri, compression_type=RAW)
+    size = stream.seek(0, io.SEEK_END)
+
+    def fetch(start: int, end: int) -> bytes:
+        with plain_errors():
+            stream.seek(start)
+            return stream.read(end - start)
+
+    return Ranges(fetch, size if size is not None else stream.tell())
 
 
 class RangeReader(io.RawIOBase):

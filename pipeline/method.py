@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+
+from movie_tags.transforms.limits import Limits
 
 if TYPE_CHECKING:
     from movie_tags.transforms.thumbnails import Thumbnails
@@ -58,6 +60,7 @@ class Work:
         accelerator: Beam's resource hint for the inference step, such as
             `type:nvidia-tesla-t4;count:1;install-nvidia-driver`.
         threads: of the model in each worker process.
+        limits: of the processes in which films are decoded; None decodes in the workers themselves.
         thumbnails: where a small JPEG of each key frame is kept; None keeps none.
     """
 
@@ -65,6 +68,7 @@ class Work:
     batch_size: int = 16
     accelerator: str | None = None
     threads: int = 1
+    limits: Limits | None = field(default_factory=Limits)
     thumbnails: Thumbnails | None = None
 
 

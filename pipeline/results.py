@@ -1,14 +1,13 @@
 """The tables of results: their rows, written, published whole or not at all, and read again.
 
-A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl, and run.json, which says
-how they were made and is there only while the tables are whole.
+A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl, or such files of
+Parquet, and run.json, which says how they were made and is there only while the tables are whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,22 +18,17 @@ from pathlib import Path
 import apache_beam as beam
 
 from movie_tags import storage
-from movie_tags.errors import UserError
+from movie_tags.pipeline import parquet
+from movie_tags.pipeline.reading import OURS, PARQUET, RUN_JSON, TABLES, OutputError, read_parquet, read_run
+from movie_tags.pipeline.reading import read_table as read_table
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags, Top
 from movie_tags.transforms.video import Failure, Video
 
-TABLES = ("tags", "key_frames", "spans", "errors")
-RUN_JSON = "run.json"
 COUNTS = "counts"
 THUMBNAILS = "thumbnails"
-_OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")
-
-
-class OutputError(UserError):
-    """An output folder that cannot be written to."""
 
 
 def tags_row(video: Video, result: VideoTags) -> dict:
@@ -122,16 +116,18 @@ def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
 
 
 class WriteTables(beam.PTransform):
-    """The tables and the inputs read -> lines of JSON in a staging folder -> the paths of the files written.
+    """The tables and the inputs read -> their files in a staging folder -> the paths of the files written.
 
     Takes a dictionary of collections: `TagMovies`' results, and "read", an element for each input. Each table is one
     file or several; COUNTS is one, of the objects {"name", "n"}.
     """
 
-    def __init__(self, staging: str, single_file: bool):
+    def __init__(self, staging: str, single_file: bool, table_format: str = "jsonl"):
+        """Args: the folder; whether each table is one file; of FORMATS, that of the tables."""
         super().__init__()
         self.staging = staging
         self.single_file = single_file
+        self.table_format = table_format
 
     def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
         written = []
@@ -148,12 +144,15 @@ class WriteTables(beam.PTransform):
             | "Counts" >> beam.Flatten()
             | "Sum" >> beam.CombinePerKey(sum)
             | "CountRow" >> beam.MapTuple(lambda name, n: {"name": name, "n": n})
-            | "Write_counts" >> self._write(COUNTS, True)
+            | "Write_counts" >> _WriteJson(storage.join(self.staging, COUNTS), True)
         )
         return written | "Written" >> beam.Flatten()
 
     def _write(self, name: str, single_file: bool) -> beam.PTransform:
-        return _WriteJson(storage.join(self.staging, name), single_file)
+        prefix = storage.join(self.staging, name)
+        if self.table_format == "jsonl":
+            return _WriteJson(prefix, single_file)
+        return beam.io.WriteToParquet(prefix, parquet.SCHEMAS[name], file_name_suffix=PARQUET, **_shards(single_file))
 
 
 class _WriteJson(beam.PTransform):
@@ -166,14 +165,12 @@ class _WriteJson(beam.PTransform):
         return (
             rows
             | "Line" >> beam.Map(json.dumps, ensure_ascii=False)
-            | "Write"
-            >> beam.io.WriteToText(
-                self.prefix,
-                file_name_suffix=".jsonl",
-                num_shards=1 if self.single_file else 0,
-                shard_name_template="" if self.single_file else None,
-            )
+            | "Write" >> beam.io.WriteToText(self.prefix, file_name_suffix=".jsonl", **_shards(self.single_file))
         )
+
+
+def _shards(single_file: bool) -> dict:
+    return {"num_shards": 1, "shard_name_template": ""} if single_file else {}
 
 
 class PublishTables(beam.PTransform):
@@ -251,7 +248,7 @@ def discard(staging: str) -> None:
 def _published(output: str) -> list[str]:
     """The files of a folder that are results, run.json first."""
     names = {path: storage.base_name(path) for path in storage.list_folder(output)}
-    ours = [path for path, name in names.items() if name == RUN_JSON or _OURS.match(name)]
+    ours = [path for path, name in names.items() if name == RUN_JSON or OURS.match(name)]
     return sorted(ours, key=lambda path: names[path] != RUN_JSON)
 
 
@@ -280,6 +277,7 @@ def publish(staging: str, output: str, summary: dict, written: Iterable[str] | N
     if not storage.is_remote(staging):
         for name in TABLES:
             _sort_lines(Path(staging, f"{name}.jsonl"))
+            parquet.sort_file(name, Path(staging, f"{name}{PARQUET}"))
     ended = time.time()
     summary = {
         **summary,
@@ -288,7 +286,7 @@ def publish(staging: str, output: str, summary: dict, written: Iterable[str] | N
         "wall_s": round(ended - summary["begun"], 3),
         "counts": counts,
     }
-    new = [path for path in storage.list_folder(staging) if _OURS.match(storage.base_name(path))]
+    new = [path for path in storage.list_folder(staging) if OURS.match(storage.base_name(path))]
     names = {storage.base_name(path) for path in [*new, *(written or ())]}
     storage.remove([storage.join(output, RUN_JSON)])
     stale = [path for path in _published(output) if storage.base_name(path) not in names]
@@ -309,13 +307,19 @@ def _iso(seconds: float) -> str:
 def _add_error(staging: str, lost: int, read: int) -> None:
     reason = f"{lost} of {read} inputs came back neither tagged nor failed; run again"
     row = errors_row(Video("", ""), Failure("accounting", reason, again=True))
-    name = "errors.jsonl"
-    path = storage.join(staging, name)
+    shards = len(storage.list_folder(staging, "errors-*-of-*"))
+    if storage.list_folder(staging, f"*{PARQUET}"):
+        path = storage.join(staging, f"errors{PARQUET}")
+        if storage.exists(path):
+            parquet.write_rows("errors", [*read_parquet(path), row], path)
+        else:
+            added = f"errors-{shards:05}-of-{shards + 1:05}{PARQUET}"
+            parquet.write_rows("errors", [row], storage.join(staging, added))
+        return
+    path = storage.join(staging, "errors.jsonl")
     if not storage.exists(path):  # in shards: one more
-        shards = len(storage.list_folder(staging, "errors-*-of-*.jsonl"))
-        storage.write_text(
-            storage.join(staging, f"errors-{shards:05}-of-{shards + 1:05}.jsonl"), json.dumps(row) + "\n"
-        )
+        path = storage.join(staging, f"errors-{shards:05}-of-{shards + 1:05}.jsonl")
+        storage.write_text(path, json.dumps(row) + "\n")
         return
     storage.write_bytes(path, storage.read_bytes(path) + json.dumps(row).encode() + b"\n")
 
@@ -348,39 +352,3 @@ def _sort_lines(path: Path) -> None:
             lines.seek(at)
             out.write(lines.read(length))
     path.with_suffix(".sorted").replace(path)
-
-
-def read_run(output: str) -> dict | None:
-    """What run.json says; None where there is none.
-
-    Raises:
-        OutputError: it cannot be read.
-    """
-    path = storage.join(output, RUN_JSON)
-    try:
-        return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def read_table(output: str, name: str) -> Iterator[dict]:
-    """The rows of a table of results, of one file or of shards.
-
-    Raises:
-        OutputError: a file cannot be read, or holds what is no row; the message names the line.
-    """
-    files = [path for path in storage.list_folder(output, f"{name}*.jsonl") if _OURS.match(storage.base_name(path))]
-    for path in files:
-        try:
-            with storage.plain_errors(), storage.open_stream(path) as stream:
-                for number, line in enumerate(stream, 1):
-                    yield _row(line, path, number)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def _row(line: bytes, path: str, number: int) -> dict:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise OutputError(f"{path}, line {number}: not a row of JSON ({error})") from error

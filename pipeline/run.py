@@ -57,6 +57,7 @@ class TaggingRun:
         beam_words: Sequence[str] = (),
         overwrite: bool = False,
         thumbnails: bool | None = None,
+        table_format: str = "jsonl",
     ):
         """
         Args:
@@ -67,17 +68,18 @@ class TaggingRun:
             beam_words: Beam's own options, as words of a command line.
             overwrite: replace the results of an earlier run in `output`.
             thumbnails: keep a small JPEG of each key frame; None: on this machine, but not on clusters.
+            table_format: of the tables, jsonl or parquet.
 
         Raises:
             UserError: one of these cannot be used.
         """
         self.begun = time.time()
         self.id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self.begun))}-{secrets.token_hex(3)}"
-        self.inputs, self.output = list(inputs), output
+        self.inputs, self.output, self.table_format = list(inputs), output, table_format
         self.bundle = read_bundle(model)
         for uri in self.inputs:
             check_input(uri)
-        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs))
+        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs, work.limits))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()
@@ -120,7 +122,7 @@ class TaggingRun:
             TagMovies.ERRORS: [found[TagMovies.ERRORS], failed] | "AllErrors" >> beam.Flatten(),
             "read": [read[ReadInputs.VIDEOS], failed | "Unread" >> beam.Keys()] | "AllRead" >> beam.Flatten(),
         }
-        written = tables | "WriteTables" >> WriteTables(self.staging, single_file=self.workers > 0)
+        written = tables | "WriteTables" >> WriteTables(self.staging, self.workers > 0, self.table_format)
         if publishing:
             written | "PublishTables" >> PublishTables(self.staging, self.output, self.summary())
         return pipeline

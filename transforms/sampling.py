@@ -225,6 +225,11 @@ class Tally:
     damaged: int = 0
     end_s: float = 0.0
 
+    def add(self, other: Tally) -> None:
+        self.decoded += other.decoded
+        self.damaged += other.damaged
+        self.end_s = max(self.end_s, other.end_s)
+
 
 @dataclass(frozen=True)
 class _Entry:

@@ -18,15 +18,9 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags.progress import report_progress
-from movie_tags.transforms.sampling import (
-    Frame,
-    SampleClock,
-    Segment,
-    SegmentReader,
-    Tally,
-    plan_segments,
-    read_samples,
-)
+from movie_tags.transforms.decoding import Decoding
+from movie_tags.transforms.limits import Limits
+from movie_tags.transforms.sampling import Frame, SampleClock, Segment, Tally
 from movie_tags.transforms.video import Failure, Video, failure_of, use_one_thread
 
 HISTOGRAM_BINS = (12, 3, 3)
@@ -374,15 +368,24 @@ class FindShots(beam.PTransform):
 
     INSIDE, CROSSING, FILMS, FAILED = "inside", "crossing", "films", "failed"
 
-    def __init__(self, fps: float, threshold: float, segment_length: float | None, max_gap: float | None = None):
+    def __init__(
+        self,
+        fps: float,
+        threshold: float,
+        segment_length: float | None,
+        limits: Limits | None = Limits(),
+        max_gap: float | None = None,
+    ):
         """
         Args:
             fps: samples a second.
             threshold: the difference above which a shot begins.
             segment_length: the shortest segment, in seconds.
+            limits: of the processes in which films are decoded; None decodes in the workers themselves.
             max_gap: of a draft, the seconds between codec key frames from which on samples are exact; None: all are.
         """
         super().__init__()
+        self.decoding = Decoding(limits)
         self.fps = fps
         self.threshold = threshold
         self.segment_length = segment_length
@@ -390,13 +393,13 @@ class FindShots(beam.PTransform):
 
     def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
         planned = videos | "Plan" >> beam.ParDo(
-            _PlanSegments(self.fps, self.segment_length, self.max_gap)
+            _PlanSegments(self.decoding, self.fps, self.segment_length, self.max_gap)
         ).with_outputs(self.FAILED, main="segments")
         found = (
             planned.segments
             | "Spread" >> beam.Reshuffle()
             | "Find"
-            >> beam.ParDo(_FindInside(self.threshold)).with_outputs(
+            >> beam.ParDo(_FindInside(self.decoding, self.threshold)).with_outputs(
                 _FindInside.STRETCHES, self.FAILED, main=self.INSIDE
             )
         )
@@ -405,7 +408,7 @@ class FindShots(beam.PTransform):
         crossing = (
             closed[_Close.UNREAD]
             | "SpreadUnread" >> beam.Reshuffle()
-            | "ReadAgain" >> beam.ParDo(_ReadAgain()).with_outputs(self.FAILED, main=self.CROSSING)
+            | "ReadAgain" >> beam.ParDo(_ReadAgain(self.decoding)).with_outputs(self.FAILED, main=self.CROSSING)
         )
         failed = [step[self.FAILED] for step in (planned, found, closed, crossing)] | "Failed" >> beam.Flatten()
         return {
@@ -423,7 +426,8 @@ def _failed(video: Video, error: Exception, stage: str) -> beam.pvalue.TaggedOut
 class _PlanSegments(beam.DoFn):
     """Video -> (video, segment) for each of its segments."""
 
-    def __init__(self, fps: float, segment_length: float | None, max_gap: float | None):
+    def __init__(self, decoding: Decoding, fps: float, segment_length: float | None, max_gap: float | None):
+        self.decoding = decoding
         self.fps = fps
         self.segment_length = segment_length
         self.max_gap = max_gap
@@ -433,7 +437,7 @@ class _PlanSegments(beam.DoFn):
 
     def process(self, video: Video) -> Iterator:
         try:
-            segments = plan_segments(video.uri, self.fps, self.segment_length, self.max_gap)
+            segments = self.decoding.plan(video.uri, self.fps, self.segment_length, self.max_gap)
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             self.failed.inc()
             yield _failed(video, error, "opening")
@@ -449,7 +453,8 @@ class _FindInside(beam.DoFn):
 
     STRETCHES = "stretches"
 
-    def __init__(self, threshold: float):
+    def __init__(self, decoding: Decoding, threshold: float):
+        self.decoding = decoding
         self.threshold = threshold
         self.frames = Metrics.counter("shots", "frames_sampled")
         self.found = Metrics.counter("shots", "shots_inside_segments")
@@ -461,10 +466,10 @@ class _FindInside(beam.DoFn):
 
     def process(self, element: tuple[Video, Segment]) -> Iterator:
         video, segment = element
-        reader, finder = SegmentReader(video.uri, segment), ShotFinder(segment, self.threshold)
+        finder, tally = ShotFinder(segment, self.threshold), Tally()
         found = 0
         try:
-            for item in finder.key_frames(reader, reader.tally):
+            for item in finder.key_frames(self.decoding.samples(video.uri, segment, tally), tally):
                 found += 1
                 yield video, item
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
@@ -473,7 +478,7 @@ class _FindInside(beam.DoFn):
         stretch = finder.stretch
         self.frames.inc(stretch.sampled)
         self.found.inc(found)
-        self.decoded.inc(reader.tally.decoded)
+        self.decoded.inc(tally.decoded)
         self.damaged.inc(stretch.damaged)
         first, last = stretch.samples or (0, -1)
         seconds = segment.clock.seconds(last + 1) - segment.clock.seconds(first)
@@ -519,7 +524,8 @@ class _Close(beam.DoFn):
 class _ReadAgain(beam.DoFn):
     """(video, shots to read again) -> (video, key frame)."""
 
-    def __init__(self):
+    def __init__(self, decoding: Decoding):
+        self.decoding = decoding
         self.read = Metrics.counter("shots", "shots_read_again")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
 
@@ -531,7 +537,8 @@ class _ReadAgain(beam.DoFn):
         unseen = list(unread.shots)
         tally = Tally()
         try:
-            for frame in read_samples(video.uri, unread.clock, [shot.median for shot in unseen], tally):
+            medians = [shot.median for shot in unseen]
+            for frame in self.decoding.samples_again(video.uri, unread.clock, medians, tally):
                 shot = next(shot for shot in unseen if shot.first <= frame.index <= shot.last)
                 unseen.remove(shot)
                 self.read.inc()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -105,6 +105,8 @@ def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.Video
             raise VideoError("is a playlist that points to other files, not a video; name those files") from error
         except StorageError as error:
             raise VideoError(f"cannot be opened: {plainly(error)}", again=True) from error
+        except MemoryError:
+            raise
         except Exception as error:
             raise VideoError(
                 f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({plainly(error)})"
@@ -149,6 +151,9 @@ class Decoder:
         damaged: packets so far that could not be decoded, with presentation times from `begin` until `end`.
     """
 
+    advanced: Callable[[], None] = staticmethod(lambda: None)
+    """Called at each frame that is later than all before; whoever limits the time of decoding sets it."""
+
     def __init__(self, context: av.VideoCodecContext, begin: int | None = None, end: int | None = None):
         self.context = context
         self.can_skip = context.name in SKIPPING_CODECS
@@ -156,6 +161,7 @@ class Decoder:
         self.fresh: set[int] = set()
         self.decoded = 0
         self.damaged = 0
+        self.latest: int | None = None
 
     def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[int, av.VideoFrame]]:
         """(packet, whether its picture is needed) -> frames with their presentation times in ticks.
@@ -186,10 +192,10 @@ class Decoder:
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError) as error:
-            if packet is None:
-                return
             if isinstance(error, MemoryError):
                 raise
+            if packet is None:
+                return
             if packet.pts is None or (
                 (self.begin is None or packet.pts >= self.begin) and (self.end is None or packet.pts < self.end)
             ):
@@ -199,6 +205,9 @@ class Decoder:
         for frame in frames:
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is not None:
+                if self.latest is None or pts > self.latest:
+                    self.latest = pts
+                    self.advanced()
                 yield pts, frame
 
 

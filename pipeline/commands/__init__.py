@@ -21,7 +21,11 @@ from movie_tags.storage import plainly
 
 COMMANDS = {
     "tag": "tag videos",
+    "report": "pages to look at, made of the results",
+    "summary": "a film in a few pictures",
     "frame": "tag single pictures",
+    "search": "find films, or scenes, by their tags",
+    "export": "write the tags for other tools",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import (
     DONE,
+    RUN_FAILED,
     SOME_FAILED,
     add_model,
     add_top_k,
@@ -25,8 +27,9 @@ from movie_tags.pipeline.commands.common import (
 )
 from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
-from movie_tags.pipeline.results import read_table
+from movie_tags.pipeline.reading import FORMATS, read_table
 from movie_tags.pipeline.run import TaggingRun
+from movie_tags.transforms.limits import Limits
 
 OPTIONS = {
     "usage": "movie-tags tag INPUT [INPUT ...] [--output DIR] [options] [any option of Apache Beam]",
@@ -40,7 +43,7 @@ OPTIONS = {
 TAKES_BEAM_OPTIONS = True
 INTERRUPTED = "no results were written"
 SHOWN_ROWS = 50
-METHOD, WORK = Method(), Work()
+METHOD, WORK, LIMITS = Method(), Work(), Limits()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +60,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="keep a small JPEG of each key frame beside the tables [on this machine yes, on clusters no]",
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="of the tables: lines of JSON, or Parquet [jsonl]"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="make pages to look at of the results, in DIR/report (needs --output)"
     )
     method = parser.add_argument_group(
         "the method (defaults are the paper's, which gives none for --min-relative-strength)"
@@ -134,6 +143,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="HINT",
         help="Beam's resource hint for the inference step, such as type:nvidia-tesla-t4;count:1;install-nvidia-driver",
     )
+    add_limits(parser)
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("what a film may cost (films are decoded in processes of their own)")
+    limits.add_argument(
+        "--decoder-memory",
+        type=positive,
+        default=LIMITS.memory_gb,
+        metavar="GB",
+        help="memory that decoding a film may take, its program's own 0.6 included [4]",
+    )
+    limits.add_argument(
+        "--decoder-cpu",
+        type=positive,
+        default=LIMITS.cpu_s,
+        metavar="SECONDS",
+        help="CPU time that may pass without a further frame [60]",
+    )
+    limits.add_argument(
+        "--decoder-wait",
+        type=positive,
+        default=LIMITS.wall_s,
+        metavar="SECONDS",
+        help="time that may pass without a further frame, waiting for remote storage left out [300]",
+    )
+    limits.add_argument(
+        "--in-process",
+        action="store_true",
+        help="decode in the workers themselves, without limits, where one bad film can end the run: for debugging",
+    )
 
 
 def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) -> TaggingRun:
@@ -146,10 +186,16 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
     )
-    return TaggingRun(args.inputs, output, args.model, method, work, beam_words, args.overwrite, args.thumbnails)
+    limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
+    work = dataclasses.replace(work, limits=limits)
+    return TaggingRun(
+        args.inputs, output, args.model, method, work, beam_words, args.overwrite, args.thumbnails, args.format
+    )
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    if args.report and args.output is None:
+        raise UserError("--report makes its pages in the folder of results: give one with --output DIR")
     console = Console(stderr=True)
     with folder_for(args.output) as output:
         tagging = prepare(args, output, beam_words)
@@ -160,9 +206,10 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         print_tags(Console(), shown)
         errors = list(itertools.islice(read_table(output, "errors"), SHOWN_ROWS))
     counts = said["counts"]
+    reported = make_report(args.output) if args.report else DONE
     if counts["videos_tagged"] > len(shown):
         console.print(f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all")
-    return report_failures(args.output, counts, errors)
+    return report_failures(args.output, counts, errors, args.format) or reported
 
 
 @contextlib.contextmanager
@@ -175,7 +222,19 @@ def folder_for(output: str | None) -> Iterator[str]:
         yield scratch
 
 
-def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict]) -> int:
+def make_report(output: str) -> int:
+    """Make the pages of results that are whole and published, and say where they are; returns the exit status."""
+    from movie_tags.report.write import write_report
+
+    try:
+        print(f"Look at {write_report(output).index}")
+    except UserError as error:
+        print(f"movie-tags: the results are whole, but no report was made of them: {error}", file=sys.stderr)
+        return RUN_FAILED
+    return DONE
+
+
+def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict], table_format: str) -> int:
     """Say what failed; returns the exit status."""
     failed = counts["videos_failed"] + counts["key_frames_failed"] + counts.get("videos_lost", 0)
     if not failed:
@@ -184,5 +243,5 @@ def report_failures(output: str | None, counts: dict[str, int], errors: Sequence
         for row in errors:
             print(f"movie-tags: {row['uri'] or 'the run'}: {row['reason']}", file=sys.stderr)
     else:
-        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.jsonl", file=sys.stderr)
+        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{table_format}", file=sys.stderr)
     return SOME_FAILED

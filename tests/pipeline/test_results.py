@@ -6,7 +6,8 @@ import pytest
 
 from movie_tags import storage
 from movie_tags.pipeline import results
-from movie_tags.pipeline.results import OutputError, prepare, publish, read_run, read_table
+from movie_tags.pipeline.reading import OutputError, read_run, read_table
+from movie_tags.pipeline.results import prepare, publish
 
 
 def staged(output, run_id, name):
