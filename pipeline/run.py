@@ -10,6 +10,7 @@ import os
 import platform
 import secrets
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,10 @@ STARTS = 3
 """A part whose worker died is begun anew twice, then halved."""
 HOPELESS = 5
 """So many videos quarantined one after the other, with no part done between, are not to blame."""
+
+
+told_to_end = threading.Event()
+"""Set by whoever handles signals, when one that means the end has come."""
 
 
 class RunError(RuntimeError):
@@ -264,11 +269,11 @@ class TaggingRun:
                     for said in self.parts() if self.workers else self.whole():
                         self.counts.update(said["counts"])
                         self.counters.update(said["counters"])
-            except KeyboardInterrupt as error:
+            except BaseException as error:
                 end_workers()
-                raise Interrupted(self.finish("interrupted"), self.left()) from error
-            except BaseException:
-                end_workers()
+                # Beam makes an error of its own of an interrupt that comes inside a step.
+                if isinstance(error, KeyboardInterrupt) or told_to_end.is_set():
+                    raise Interrupted(self.finish("interrupted"), self.left()) from error
                 with contextlib.suppress(OSError):  # which would hide why it failed; the next run does it
                     self.finish("failed")
                 raise

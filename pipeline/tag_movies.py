@@ -77,7 +77,9 @@ class TagMovies(beam.PTransform):
         method, work = self.method, self.work
         named = inputs if isinstance(inputs, dict) else inputs | "Distinct" >> DistinctVideos()
         videos = named[DistinctVideos.VIDEOS]
-        shots = videos | "FindShots" >> FindShots(method.fps, method.shot_threshold, work.segment_length, work.limits)
+        shots = videos | "FindShots" >> FindShots(
+            method.fps, method.shot_threshold, work.segment_length, work.limits, method.draft_gap
+        )
         # A shot's key frame comes from within a segment or was read again. Both ways are tagged side by side rather
         # than flattened first: a flatten would hold pixels in the runner's memory.
         kept, tagged = {}, {}

@@ -46,6 +46,8 @@ SOCKET_BYTES = 1024 * 1024
 
 GB = 10**9
 
+SHORT_OF_MEMORY = "its decoder asked for more than the {:g} GB of memory allowed, or for more than there can be"
+
 _ITEM, _DONE, _FAILED, _OPEN, _FETCH = range(5)
 _COMMAND = "from movie_tags.transforms.children import serve; serve()"
 # Libraries' own threads would only take address space: a child computes on one.
@@ -298,7 +300,7 @@ def _work(worker: _Worker, function: Callable, arguments: tuple, limits: Limits)
     except Exception as error:  # whatever a decoder may raise is the film's
         if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
             worker.tell(
-                _FAILED, (f"its decoder asks for more than the {limits.memory_gb:g} GB of memory allowed", True)
+                _FAILED, (SHORT_OF_MEMORY.format(limits.memory_gb), True)
             )
             return False
         failure = failure_of(error, "")

@@ -150,6 +150,7 @@ class Decoder:
     """Decodes packets one by one, steps over damaged ones and counts them.
 
     Attributes:
+        fresh: presentation times of packets before which some were left out: decoding begins anew with them.
         decoded: frames so far.
         damaged: packets so far that could not be decoded, with presentation times from `begin` until `end`.
     """
@@ -161,6 +162,7 @@ class Decoder:
         self.context = context
         self.can_skip = context.name in SKIPPING_CODECS
         self.begin, self.end = begin, end
+        self.fresh: set[int] = set()
         self.decoded = 0
         self.damaged = 0
         self.latest: int | None = None
@@ -174,6 +176,11 @@ class Decoder:
             for packet, needed in marked:
                 if packet.size == 0:  # the demuxer's own end mark
                     continue
+                if packet.pts in self.fresh:
+                    # Across what was left out a decoder would put pictures in the wrong order.
+                    self.fresh.remove(packet.pts)
+                    yield from self._decode(None)
+                    self.context.flush_buffers()
                 mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
                 if self.context.skip_frame != mode:
                     self.context.skip_frame = mode

@@ -30,9 +30,9 @@ from movie_tags.pipeline.commands.common import (
 from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.local_workers import end_workers
 from movie_tags.pipeline.manifest import FAILED, QUARANTINED
-from movie_tags.pipeline.method import Method, Work
+from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
 from movie_tags.pipeline.reading import FORMATS
-from movie_tags.pipeline.run import Interrupted, TaggingRun
+from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
 from movie_tags.transforms.limits import Limits
 
 OPTIONS = {
@@ -95,6 +95,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the method (defaults are the paper's, which gives none for --min-relative-strength)"
     )
     method.add_argument("--fps", type=positive, default=METHOD.fps, metavar="N", help="samples a second [1]")
+    method.add_argument(
+        "--sampling",
+        choices=(EXACT, CODEC_KEY_FRAMES),
+        default=METHOD.sampling,
+        help="exact, or a draft at a fraction of the price, from little but the codec's own key frames [exact]",
+    )
+    method.add_argument(
+        "--max-key-frame-gap",
+        type=not_negative,
+        default=METHOD.max_key_frame_gap,
+        metavar="SECONDS",
+        help=f"of a draft: codec key frames further apart get exact samples between [{METHOD.max_key_frame_gap:g}]",
+    )
     method.add_argument(
         "--shot-threshold",
         type=share,
@@ -268,9 +281,11 @@ def ended_by_signals() -> Iterator[None]:
         return
 
     def end(*_) -> None:
+        told_to_end.set()
         end_workers()
         raise KeyboardInterrupt
 
+    told_to_end.clear()
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

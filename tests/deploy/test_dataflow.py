@@ -112,6 +112,10 @@ SAMPLES = {
     "batch_size": "64",
     "segment_length": "90",
     "accelerator": HINT,
+    "decoder_memory": "2.5",
+    "decoder_cpu": "90",
+    "decoder_wait": "600",
+    "in_process": "true",
     "number_of_worker_harness_threads": "2",
     "sdk_container_image": IMAGE,
 }
@@ -138,7 +142,7 @@ def test_every_parameter_reaches_its_option():
             assert f"--{name}={value}" in beam_words
         elif name == "inputs":
             assert args.inputs == value.split()
-        elif name in ("overwrite", "thumbnails"):
+        elif name in ("overwrite", "thumbnails", "in_process"):
             assert getattr(args, name) is True
         else:
             option = tag_options()._option_string_actions["--" + name.replace("_", "-")]

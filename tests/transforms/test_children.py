@@ -34,8 +34,8 @@ REASONS = {
     "spin": "used 1 s of CPU without a further frame",
     "sleep": "stood still for 2 s",
     "sleep_inside": "stood still for 2 s",
-    "swallow": "more than the 1 GB of memory",
-    "swallow_at_once": "more than the 1 GB of memory",
+    "swallow": "asked for more than the 1 GB of memory",
+    "swallow_at_once": "asked for more than the 1 GB of memory",
     "overrun": "crashed (segmentation fault)",
     "leave": "ended with status 7",
 }
