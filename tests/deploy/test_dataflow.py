@@ -100,6 +100,7 @@ SAMPLES = {
     "limit": "100",
     "break_lock": "true",
     "part_size": "7",
+    "format": "parquet",
     "thumbnails": "true",
     "fps": "0.5",
     "shot_threshold": "0.4",
