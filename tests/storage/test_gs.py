@@ -76,11 +76,14 @@ def test_a_run_on_gs_gives_the_records_of_a_local_run(gs, films, tmp_path):
             assert rows(gs.text(f"same-out/{name}.jsonl")) == rows(stream.read())
     (error,) = map(json.loads, gs.text("same-out/errors.jsonl").splitlines())
     assert (error["id"], error["stage"]) == ("2", "opening")
-    assert gs.names("same-out/") == [
+    listed = [json.loads(line)["thumbnail"] for line in gs.text("same-out/key_frames.jsonl").splitlines()]
+    kept = [name for name in gs.names("same-out/") if "thumbnails" in name]
+    assert kept == sorted(f"same-out/{name}" for name in set(listed))
+    assert [name for name in gs.names("same-out/") if name not in kept] == [
         f"same-out/{name}" for name in sorted([*(f"{t}.jsonl" for t in TABLES), "run.json"])
     ]
-    # Each worker process fetched the weights once, and the driver once, to check them.
-    assert 2 <= len(gs.served("bundle/saved_model/variables/variables.data")) <= 3
+    # Each worker process fetched the weights once, and the driver to check them and to try them.
+    assert 3 <= len(gs.served("bundle/saved_model/variables/variables.data")) <= 4
     assert main(["tag", *remote, *two]) == 2  # the results are not overwritten unasked
     assert main(["tag", f"{gs.put(films, 'same')}", *remote[1:], *two[2:], *HERE, "--overwrite"]) == 0
     assert len(gs.text("same-out/tags.jsonl").splitlines()) == 2
