@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from movie_tags import storage
 from movie_tags.models.bundle import (
-    MODEL_JSON,
     SAVED_MODEL,
     TFLITE,
     BundleError,

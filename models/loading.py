@@ -86,7 +86,7 @@ def one_at_a_time(model: Model) -> Model:
     return lambda pictures: np.concatenate([model(pictures[i : i + 1]) for i in range(len(pictures))])
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _load_once(uri: str, part: str, fingerprint: str, threads: int) -> Model:
     if not storage.is_remote(uri) and not storage.exists(storage.join(uri, part)):
         from movie_tags.models.building import on_this_machine
@@ -173,9 +173,7 @@ def check_outputs(bundle: ModelBundle, threads: int = 1) -> None:
     Raises:
         BundleError: the model does not run, or does not give one probability for each line of the vocabulary.
     """
-    (found,) = predict(
-        load_model(bundle, threads), [np.full((*bundle.input_size, 3), 128, np.uint8)]
-    )
+    (found,) = predict(load_model(bundle, threads), [np.full((*bundle.input_size, 3), 128, np.uint8)])
     if found.probabilities is None:
         raise BundleError(f"{bundle.uri}: the model does not run ({found.reason})")
     if found.probabilities.shape != (len(bundle.vocabulary),):

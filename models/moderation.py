@@ -31,7 +31,7 @@ CARD = {
         "licence": "code MIT; weights BSD 2-Clause, Copyright 2016 Yahoo Inc. (NOTICE in the package)",
     },
 }
-TEXT = (Path(__file__).resolve().parent / "moderation" / "CARD.md")
+TEXT = Path(__file__).resolve().parent / "moderation" / "CARD.md"
 FINGERPRINT = hashlib.sha256(repr((SHA256, SIZE, TAKING, CARD)).encode()).hexdigest()
 """Of what the bundle is made of: names its place on this machine. Its own fingerprint is that of its files."""
 

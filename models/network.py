@@ -6,7 +6,6 @@ Keras is imported with this module; nothing that only tags imports it.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import keras
@@ -65,9 +64,7 @@ def _block(x, width: int, strides: int = 1):
     return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
-def look_twice(
-    embed: Callable[[tf.Tensor], tf.Tensor], pictures: tf.Tensor
-) -> tf.Tensor:
+def look_twice(embed: Callable[[tf.Tensor], tf.Tensor], pictures: tf.Tensor) -> tf.Tensor:
     """The mean of a network's embeddings of pictures and of their middles, mirrored.
 
     A picture is looked at twice, which costs less than twice as much and is worth a point or two of accuracy. Trained on

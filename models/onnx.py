@@ -139,7 +139,9 @@ def open_session(data: bytes, uri: str, threads: int = 1) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise BundleError(f"{uri}: an ONNX model needs the package onnxruntime: pip install 'movie-tags[onnx]'") from error
+        raise BundleError(
+            f"{uri}: an ONNX model needs the package onnxruntime: pip install 'movie-tags[onnx]'"
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

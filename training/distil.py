@@ -31,11 +31,11 @@ from sklearn.metrics import precision_recall_fscore_support
 from movie_tags.models.body import BODY, write_body
 from movie_tags.models.bundle import MODEL_JSON
 from movie_tags.models.loading import configure
+from movie_tags.models.network import EMBEDDING, MAP, build_network, embedding_of, look_twice
+from movie_tags.models.views import fit
 from movie_tags.training.export import HalfStored, write_bundle
 from movie_tags.training.head import Examples, Head, HeadSettings, train_head
 from movie_tags.training.metrics import accuracy, calibration_error, fit_temperature, softmax
-from movie_tags.models.network import EMBEDDING, MAP, build_network, embedding_of, look_twice
-from movie_tags.models.views import fit
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
 from movie_tags.training.views import TEACHER_SIZE, Taught, Views, make_views, render, teach
 from movie_tags.training.vocabulary import TAGS

@@ -24,6 +24,7 @@ COMMANDS = {
     "report": "pages to look at, made of the results",
     "summary": "a film in a few pictures",
     "frame": "tag single pictures",
+    "model": "build, complete or import a model",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",

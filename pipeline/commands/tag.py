@@ -17,10 +17,11 @@ from movie_tags.pipeline.commands.common import (
     DONE,
     RUN_FAILED,
     SOME_FAILED,
-    add_model,
+    add_models,
     add_top_k,
     bits,
     count,
+    models_of,
     not_negative,
     positive,
     share,
@@ -52,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", help="folder for the results, local or gs:// [none: the tags are only printed]"
     )
-    add_model(parser)
+    add_models(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in DIR")
     parser.add_argument(
         "--thumbnails",
@@ -138,7 +139,7 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
     )
-    return TaggingRun(args.inputs, output, args.model, method, work, beam_words, args.overwrite, args.thumbnails)
+    return TaggingRun(args.inputs, output, models_of(args), method, work, beam_words, args.overwrite, args.thumbnails)
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:

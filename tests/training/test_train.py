@@ -102,7 +102,9 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     scaled = np.exp(logits / bundle.card["temperature"])
     offline = scaled / scaled.sum(1, keepdims=True)
     assert np.allclose(
-        np.stack([found.probabilities for found in predict(model, pictures, partial(fit, size=(32, 32)))]), offline, atol=2e-3
+        np.stack([found.probabilities for found in predict(model, pictures, partial(fit, size=(32, 32)))]),
+        offline,
+        atol=2e-3,
     )
 
 
