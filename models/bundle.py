@@ -5,7 +5,7 @@ A folder, local or on gs://, that holds
     model.tflite     what CPUs run, by LiteRT: uint8 RGB [1, H, W, 3] -> float32 [1, tags], one picture at a time
     saved_model/     what GPUs run: TensorFlow SavedModel; signature `serving_default`: uint8 RGB [N, H, W, 3] ->
                      float32 [N, tags]
-    model.onnx       a user's own, run by ONNX Runtime (`movie_tags.models.onnx`). A bundle has at least one of the three
+    model.onnx       a user's own, run by ONNX Runtime (`movie_tags.models.onnx`). At least one of the three is there
     vocabulary.txt   one tag a line, in the order of the outputs
     model.json       input size, views, backbone, thresholds, training data, accuracy, versions, fingerprint
 

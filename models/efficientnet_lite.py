@@ -204,8 +204,8 @@ def build(name: str, size: tuple[int, int] | None = None, classifier: bool = Fal
         classifier: with the 1,000 classes of ImageNet on top (logits).
 
     Returns:
-        Pictures float32 RGB [N, height, width, 3] in 0 to 255 -> features float32 [N, 1280], or logits [N, 1000]. Layers
-        have the names of the state dict: `stem`, `block3_expand`, `block3_depthwise`, `block3_project`, `head`,
+        Pictures float32 RGB [N, height, width, 3] in 0 to 255 -> features float32 [N, 1280], or logits [N, 1000].
+        Layers have the names of the state dict: `stem`, `block3_expand`, `block3_depthwise`, `block3_project`, `head`,
         `classifier`; normalisations the same with `_bn`.
     """
     import keras

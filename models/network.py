@@ -67,9 +67,9 @@ def _block(x, width: int, strides: int = 1):
 def look_twice(embed: Callable[[tf.Tensor], tf.Tensor], pictures: tf.Tensor) -> tf.Tensor:
     """The mean of a network's embeddings of pictures and of their middles, mirrored.
 
-    A picture is looked at twice, which costs less than twice as much and is worth a point or two of accuracy. Trained on
-    crops, the network is shown the whole picture at 8/7 of the size it was trained at, where things are as large as it
-    knows them, and the middle at that size.
+    A picture is looked at twice, which is worth a point or two of accuracy. Trained on crops, the network is shown the
+    whole picture at 8/7 of the size it was trained at, where things are as large as it knows them, and the middle at
+    that size.
 
     Args:
         embed: float32 [N, h, w, 3] -> float32 [N, width].

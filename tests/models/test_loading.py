@@ -14,12 +14,6 @@ from movie_tags.models.loading import check_outputs, load_model, load_saved_mode
 from movie_tags.models.views import fit
 
 
-def test_fit_averages_areas():
-    checks = np.indices((4, 4)).sum(0) % 2 * 200
-    pixels = np.repeat(checks[..., None], 3, 2).astype(np.uint8)
-    assert (fit(pixels, (2, 2)) == 100).all()
-
-
 def test_a_bad_picture_costs_only_itself():
     def model(pictures):
         if (pictures == 13).all((1, 2, 3)).any():
