@@ -480,8 +480,10 @@ class _FindInside(beam.DoFn):
         self.found.inc(found)
         self.decoded.inc(tally.decoded)
         self.damaged.inc(stretch.damaged)
-        first, last = stretch.samples or (0, -1)
-        seconds = segment.clock.seconds(last + 1) - segment.clock.seconds(first)
+        clock, begun = segment.clock, segment.start
+        begun_s = 0.0 if begun is None else float((begun - clock.origin) * clock.time_base)
+        ended_s = stretch.end_s if segment.end is None else float((segment.end - clock.origin) * clock.time_base)
+        seconds = max(0.0, ended_s - begun_s)
         report_progress(video=video.id, segments=segment.count, seconds=seconds, key_frames=found)
         yield beam.pvalue.TaggedOutput(self.STRETCHES, (video, stretch))
 
