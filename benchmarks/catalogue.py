@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline import views
 from movie_tags.pipeline.manifest import MANIFEST, TAGGED, Entry
@@ -31,7 +31,7 @@ def make(folder: Path, rows: int) -> None:
     """The catalogue and the folder of results."""
     one = folder / "one.mp4"
     one.write_bytes(b"x" * 1000)
-    key = method_key(Method(), read_bundle(BUNDLED).fingerprint)
+    key = method_key(Method(), read_bundle(resolve(COMPACT)).fingerprint)
     part = folder / "out" / "runs" / "20260101T000000Z-000000" / "plan"
     part.mkdir(parents=True)
     version = about(str(one)).version
@@ -57,7 +57,16 @@ def main(rows: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         make(folder, rows)
-        words = ["tag", str(folder / "catalogue.csv"), "--output", str(folder / "out"), "--dry-run", *EXTRA]
+        words = [
+            "tag",
+            str(folder / "catalogue.csv"),
+            "--output",
+            str(folder / "out"),
+            "--dry-run",
+            "--model",
+            COMPACT,
+            *EXTRA,
+        ]
         begun = time.monotonic()
         found = subprocess.run([sys.executable, "-m", "movie_tags", *words], capture_output=True, text=True, check=True)
         wall = time.monotonic() - begun

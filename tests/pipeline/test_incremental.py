@@ -14,7 +14,6 @@ import psutil
 import pytest
 from films import picture, write_video
 
-from movie_tags.models import BUNDLED
 from movie_tags.pipeline import lock, views
 from movie_tags.pipeline import run as runs
 from movie_tags.pipeline.commands import main
@@ -206,19 +205,19 @@ def test_metrics_are_what_the_run_did(films, tmp_path, small_bundle):
 # Killed, interrupted
 
 
-def command(made, out, *more):
+def command(made, out, bundle, *more):
     return [
-        sys.executable, "-m", "movie_tags", "tag", str(made), "--output", str(out), "--model", BUNDLED,
+        sys.executable, "-m", "movie_tags", "tag", str(made), "--output", str(out), "--model", bundle,
         "--part-size", str(FILMS // 4), "--direct_num_workers", "2", *more,
     ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def undisturbed(made, tmp_path_factory):
+def undisturbed(made, small_bundle, tmp_path_factory):
     """The tables of a run in peace, and how many seconds it took."""
     out = tmp_path_factory.mktemp("peace") / "out"
     begun = time.monotonic()
-    subprocess.run(command(made, out), check=True, capture_output=True, timeout=600)
+    subprocess.run(command(made, out, small_bundle), check=True, capture_output=True, timeout=600)
     return tables(out), time.monotonic() - begun
 
 
@@ -236,13 +235,15 @@ def workers_of(process):
 
 @pytest.mark.parametrize("round", range(ROUNDS))
 @pytest.mark.parametrize("victim", ["driver", "worker"])
-def test_killed_at_random_it_ends_in_the_same_tables(made, undisturbed, tmp_path, victim, round):
+def test_killed_at_random_it_ends_in_the_same_tables(made, small_bundle, undisturbed, tmp_path, victim, round):
     expected, seconds = undisturbed
     chance = random.Random(f"{victim} {round}")
     out = tmp_path / "out"
     kills = 0
     for _ in range(8):
-        process = subprocess.Popen(command(made, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command(made, out, small_bundle), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         try:
             process.wait(chance.uniform(0.3, 1.0) * seconds)
         except subprocess.TimeoutExpired:
@@ -259,7 +260,7 @@ def test_killed_at_random_it_ends_in_the_same_tables(made, undisturbed, tmp_path
     assert tables(out) == expected
     ids = [row["id"] for row in rows(out, "tags")]
     assert len(ids) == len(set(ids)) == FILMS
-    status = subprocess.run(command(made, out), capture_output=True, text=True, timeout=600)
+    status = subprocess.run(command(made, out, small_bundle), capture_output=True, text=True, timeout=600)
     assert status.returncode == 0 and "nothing is due" in status.stderr
 
 
@@ -313,9 +314,11 @@ def test_when_everything_kills_its_worker_the_run_says_so(made, tmp_path, small_
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_publishes_what_is_done_and_goes_on(made, undisturbed, tmp_path, number):
+def test_an_interrupted_run_publishes_what_is_done_and_goes_on(made, small_bundle, undisturbed, tmp_path, number):
     out = tmp_path / "out"
-    process = subprocess.Popen(command(made, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(made, out, small_bundle), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     while not list((out / "runs").glob("*/part-*/part.json")):
         time.sleep(0.1)
         assert process.poll() is None
@@ -326,7 +329,7 @@ def test_an_interrupted_run_publishes_what_is_done_and_goes_on(made, undisturbed
     assert process.returncode == 1 and "the same command goes on" in said and "Traceback" not in said
     done = rows(out, "tags")
     assert 0 < len(done) < FILMS
-    again = subprocess.run(command(made, out), capture_output=True, text=True, timeout=600)
+    again = subprocess.run(command(made, out, small_bundle), capture_output=True, text=True, timeout=600)
     assert again.returncode == 0
     assert counts(out)["videos_tagged"] == FILMS - len(done)
     assert tables(out) == undisturbed[0]
