@@ -135,7 +135,7 @@ class Counted(Reports):
 class RunProgress(Reports):
     """A tagging run: how many films of those that are due are done, and when it will end, as soon as that is known.
 
-    The share that is done is that of the films' bytes, or of their number where bytes are not known, as of remote films.
+    The share that is done is that of the films' bytes, or of their number where bytes are not known (remote films).
     """
 
     def __init__(self, console: Console):
@@ -182,7 +182,9 @@ class RunProgress(Reports):
         speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
         films = f"{self.films} of {self.films_due} films" if self.films_due else f"{self.films} films"
         left = self.seconds_left()
-        ahead = f", {self.share():.0%}, {timedelta(seconds=round(left))} left" if left and not self.is_terminal else ""
+        ahead = ""
+        if left and not self.is_terminal:
+            ahead = f", {self.share():.0%}, {timedelta(seconds=round(left))} left"
         return f"{films}, {self.seconds:.0f} s of film decoded, {self.key_frames} key frames, {speed:.1f} x real time{ahead}"
 
     @property
