@@ -185,7 +185,8 @@ class RunProgress(Reports):
         ahead = ""
         if left and not self.is_terminal:
             ahead = f", {self.share():.0%}, {timedelta(seconds=round(left))} left"
-        return f"{films}, {self.seconds:.0f} s of film decoded, {self.key_frames} key frames, {speed:.1f} x real time{ahead}"
+        decoded = f"{self.seconds:.0f} s of film decoded, {self.key_frames} key frames, {speed:.1f} x real time"
+        return f"{films}, {decoded}{ahead}"
 
     @property
     def is_terminal(self) -> bool:
