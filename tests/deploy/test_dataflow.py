@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "dataflow"
 HERE = ["--runner=FnApiRunner", "--direct_num_workers=1"]
 HINT = "type:nvidia-tesla-t4;count:1;install-nvidia-driver"
-IMAGE = "europe-west1-docker.pkg.dev/some-project/movie-tags/movie-tags:0.1.0-gpu"
+IMAGE = "europe-west1-docker.pkg.dev/some-project/movie-tags/movie-tags:0.2.0-gpu"
 
 
 def load(name):
