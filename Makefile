@@ -3,21 +3,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-flink soak bench lint bundled-model clean
+.PHONY: demo picture test test-flink soak bench lint bundled-model clean
 
 # Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
 $(READY): setup.py pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,export]'
 	@touch $(READY)
 
 demo: $(READY)
 	@echo "Making three short films from photographs ..."
 	@$(BIN)/python demo/films.py build/demo/films
 	@echo "Tagging them with the bundled model ..."
-	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --overwrite
-	@echo "The results are in build/demo/tags: tags.jsonl, key_frames.jsonl, errors.jsonl, run.json"
+	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --report
+	@echo "The tables are in build/demo/tags: tags.jsonl, key_frames.jsonl, spans.jsonl, errors.jsonl, run.json"
+	@echo "Open the page in a browser: $(CURDIR)/build/demo/tags/report/index.html"
+
+# README.md's picture; needs Debian's chromium and chromium-driver.
+picture: demo
+	@$(BIN)/python demo/picture.py build/demo/tags/report docs/report.png
 
 test: $(READY)
 	@echo "Running the tests (some minutes) ..."
@@ -34,6 +39,7 @@ bench: $(READY)
 	@$(BIN)/python benchmarks/tag.py
 	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/train.py
+	@$(BIN)/python benchmarks/report.py
 
 lint: $(READY)
 	@$(BIN)/ruff check .

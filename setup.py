@@ -6,7 +6,7 @@ folder, because names as general as `transforms` must not be claimed in a user's
 
 from setuptools import setup
 
-ROOMS = ["transforms", "pipeline", "pipeline.commands", "training", "models"]
+ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "report.exports", "training", "models"]
 
 setup(
     name="movie-tags",
@@ -16,23 +16,35 @@ setup(
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
         "movie_tags": ["py.typed"],
+        "movie_tags.report": ["*.j2", "*.css", "*.js"],
         "movie_tags.training": ["*.txt", "*.j2"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
     },
     install_requires=[
         "apache-beam[gcp]==2.77.0",
         "av==18.1.0",
+        "duckdb==2.0.1",
         "google-cloud-storage==3.17.1",
+        "Jinja2==3.1.6",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
+        "prometheus_client==0.26.0",
+        "pyarrow==25.0.1",
+        "pyparsing==3.3.3",
         "rich==15.0.0",
         "tensorflow==2.21.0",
         "tensorflow-transform==1.21.0",
     ],
     extras_require={
+        "export": [
+            "google-cloud-videointelligence==2.21.0",
+            "OpenTimelineIO==0.18.1",
+            "otio-cmx3600-adapter==1.0.0",
+            "otio-fcpx-xml-adapter==1.0.0",
+            "webvtt-py==0.6.0",
+        ],
         "train": [
             "ImageHash==4.3.2",
-            "Jinja2==3.1.6",
             "krippendorff==0.9.0",
             "matplotlib==3.11.2",
             "scikit-learn==1.9.1",
@@ -44,11 +56,14 @@ setup(
             "hypothesis==6.170.15",
             "imageio-ffmpeg==0.8.1",
             "jsonschema==4.26.0",
+            "lxml==6.1.3",
+            "pandas==3.1.1",
             "psutil==7.2.2",
             "pytest==9.2.0",
             "PyYAML==6.0.3",
             "ruff==0.17.6",
             "scikit-image==0.26.0",
+            "selenium==4.51.0",
         ],
     },
     entry_points={"console_scripts": ["movie-tags = movie_tags.__main__:run"]},

@@ -32,9 +32,11 @@ class Decoding:
         self.limits = limits
         self.refused: dict[str, str] = {}
 
-    def plan(self, uri: str, fps: float | Fraction, segment_length: float | None) -> list[Segment]:
+    def plan(
+        self, uri: str, fps: float | Fraction, segment_length: float | None, max_gap: float | None = None
+    ) -> list[Segment]:
         """As `plan_segments`."""
-        return list(self._stream(plan_segments, uri, fps, segment_length))
+        return list(self._stream(plan_segments, uri, fps, segment_length, max_gap))
 
     def samples(self, uri: str, segment: Segment, tally: Tally) -> Iterator[Frame]:
         """The sampled frames of a segment, in order; the tally is complete when all were taken.

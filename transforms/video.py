@@ -34,11 +34,15 @@ av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of th
 
 @dataclass(frozen=True, order=True)
 class Video:
-    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people."""
+    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people.
+
+    `version` tells what lies at the address from what lay there at another time (`storage.version_of`); "" if unknown.
+    """
 
     id: str
     uri: str
     title: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -146,6 +150,7 @@ class Decoder:
     """Decodes packets one by one, steps over damaged ones and counts them.
 
     Attributes:
+        fresh: presentation times of packets before which some were left out: decoding begins anew with them.
         decoded: frames so far.
         damaged: packets so far that could not be decoded, with presentation times from `begin` until `end`.
     """
@@ -157,6 +162,7 @@ class Decoder:
         self.context = context
         self.can_skip = context.name in SKIPPING_CODECS
         self.begin, self.end = begin, end
+        self.fresh: set[int] = set()
         self.decoded = 0
         self.damaged = 0
         self.latest: int | None = None
@@ -170,6 +176,11 @@ class Decoder:
             for packet, needed in marked:
                 if packet.size == 0:  # the demuxer's own end mark
                     continue
+                if packet.pts in self.fresh:
+                    # Across what was left out a decoder would put pictures in the wrong order.
+                    self.fresh.remove(packet.pts)
+                    yield from self._decode(None)
+                    self.context.flush_buffers()
                 mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
                 if self.context.skip_frame != mode:
                     self.context.skip_frame = mode

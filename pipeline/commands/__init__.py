@@ -21,7 +21,13 @@ from movie_tags.storage import plainly
 
 COMMANDS = {
     "tag": "tag videos",
+    "report": "pages to look at, made of the results",
+    "summary": "a film in a few pictures",
     "frame": "tag single pictures",
+    "status": "what has been done in a folder of results, and what failed",
+    "prune": "remove the results of videos that a catalogue no longer names",
+    "search": "find films, or scenes, by their tags",
+    "export": "write the tags for other tools",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",
