@@ -45,7 +45,8 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 
 bundled-model: $(READY)
-	@$(BIN)/python -m movie_tags.training.distil --output models/compact
+	@$(BIN)/python -m movie_tags.training.distil --output build/compact
+	@cp build/compact/body.npz models/compact/
 
 clean:
 	rm -rf $(VENV) build

@@ -24,8 +24,8 @@ from apache_beam.runners.runner import PipelineResult
 
 from movie_tags import storage
 from movie_tags.machine import cores
-from movie_tags.models.bundle import read_bundle
-from movie_tags.models.loading import check_outputs
+from movie_tags.models import DEFAULT
+from movie_tags.models.ensemble import read_models
 from movie_tags.pipeline import lock, views
 from movie_tags.pipeline.catalogue import DistinctVideos, ReadInputs, check_input
 from movie_tags.pipeline.local_workers import deaths, end_workers, forking_runner, warm_up
@@ -45,6 +45,7 @@ from movie_tags.pipeline.results import COUNTS, THUMBNAILS, WriteTables, errors_
 from movie_tags.pipeline.runner import local_options
 from movie_tags.pipeline.sizing import MOST_FILES, workers_for
 from movie_tags.pipeline.tag_movies import TagMovies
+from movie_tags.progress import report_progress
 from movie_tags.transforms.thumbnails import Thumbnails
 from movie_tags.transforms.video import Failure
 
@@ -110,7 +111,7 @@ class TaggingRun:
         self,
         inputs: Sequence[str],
         output: str,
-        model: str,
+        model: str | Sequence[str] = DEFAULT,
         method: Method = Method(),
         work: Work = Work(),
         beam_words: Sequence[str] = (),
@@ -127,7 +128,7 @@ class TaggingRun:
         Args:
             inputs: videos, folders, globs and catalogues.
             output: the folder of results, local or remote.
-            model: a model bundle's folder.
+            model: a model bundle's name or folder, or several.
             method, work: the numbers; the model's threads are set to what each worker can have.
             beam_words: Beam's own options, as words of a command line.
             thumbnails: keep a small JPEG of each key frame; None: on this machine, but not on clusters.
@@ -143,20 +144,20 @@ class TaggingRun:
         self.begun = time.time()
         self.id = new_run_id(self.begun)
         self.inputs, self.output, self.table_format = list(inputs), output, table_format
-        self.bundle = read_bundle(model)
+        self.models = read_models(model)
         for uri in self.inputs:
             check_input(uri)
         self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs, work.limits))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()
-        check_outputs(self.bundle, threads)
+        self.models.check(threads)
         views.check_output(output, force)
         kept = Thumbnails(storage.join(output, THUMBNAILS), THUMBNAILS)
         wanted = self.workers > 0 if thumbnails is None else thumbnails
         self.method = method
         self.work = dataclasses.replace(work, threads=threads, thumbnails=kept if wanted else None)
-        self.method_key = method_key(self.method, self.bundle.fingerprint)
+        self.method_key = method_key(self.method, self.models.fingerprint)
         self.rules = Rules(self.method_key, max_attempts, retry, force)
         self.limit, self.part_size, self.break_lock = limit, part_size, break_lock
         self.beam_words = list(beam_words)
@@ -175,11 +176,14 @@ class TaggingRun:
             "method": dataclasses.asdict(self.method),
             "work": {**dataclasses.asdict(self.work), "workers": self.workers, "beam": self.beam_words},
             "model": {
-                "uri": self.bundle.uri,
-                "name": self.bundle.card.get("name"),
-                "fingerprint": self.bundle.fingerprint,
-                "vocabulary": self.bundle.vocabulary,
-                "thresholds": dict(zip(self.bundle.vocabulary, self.bundle.thresholds, strict=True)),
+                "name": self.models.name,
+                "fingerprint": self.models.fingerprint,
+                "vocabulary": self.models.vocabulary,
+                "thresholds": dict(zip(self.models.vocabulary, self.models.thresholds, strict=True)),
+                "bundles": [
+                    {"uri": bundle.uri, "name": bundle.name, "fingerprint": bundle.fingerprint}
+                    for bundle in self.models.bundles
+                ],
             },
             "versions": {**{name: version(name) for name in VERSIONS}, "python": platform.python_version()},
         }
@@ -216,14 +220,14 @@ class TaggingRun:
         """The tagging of a part."""
         pipeline = self.pipeline()
         due = pipeline | "ReadDue" >> ReadDue(part.due)
-        self.write(part.name, due | "TagMovies" >> TagMovies(self.bundle, self.method, self.work))
+        self.write(part.name, due | "TagMovies" >> TagMovies(self.models, self.method, self.work))
         return pipeline
 
     def whole_pipeline(self, publishing: bool) -> beam.Pipeline:
         """All of it in one, for clusters; with `publishing` the job puts its results in place itself."""
         pipeline = self.pipeline()
         due, tables = self.find_due(pipeline)
-        found = due | "TagMovies" >> TagMovies(self.bundle, self.method, self.work)
+        found = due | "TagMovies" >> TagMovies(self.models, self.method, self.work)
         errors = [found[TagMovies.ERRORS], tables[TagMovies.ERRORS]] | "AllErrors" >> beam.Flatten()
         written = self.write(PLAN, {**found, **tables, TagMovies.ERRORS: errors, "due": due[FindDue.DUE]})
         if publishing:
@@ -381,6 +385,7 @@ class TaggingRun:
             return Part(name, path, len(held))
 
         storage.write_bytes(storage.join(lists, "none.jsonl"), b"")
+        films = total = 0
         for line in views.in_order(due, lambda line: (line,), scratch):
             large = self.part_size is None and size > most_bytes
             if held and (len(held) == most or large):
@@ -388,6 +393,8 @@ class TaggingRun:
                 held, size, number = [], 0, number + 1
             held.append(line)
             size += Due.of(line).size
+            films, total = films + 1, total + Due.of(line).size
+        report_progress(films_due=films, bytes_due=total)
         if held:
             yield close()
 

@@ -303,9 +303,7 @@ def _work(worker: _Worker, function: Callable, arguments: tuple, limits: Limits)
             worker.tell(_ITEM, item)
     except Exception as error:  # whatever a decoder may raise is the film's
         if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
-            worker.tell(
-                _FAILED, (SHORT_OF_MEMORY.format(limits.memory_gb), True)
-            )
+            worker.tell(_FAILED, (SHORT_OF_MEMORY.format(limits.memory_gb), True))
             return False
         failure = failure_of(error, "")
         worker.tell(_FAILED, (failure.reason, failure.again))

@@ -28,6 +28,7 @@ COMMANDS = {
     "prune": "remove the results of videos that a catalogue no longer names",
     "search": "find films, or scenes, by their tags",
     "export": "write the tags for other tools",
+    "model": "build, complete or import a model",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",

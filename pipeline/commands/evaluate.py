@@ -7,9 +7,10 @@ import dataclasses
 import json
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 
 from movie_tags import storage
+from movie_tags.machine import cache
+from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.commands.common import DONE, Parser, add_model, add_verbose, positive, share
 from movie_tags.pipeline.runner import local_options
@@ -64,10 +65,10 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
 
 def evaluate_bundle(args: argparse.Namespace) -> dict:
     """A bundle on a labelled set: a data set's split, or all of a folder TAG/*.jpg."""
-    bundle = read_bundle(args.model)
+    bundle = read_bundle(resolve(args.model))
     if not data.is_dataset(args.dataset):
         options, _ = local_options([])
-        made = storage.join(str(Path.home()), ".cache", "movie-tags", "datasets", uuid.uuid4().hex)
+        made = storage.join(str(cache()), "datasets", uuid.uuid4().hex)
         data.build_dataset([args.dataset], made, options, split_by="random")
         dataset, splits = data.read_dataset(made), data.SPLITS
     else:
@@ -117,7 +118,7 @@ def evaluate_agreement(args: argparse.Namespace) -> dict:
     """How far volunteers agree on the tags of trailers."""
     suggested = read_suggestions(args.volunteers)
     said = {tag for tags in suggested.values() for tag in tags}
-    vocabulary = read_bundle(args.model).vocabulary if args.model else TAGS
+    vocabulary = read_bundle(resolve(args.model)).vocabulary if args.model else TAGS
     found = agreement(suggested, [*vocabulary, *sorted(said.difference(vocabulary))])
     return {name: None if value != value else value for name, value in found.items()}
 

@@ -19,10 +19,11 @@ from movie_tags.pipeline.commands.common import (
     DONE,
     RUN_FAILED,
     SOME_FAILED,
-    add_model,
+    add_models,
     add_top_k,
     bits,
     count,
+    models_of,
     not_negative,
     positive,
     share,
@@ -57,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", help="folder for the results, local or gs:// [none: the tags are only printed]"
     )
-    add_model(parser)
+    add_models(parser)
     parser.add_argument(
         "--thumbnails",
         action=argparse.BooleanOptionalAction,
@@ -224,7 +225,7 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
     return TaggingRun(
         args.inputs,
         output,
-        args.model,
+        models_of(args),
         method,
         work,
         beam_words,

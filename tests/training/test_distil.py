@@ -67,9 +67,7 @@ def test_the_recipe_from_pictures_to_a_bundle_that_can_tell(data, tmp_path, monk
     assert bundle.card["accuracy"]["held_out_sources"]["pictures"] == 40
     assert "Food" in bundle.card["left_out"]
     model = load_model(bundle, 1)
-    results = predict(
-        model, [np.full((64, 64, 3), 220, np.uint8), np.full((64, 64, 3), 40, np.uint8)], bundle.input_size
-    )
+    results = predict(model, [np.full((64, 64, 3), 220, np.uint8), np.full((64, 64, 3), 40, np.uint8)], bundle.fitted)
     assert np.allclose([found.probabilities.sum() for found in results], 1, atol=1e-5)
     before = bundle.fingerprint
     main([*words, *few])  # all epochs are done: goes straight to the bundle

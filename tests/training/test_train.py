@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ import tensorflow as tf
 from films import picture, write_video
 
 from movie_tags.models.bundle import SAVED_MODEL, read_bundle
-from movie_tags.models.loading import fit, load_model, load_saved_model, predict
+from movie_tags.models.loading import load_model, load_saved_model, predict
+from movie_tags.models.views import fit
 from movie_tags.pipeline.commands import main
 from movie_tags.training.backbones import BackboneError, backbone_names, load_backbone, make_spec
 from movie_tags.training.dataset import SPLITS, read_dataset
@@ -100,7 +102,9 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     scaled = np.exp(logits / bundle.card["temperature"])
     offline = scaled / scaled.sum(1, keepdims=True)
     assert np.allclose(
-        np.stack([found.probabilities for found in predict(model, pictures, (32, 32))]), offline, atol=2e-3
+        np.stack([found.probabilities for found in predict(model, pictures, partial(fit, size=(32, 32)))]),
+        offline,
+        atol=2e-3,
     )
 
 
