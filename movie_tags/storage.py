@@ -285,6 +285,8 @@ def copy(source: str, target: str) -> None:
     except OSError:
         shutil.copyfile(source, staged)
     os.replace(staged, target)
+    with contextlib.suppress(FileNotFoundError):  # of two names of one file the first stays
+        os.unlink(staged)
 
 
 def settle(folder: str) -> None:

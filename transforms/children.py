@@ -170,6 +170,7 @@ class _Child:
         self.limits = limits
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
+            end.setblocking(True)  # Beam sets a time-out for all sockets once it has spoken to gs://
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         lifeline, self.lifeline = os.pipe()
         self.channel = _Channel(ours)
