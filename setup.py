@@ -10,7 +10,7 @@ ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "report.export
 
 setup(
     name="movie-tags",
-    version="0.1.0",
+    version="0.2.0",
     description="Watches films and says, in a few tags with strengths, what is in them.",
     python_requires=">=3.11,<3.12",
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],

@@ -28,13 +28,13 @@ from movie_tags.models.loading import load_model, load_tflite
 
 ROUNDS, PICTURES = 5, 20
 LOAD = """
-import resource, time
-import numpy
+import time
+import numpy, psutil
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import check_outputs
 begun = time.process_time()
 check_outputs(read_bundle({uri!r}))
-print(time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.process_time() - begun, psutil.Process().memory_info().rss / 1e6)
 """
 MEASURE = """
 import sys

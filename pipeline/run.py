@@ -45,6 +45,7 @@ from movie_tags.pipeline.results import COUNTS, THUMBNAILS, WriteTables, errors_
 from movie_tags.pipeline.runner import local_options
 from movie_tags.pipeline.sizing import MOST_FILES, workers_for
 from movie_tags.pipeline.tag_movies import TagMovies
+from movie_tags.progress import report_progress
 from movie_tags.transforms.thumbnails import Thumbnails
 from movie_tags.transforms.video import Failure
 
@@ -384,6 +385,7 @@ class TaggingRun:
             return Part(name, path, len(held))
 
         storage.write_bytes(storage.join(lists, "none.jsonl"), b"")
+        films = total = 0
         for line in views.in_order(due, lambda line: (line,), scratch):
             large = self.part_size is None and size > most_bytes
             if held and (len(held) == most or large):
@@ -391,6 +393,8 @@ class TaggingRun:
                 held, size, number = [], 0, number + 1
             held.append(line)
             size += Due.of(line).size
+            films, total = films + 1, total + Due.of(line).size
+        report_progress(films_due=films, bytes_due=total)
         if held:
             yield close()
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.pipeline.catalogue import InputError, expand
-from movie_tags.transforms.children import ChildEnded, stream
+from movie_tags.transforms.decoding import Decoding
 from movie_tags.transforms.limits import Limits
-from movie_tags.transforms.video import VideoError, open_video
+from movie_tags.transforms.video import VideoError
 
 DECODING_S = 1.2e-9
 """CPU seconds a pixel of film, decoded: H.264 at 720p on one core of a server."""
@@ -28,19 +27,13 @@ MOST_FILES = 200
 _LOGGER = logging.getLogger("movie_tags")
 
 
-def cpu_seconds(uri: str) -> float:
+def cpu_seconds(uri: str, decoding: Decoding = Decoding(None)) -> float:
     """A guess at the CPU seconds that tagging a video takes; 0 where its headers say nothing."""
     try:
-        with open_video(uri) as (container, stream):
-            seconds = (container.duration or 0) / 1e6
-            rate = float(stream.average_rate or 25)
-            return max(0.0, seconds) * (stream.width * stream.height * min(rate, 120) * DECODING_S + TAGGING_S)
+        said = decoding.headers(uri)
     except VideoError:
         return 0.0
-
-
-def _guesses(uri: str) -> Iterator[float]:
-    yield cpu_seconds(uri)
+    return said.duration_s * (said.width * said.height * min(said.rate, 120) * DECODING_S + TAGGING_S)
 
 
 def workers_for(inputs: Iterable[str], limits: Limits | None = Limits()) -> int:
@@ -52,7 +45,7 @@ def workers_for(inputs: Iterable[str], limits: Limits | None = Limits()) -> int:
         inputs: as a user names them.
         limits: of the process that looks into the films; None looks into them in this one.
     """
-    files, total = 0, 0.0
+    decoding, files, total = Decoding(limits), 0, 0.0
     try:
         for uri in inputs:
             if storage.is_remote(uri):
@@ -61,10 +54,7 @@ def workers_for(inputs: Iterable[str], limits: Limits | None = Limits()) -> int:
                 files += 1
                 if files > MOST_FILES or storage.is_remote(item.video.uri):
                     return cores()
-                if item.failure:
-                    continue
-                with contextlib.suppress(ChildEnded):
-                    total += sum(stream(limits, _guesses, item.video.uri) if limits else _guesses(item.video.uri))
+                total += 0.0 if item.failure else cpu_seconds(item.video.uri, decoding)
                 if total > WORTH_WORKERS_S:
                     _LOGGER.info("more than %g s of work, by the films' headers: %d workers", total, cores())
                     return cores()

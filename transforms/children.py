@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple
 from typing import Any, TypeVar
@@ -43,6 +44,9 @@ KEPT_BYTES = 256 * 1024 * 1024
 
 SOCKET_BYTES = 1024 * 1024
 """Room for a picture between the two processes, in which the next one can be decoded already."""
+
+WIND_S = 0.1
+"""Timers are not wound up again sooner: system calls at every frame would be felt."""
 
 GB = 10**9
 
@@ -343,17 +347,23 @@ class _Timers:
 
     def __init__(self, limits: Limits):
         self.limits = limits
+        self.wound = -WIND_S
         for number in (signal.SIGPROF, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
 
     def wind(self) -> None:
-        """Give it the full time again."""
+        """Give it the full time again, but for the moment since it was last wound up."""
+        now = time.monotonic()
+        if now - self.wound < WIND_S:
+            return
+        self.wound = now
         signal.setitimer(signal.ITIMER_PROF, self.limits.cpu_s)
         signal.setitimer(signal.ITIMER_REAL, self.limits.wall_s)
 
     def stop(self) -> None:
         """Let the wall clock wait; what computes is still limited."""
         signal.setitimer(signal.ITIMER_REAL, 0)
+        self.wound = -WIND_S
 
 
 class _Worker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 from movie_tags.transforms.children import ChildEnded, stream
@@ -16,9 +17,19 @@ from movie_tags.transforms.sampling import (
     plan_segments,
     read_samples,
 )
-from movie_tags.transforms.video import VideoError
+from movie_tags.transforms.video import VideoError, open_video
 
 MAX_REMEMBERED = 1000
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What a video's headers say: length in seconds, size in pixels, frames a second."""
+
+    duration_s: float
+    width: int
+    height: int
+    rate: float
 
 
 class Decoding:
@@ -31,6 +42,15 @@ class Decoding:
         """Args: those of the children; None decodes in this process, without any."""
         self.limits = limits
         self.refused: dict[str, str] = {}
+
+    def headers(self, uri: str) -> Headers:
+        """What a video's headers say, true or not.
+
+        Raises:
+            VideoError: it cannot be opened.
+        """
+        (headers,) = self._stream(_headers, uri)
+        return headers
 
     def plan(
         self, uri: str, fps: float | Fraction, segment_length: float | None, max_gap: float | None = None
@@ -62,6 +82,12 @@ class Decoding:
             if len(self.refused) < MAX_REMEMBERED:
                 self.refused[uri] = error.reason
             raise
+
+
+def _headers(uri: str) -> Iterator[Headers]:
+    with open_video(uri) as (container, stream):
+        seconds = max(0.0, (container.duration or 0) / 1e6)
+        yield Headers(seconds, stream.width, stream.height, float(stream.average_rate or 25))
 
 
 def _samples(uri: str, segment: Segment) -> Iterator[Frame | int | Tally]:

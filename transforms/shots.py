@@ -8,6 +8,8 @@ key frames of the others. Those are read again, as are the key frames of shots t
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags.progress import report_progress
+from movie_tags.storage import is_remote
 from movie_tags.transforms.decoding import Decoding
 from movie_tags.transforms.limits import Limits
 from movie_tags.transforms.sampling import Frame, SampleClock, Segment, Tally
@@ -423,6 +426,15 @@ def _failed(video: Video, error: Exception, stage: str) -> beam.pvalue.TaggedOut
     return beam.pvalue.TaggedOutput(FindShots.FAILED, (video, failure_of(error, stage)))
 
 
+def _report(video: Video, segments: int, **what) -> None:
+    """Say that one of a video's segments is done, and its share of the file's bytes, as far as these are known here."""
+    size = 0
+    if not is_remote(video.uri):
+        with contextlib.suppress(OSError):
+            size = os.path.getsize(video.uri)
+    report_progress(video=video.id, segments=segments, bytes=round(size / segments), **what)
+
+
 class _PlanSegments(beam.DoFn):
     """Video -> (video, segment) for each of its segments."""
 
@@ -440,6 +452,7 @@ class _PlanSegments(beam.DoFn):
             segments = self.decoding.plan(video.uri, self.fps, self.segment_length, self.max_gap)
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             self.failed.inc()
+            _report(video, 1)
             yield _failed(video, error, "opening")
             return
         self.decoded.inc()
@@ -473,6 +486,7 @@ class _FindInside(beam.DoFn):
                 found += 1
                 yield video, item
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
+            _report(video, segment.count)
             yield _failed(video, error, "sampling")
             return
         stretch = finder.stretch
@@ -484,7 +498,7 @@ class _FindInside(beam.DoFn):
         begun_s = 0.0 if begun is None else float((begun - clock.origin) * clock.time_base)
         ended_s = stretch.end_s if segment.end is None else float((segment.end - clock.origin) * clock.time_base)
         seconds = max(0.0, ended_s - begun_s)
-        report_progress(video=video.id, segments=segment.count, seconds=seconds, key_frames=found)
+        _report(video, segment.count, seconds=seconds, key_frames=found)
         yield beam.pvalue.TaggedOutput(self.STRETCHES, (video, stretch))
 
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "dataflow"
 HERE = ["--runner=FnApiRunner", "--direct_num_workers=1"]
 HINT = "type:nvidia-tesla-t4;count:1;install-nvidia-driver"
-IMAGE = "europe-west1-docker.pkg.dev/some-project/movie-tags/movie-tags:0.1.0-gpu"
+IMAGE = "europe-west1-docker.pkg.dev/some-project/movie-tags/movie-tags:0.2.0-gpu"
 
 
 def load(name):
@@ -101,6 +101,8 @@ SAMPLES = {
     "break_lock": "true",
     "part_size": "7",
     "format": "parquet",
+    "sampling": "codec-key-frames",
+    "max_key_frame_gap": "2.5",
     "thumbnails": "true",
     "fps": "0.5",
     "shot_threshold": "0.4",

@@ -5,12 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-from films import picture
+from films import picture, write_video
 
 from movie_tags.models import loading
 from movie_tags.models.bundle import BundleError, fingerprint, read_bundle
 from movie_tags.models.ensemble import predict_with, read_models, unite
 from movie_tags.models.loading import load_model, predict
+from movie_tags.pipeline.commands import main
 from movie_tags.transforms.tagging import BundleHandler
 
 
@@ -81,6 +82,22 @@ def test_a_picture_that_one_cannot_take_has_its_reason():
     assert found.probabilities is None and "unlucky" in found.reason
 
 
+def test_a_film_is_tagged_by_two_models_as_by_each(small_bundle, other_bundle, tmp_path):
+    film = write_video(tmp_path / "a.mp4", [picture(k // 40) for k in range(200)])
+    found = {}
+    for name, models in (("one", [small_bundle]), ("two", [other_bundle]), ("both", [other_bundle, small_bundle])):
+        words = [word for model in models for word in ("--model", model)]
+        out = tmp_path / name
+        assert main(["tag", str(film), "--output", str(out), "--top-k", "7", "--direct_num_workers", "1", *words]) == 0
+        rows = [json.loads(line) for line in (out / "key_frames.jsonl").read_text().splitlines()]
+        found[name] = [{tag["tag"]: tag["probability"] for tag in row["seen"]} for row in rows]
+    assert len(found["both"]) > 1
+    for one, two, both in zip(found["one"], found["two"], found["both"], strict=True):
+        assert both == one | two and len(both) == 7
+    run = json.loads((tmp_path / "both" / "run.json").read_text())
+    assert {bundle["uri"] for bundle in run["model"]["bundles"]} == {small_bundle, other_bundle}
+
+
 @pytest.mark.parametrize("batch", [1, 7])
 def test_the_saved_model_in_batches_as_on_a_gpu(small_bundle, monkeypatch, batch):
     """The path of GPUs, with TensorFlow on the CPU: within 1e-3 of LiteRT, one call a batch."""
@@ -91,7 +108,7 @@ def test_the_saved_model_in_batches_as_on_a_gpu(small_bundle, monkeypatch, batch
     monkeypatch.setattr(loading, "_tensorflow_sees_a_gpu", lambda threads: True)
     handler = BundleHandler(models, batch)
     loaded = handler.load_model()
-    assert hasattr(loaded[0], "keep_alive")  # the SavedModel itself, not one picture at a time
+    assert hasattr(loaded.models[0], "keep_alive")  # the SavedModel itself, not one picture at a time
     found = [
         result.inference
         for at in range(0, len(pictures), batch)

@@ -275,5 +275,12 @@ def test_a_child_that_cannot_start_says_why(monkeypatch):
         list(stream(Limits(memory_gb=3), range, 3))
 
 
+def test_children_stay_small(film):
+    Decoding().headers(film)
+    read(Decoding(), film)
+    modules = list(stream(Limits(), eval, "list(__import__('sys').modules)"))
+    assert "av" in modules and not {"apache_beam", "tensorflow", "ai_edge_litert"} & set(modules)
+
+
 def test_a_child_streams_what_any_function_yields():
     assert list(stream(Limits(), range, 3)) == [0, 1, 2]
