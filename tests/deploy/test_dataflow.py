@@ -145,6 +145,8 @@ def test_every_parameter_reaches_its_option():
             assert f"--{name}={value}" in beam_words
         elif name == "inputs":
             assert args.inputs == value.split()
+        elif name == "model":
+            assert args.model == [value]
         elif name in ("overwrite", "thumbnails", "in_process"):
             assert getattr(args, name) is True
         else:
