@@ -147,7 +147,7 @@ def test_every_parameter_reaches_its_option():
             assert args.inputs == value.split()
         elif name == "model":
             assert args.model == [value]
-        elif name in ("overwrite", "thumbnails", "in_process"):
+        elif value == "true":
             assert getattr(args, name) is True
         else:
             option = tag_options()._option_string_actions["--" + name.replace("_", "-")]
