@@ -16,7 +16,7 @@ setup(
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
         "movie_tags": ["py.typed"],
-        "movie_tags.training": ["*.txt", "*.j2"],
+        "movie_tags.training": ["*.txt", "*.j2", "*.json"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
     },
     install_requires=[

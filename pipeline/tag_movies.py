@@ -11,13 +11,13 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from movie_tags.models import BUNDLED
-from movie_tags.models.bundle import ModelBundle, read_bundle
+from movie_tags.models.bundle import BundleError, ModelBundle, read_bundle
 from movie_tags.pipeline.catalogue import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.shots import Film, FindShots
 from movie_tags.transforms.spans import FindSpans
-from movie_tags.transforms.strength import CombineStrengths, TagStrength, strongest
+from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, strongest, with_confidence
 from movie_tags.transforms.tagging import TagKeyFrames
 from movie_tags.transforms.thumbnails import KeepThumbnails
 from movie_tags.transforms.video import Failure, Video
@@ -105,7 +105,7 @@ class TagMovies(beam.PTransform):
             }
             | "Gather" >> beam.CoGroupByKey()
             | "Results"
-            >> beam.ParDo(_Results(method.min_relative_strength)).with_outputs(
+            >> beam.ParDo(_Results(method.min_relative_strength, film_confidences(self.bundle))).with_outputs(
                 self.KEY_FRAMES, self.SPANS, self.ERRORS, main=self.TAGS
             )
         )
@@ -113,11 +113,25 @@ class TagMovies(beam.PTransform):
         return {**tables, self.MERGED: named[DistinctVideos.MERGED]}
 
 
+def film_confidences(bundle: ModelBundle) -> dict[str, FilmConfidence]:
+    """By tag, how confidence in it is reckoned; empty where the bundle does not say.
+
+    Raises:
+        BundleError: what it says is malformed.
+    """
+    try:
+        model = FilmConfidence.of_card(bundle.card)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.uri}: 'film_confidence' in model.json is malformed ({error!r})") from error
+    return {tag: model for tag in bundle.vocabulary} if model else {}
+
+
 class _Results(beam.DoFn):
     """All that is known of a video -> its VideoTags, KeyFrameTags and Spans, or its Failure; one of the two, always."""
 
-    def __init__(self, min_relative_strength: float):
+    def __init__(self, min_relative_strength: float, confidences: dict[str, FilmConfidence]):
         self.min_relative_strength = min_relative_strength
+        self.confidences = confidences
         self.tagged = Metrics.counter("results", "videos_tagged")
         self.failed = Metrics.counter("results", "videos_failed")
 
@@ -131,7 +145,8 @@ class _Results(beam.DoFn):
         self.tagged.inc()
         (film,) = known["films"]
         key_frames = sorted(known["key_frames"], key=lambda frame: frame.time_s)
-        all_tags = known["strengths"][0] if known["strengths"] else ()
+        strengths = known["strengths"][0] if known["strengths"] else ()
+        all_tags = with_confidence(strengths, len(key_frames), self.confidences)
         yield (
             video,
             VideoTags(

@@ -58,6 +58,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="keep a small JPEG of each key frame beside the tables [on this machine yes, on clusters no]",
     )
+    parser.add_argument(
+        "--preset",
+        choices=["default", "paper"],
+        default="default",
+        help="paper: every one of a key frame's top tags counts, however improbable (--min-probability 0), as printed",
+    )
     method = parser.add_argument_group(
         "the method (defaults are the paper's, which gives none for --min-relative-strength)"
     )
@@ -129,6 +135,8 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
     Raises:
         UserError: something that was asked for cannot be used.
     """
+    if args.preset == "paper" and args.min_probability is None:
+        args.min_probability = 0.0
     method, work = (
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
