@@ -190,7 +190,7 @@ def test_tables_of_frames_that_make_no_sense(tmp_path, name, text, complaint):
 def test_labelled_frames_are_those_on_screen_at_their_times(tmp_path):
     shots = [picture(seed) for seed in (1, 2, 3)]
     film = write_video(tmp_path / "f.mp4", [pixels for pixels in shots for _ in range(50)])  # three shots of 2 s
-    labels = tuple(FrameLabels(at, (), ()) for at in (0, 1.5, 2.25, 5.99, 40))
+    labels = tuple(FrameLabels(at, (), ()) for at in (0, 1.5, 2.25, 5.9, 40))
     found = dict(labelled_frames(LabelledVideo(str(film), (), labels), 1))
     assert found.keys() == set(labels) and found[labels[-1]] is None
     for label, shown in zip(labels, (0, 0, 1, 2), strict=False):
