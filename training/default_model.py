@@ -29,9 +29,9 @@ from movie_tags.training.dataset import SPLITS, Dataset, Entry, build_dataset, i
 from movie_tags.training.features import read_records
 from movie_tags.training.films import Truth, judge_films, judge_frames, read_truth, reliability
 from movie_tags.training.labelled import decode_picture, from_example
-from movie_tags.training.learn import Learned, learn, settings_of
+from movie_tags.training.learn import Judged, learn, settings_of
 from movie_tags.training.metrics import accuracy, calibration_error
-from movie_tags.training.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries
+from movie_tags.training.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries, learnable
 
 MIN_PICTURES = 8
 """Tags with fewer plain labels are left out."""
@@ -132,6 +132,7 @@ def truth_of_films(data: Path) -> dict[str, Truth]:
         for name, truth in read_truth(str(table)).items():
             if truth.plain:
                 found.setdefault(group_of(os.path.basename(name)), []).append(truth)
+    # Where several videos are one group, the frames' labels must do.
     return {group: truths[0] for group, truths in found.items() if len(truths) == 1}
 
 
@@ -143,40 +144,29 @@ def mixed_folds(labels: Labels, settings: MultiLabelSettings) -> np.ndarray:
     return fold
 
 
-def measure(learned: Learned, labels: Labels, vocabulary: Sequence[str], sources: bool) -> dict:
-    """What pictures out of fold say of a recipe.
+def measure(judged: Judged, thresholds: np.ndarray, labels: Labels, vocabulary: Sequence[str]) -> dict:
+    """What pictures out of fold say of a recipe; of stills those count whose tags had 30 others to learn from.
 
     Args:
-        learned: by it.
+        judged: by it.
+        thresholds: by tag.
         labels: of the pictures.
         vocabulary: the tags.
-        sources: whether whole sources were left out; pictures whose tags had fewer than 30 left to learn from are then
-            passed over.
     """
-    stills = (labels.applies.sum(1) > 0) & ~labels.frames
-    if sources:
-        for part in range(learned.fold.max() + 1):
-            here = stills & (learned.fold == part)
-            enough = labels.applies[stills & (learned.fold != part)].sum(0) >= 30
-            stills &= ~here | (labels.applies @ enough > 0)
-    pictures, right = learned.probabilities[stills], labels.applies[stills]
-    frames = labels.frames
+    stills, frames = learnable(labels, judged.fold), labels.frames
+    pictures, right = judged.probabilities[stills], labels.applies[stills]
     kept = {
         film: frozenset(tag.tag for tag in tags if tag.relative_strength >= Method().min_relative_strength)
-        for film, (tags, _) in learned.films.items()
+        for film, (tags, _) in judged.films.items()
     }
+    passed = (judged.probabilities >= thresholds) & frames[:, None] & ~labels.maybe
     return {
         "pictures": {**accuracy(pictures, right), "calibration_error": round(calibration_error(pictures, right), 4)},
-        "frames": judge_frames(learned.probabilities[frames], labels.applies[frames], labels.maybe[frames], vocabulary),
-        "films": judge_films(kept, learned.truth),
-        "film_confidence": learned.reliability,
-        "believed": reliability(*_believed(learned, labels)),
+        "frames": judge_frames(judged.probabilities[frames], labels.applies[frames], labels.maybe[frames], vocabulary),
+        "films": judge_films(kept, judged.truth),
+        "film_confidence": judged.reliability,
+        "believed": reliability(judged.probabilities[passed], labels.applies[passed]),
     }
-
-
-def _believed(learned: Learned, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    passed = (learned.probabilities >= learned.thresholds) & labels.frames[:, None] & ~labels.maybe
-    return learned.probabilities[passed], labels.applies[passed]
 
 
 def vocabulary_of(entries: Iterable[Entry]) -> tuple[tuple[str, ...], Counter]:
@@ -193,9 +183,9 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     vocabulary, counts = vocabulary_of(dataset.entries)
     labels = labels_of_entries(dataset.entries, vocabulary, settings, group_of)
     truth = truth_of_films(data)
-    ships = learn(features, labels, vocabulary, settings, truth, mixed_folds(labels, settings))
-    apart = learn(features, labels, vocabulary, settings, truth, whole=False)
-    same, unseen = measure(ships, labels, vocabulary, False), measure(apart, labels, vocabulary, True)
+    folds = [mixed_folds(labels, settings), folds_of(labels, settings.folds, settings.seed)]
+    ships = learn(features, labels, vocabulary, settings, truth, folds)
+    same, unseen = (measure(judged, ships.thresholds, labels, vocabulary) for judged in ships.judged)
     card = {
         "name": NAMES[model],
         "features": FEATURES[model],
@@ -207,7 +197,7 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
         "training": {
             "pictures": len(dataset.entries),
             "frames": int(labels.frames.sum()),
-            "films": len(ships.films),
+            "films": len(ships.judged[0].films),
             "of_nothing": dataset.manifest["nothing"],
             "sources": len({entry.source for entry in dataset.entries}),
             "counts": {tag: counts[tag] for tag in vocabulary},

@@ -14,7 +14,14 @@ from sklearn.metrics import average_precision_score
 
 from movie_tags import storage
 from movie_tags.training.evaluation import TableError
-from movie_tags.transforms.strength import STATISTICS, CombineStrengths, FilmConfidence, TagStrength, statistics, strengths
+from movie_tags.transforms.strength import (
+    STATISTICS,
+    CombineStrengths,
+    FilmConfidence,
+    TagStrength,
+    statistics,
+    strengths,
+)
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags, believed, top_tags
 
 PLAIN, MAY = "tags_that_plainly_apply", "tags_that_may_apply"

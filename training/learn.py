@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from movie_tags.training.multilabel import (
     fit,
     fit_calibration,
     folds_of,
+    learnable,
     out_of_fold,
     sigmoid,
 )
@@ -30,6 +31,25 @@ from movie_tags.transforms.strength import STATISTICS, FilmConfidence, TagStreng
 
 LEAST_FRAMES = 3
 """A group with so many labelled frames is taken for a film whose truth these frames tell."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What heads say of pictures that they did not see.
+
+    Attributes:
+        fold: of each picture, int [N]: a head judges the pictures of a fold after learning from the others.
+        probabilities: of each picture, calibrated, float [N, tags].
+        films: by film, the tags that count by such heads, and its number of key frames.
+        truth: of these films.
+        reliability: of the confidence in films' tags, by models that saw nothing of the films' folds.
+    """
+
+    fold: np.ndarray
+    probabilities: np.ndarray
+    films: dict[str, tuple[tuple[TagStrength, ...], int]]
+    truth: dict[str, Truth]
+    reliability: list[dict]
 
 
 @dataclass(frozen=True)
@@ -41,11 +61,7 @@ class Learned:
         thresholds: by tag, in the vocabulary's order.
         confidence: of films' tags; None where there were too few films.
         slope, offset: of the calibration.
-        fold: of each picture, int [N].
-        probabilities: of each picture by a head that saw nothing of its fold, calibrated, float [N, tags].
-        films: by film, the tags that count by such heads, and its number of key frames.
-        truth: of these films.
-        reliability: of the confidence, by models that saw nothing of the films' folds.
+        judged: by each way of leaving out.
     """
 
     head: MultiLabelHead
@@ -53,11 +69,7 @@ class Learned:
     confidence: FilmConfidence | None
     slope: np.ndarray
     offset: np.ndarray
-    fold: np.ndarray
-    probabilities: np.ndarray
-    films: dict[str, tuple[tuple[TagStrength, ...], int]]
-    truth: dict[str, Truth]
-    reliability: list[dict] = field(default_factory=list)
+    judged: tuple[Judged, ...]
 
     def card(self, vocabulary: Sequence[str]) -> dict:
         """What `model.json` says of it."""
@@ -75,8 +87,7 @@ def learn(
     vocabulary: Sequence[str],
     settings: MultiLabelSettings,
     truth: Mapping[str, Truth] | None = None,
-    fold: np.ndarray | None = None,
-    whole: bool = True,
+    folds: Sequence[np.ndarray] = (),
 ) -> Learned:
     """Learn a head from pictures, and all that is fitted beside it on pictures that a head did not see.
 
@@ -86,31 +97,52 @@ def learn(
         vocabulary: the tags.
         settings: the numbers.
         truth: of films, by group, where it is known otherwise than from their frames.
-        fold: of each picture, int [N]; by groups if none is given.
-        whole: False leaves out the head that learns from everything; it is then the one of no picture.
+        folds: ways of leaving out, int [N] each; whole groups if none is given. The calibration goes by all of them,
+            thresholds and films' confidence by the first.
     """
-    fold = folds_of(labels, settings.folds, settings.seed) if fold is None else fold
-    raw = out_of_fold(features, labels, fold, settings)
-    slope, offset = fit_calibration(raw, labels)
-    found = sigmoid(raw * slope + offset)
-    thresholds = choose_thresholds(found, labels, settings, slope, offset)
+    folds = folds or [folds_of(labels, settings.folds, settings.seed)]
+    raw = [out_of_fold(features, labels, fold, settings) for fold in folds]
+    fair = [learnable(labels, fold) for fold in folds]
+    every = labels.of(np.tile(np.arange(len(features)), len(folds)))
+    slope, offset = fit_calibration(np.concatenate(raw), every, np.concatenate(fair))
+    found = [sigmoid(part * slope + offset) for part in raw]
+    thresholds = choose_thresholds(found[0], labels, settings, slope, offset)
     known = np.flatnonzero(labels.weights.any(1))
-    head = MultiLabelHead(np.zeros((features.shape[1], len(vocabulary)), np.float32), np.zeros(len(vocabulary)))
-    if whole:
-        head = fit(features[known], labels.of(known), settings.l2, settings.iterations).calibrated(slope, offset)
-    films, judged, fold_of = {}, {}, {}
+    head = fit(features[known], labels.of(known), settings.l2, settings.iterations).calibrated(slope, offset)
+    judged = tuple(
+        judge(part, labels, fold, vocabulary, thresholds, truth or {}) for part, fold in zip(found, folds, strict=True)
+    )
+    confidence = fit_film_confidence(judged[0].films, judged[0].truth)
+    return Learned(head, thresholds, confidence, slope, offset, judged)
+
+
+def judge(
+    probabilities: np.ndarray,
+    labels: Labels,
+    fold: np.ndarray,
+    vocabulary: Sequence[str],
+    thresholds: np.ndarray,
+    truth: Mapping[str, Truth],
+) -> Judged:
+    """What probabilities out of fold make of films; see `learn` and `Judged`.
+
+    A group of LEAST_FRAMES or more is a film; its truth is the given one, and what its frames say may apply where that
+    names nothing that may.
+    """
+    films, known, fold_of = {}, {}, {}
     for group in sorted(set(labels.groups[labels.frames].tolist())):
         rows = np.flatnonzero((labels.groups == group) & labels.frames)
-        given = (truth or {}).get(group)
+        given = truth.get(group)
         if given is None and len(rows) < LEAST_FRAMES:
             continue
-        films[group] = film_tags(found[rows], vocabulary, thresholds), len(rows)
-        judged[group] = given or film_truth(labels.applies[rows], labels.maybe[rows], vocabulary)
+        films[group] = film_tags(probabilities[rows], vocabulary, thresholds), len(rows)
+        seen = film_truth(labels.applies[rows], labels.maybe[rows], vocabulary)
+        if given is not None and not given.may:
+            given = Truth(given.plain, (seen.plain | seen.may) - given.plain)
+        known[group] = given or seen
         fold_of[group] = int(fold[rows[0]])
-    said, right, _ = confidences_by_fold(films, judged, fold_of)
-    curve = reliability(said, right, 5) if len(said) else []
-    confidence = fit_film_confidence(films, judged)
-    return Learned(head, thresholds, confidence, slope, offset, fold, found, films, judged, curve)
+    said, right, _ = confidences_by_fold(films, known, fold_of)
+    return Judged(fold, probabilities, films, known, reliability(said, right, 5) if len(said) else [])
 
 
 def settings_of(settings: MultiLabelSettings) -> dict:

@@ -194,9 +194,7 @@ def folds_of(labels: Labels, number: int, seed: int) -> np.ndarray:
     return fold
 
 
-def out_of_fold(
-    features: np.ndarray, labels: Labels, fold: np.ndarray, settings: MultiLabelSettings
-) -> np.ndarray:
+def out_of_fold(features: np.ndarray, labels: Labels, fold: np.ndarray, settings: MultiLabelSettings) -> np.ndarray:
     """The logits of each picture by a head that saw nothing of its fold, float32 [N, tags]."""
     found = np.zeros(labels.applies.shape, np.float32)
     for part in sorted(set(fold.tolist())):
@@ -208,7 +206,22 @@ def out_of_fold(
     return found
 
 
-def fit_calibration(logits: np.ndarray, labels: Labels, strength: float = 300.0) -> tuple[np.ndarray, np.ndarray]:
+def learnable(labels: Labels, fold: np.ndarray, least: int = 30) -> np.ndarray:
+    """Which pictures of no film have a tag with at least so many others outside their fold, bool [N].
+
+    Of the others a cross-validation says nothing: a tag that rests on one collection is gone with it.
+    """
+    stills = (labels.applies.sum(1) > 0) & ~labels.frames
+    fair = np.zeros(len(fold), bool)
+    for part in sorted(set(fold.tolist())):
+        enough = labels.applies[stills & (fold != part)].sum(0) >= least
+        fair |= stills & (fold == part) & (labels.applies @ enough.astype(np.float32) > 0)
+    return fair
+
+
+def fit_calibration(
+    logits: np.ndarray, labels: Labels, known: np.ndarray, strength: float = 300.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Slopes and offsets, each float [tags], by which logits become those of calibrated probabilities.
 
     One slope and offset for all tags are those at which the first tag of a picture is right as often as it says; each
@@ -217,9 +230,10 @@ def fit_calibration(logits: np.ndarray, labels: Labels, strength: float = 300.0)
     Args:
         logits: of pictures that the head did not see, float [N, tags].
         labels: of the same pictures.
+        known: bool [N], the pictures to go by; all that have a tag where these are few.
+        strength: see above.
     """
-    known = (labels.applies.sum(1) > 0) & ~labels.frames
-    known = known if known.any() else labels.applies.sum(1) > 0
+    known = known if known.sum() >= 100 else labels.applies.sum(1) > 0
     tags = logits.shape[1]
     if not known.any():
         return np.ones(tags), np.zeros(tags)

@@ -210,8 +210,8 @@ def _learn_sigmoids(
         )
     measured = {
         "frames": int(sum(part.frames.sum() for part in labels.values())),
-        "films": len(ships.films),
-        "film_confidence_reliability": ships.reliability,
+        "films": len(ships.judged[0].films),
+        "film_confidence_reliability": ships.judged[0].reliability,
     }
     head = Head(ships.head.kernel, ships.head.bias, relu=False)
     return _Learned(head, 1.0, found, {}, settings_of(settings), ships.card(vocabulary), measured)

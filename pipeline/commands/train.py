@@ -189,7 +189,9 @@ def head_settings(args: argparse.Namespace, training_pictures: int) -> HeadSetti
     foreign -= {"epochs"} if kind == "softmax" else set()
     for name in sorted(foreign):
         if getattr(args, name, None) is not None:
-            raise TrainingError(f"--{name.replace('_', '-')}: a {kind} head has no such number; choose the other --head")
+            raise TrainingError(
+                f"--{name.replace('_', '-')}: a {kind} head has no such number; choose the other --head"
+            )
     given = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
     if kind == "sigmoid":
         return MultiLabelSettings(**given)
