@@ -3,8 +3,8 @@
     python -m movie_tags.training.default_model --data DATA --model default --output models/default
 
 DATA holds images/TAG/SOURCE__NAME.jpg, frames/LABELS.jsonl, videos/KEY_FRAMES.jsonl and the tables of films
-videos/FILES.tsv and videos/trailers/FILES.tsv. What is learned is judged by leaving out whole films, and whole sources of
-pictures; then the head learns from everything. The folder gets head.npz, vocabulary.txt, model.json and CARD.md: the
+videos/FILES.tsv and videos/trailers/FILES.tsv. What is learned is judged by leaving out whole films, and whole sources
+of pictures; then the head learns from everything. The folder gets head.npz, vocabulary.txt, model.json and CARD.md: the
 sources from which `movie-tags model build` puts the bundle together. Features are kept in --work.
 """
 

@@ -1,4 +1,4 @@
-"""Films judged: the tags that runs kept against those that a person gives, and the confidence that is learned from it."""
+"""Films judged: the tags that runs kept against those that a person gives, and the confidence learned from it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Truth:
 
 
 def read_truth(uri: str) -> dict[str, Truth]:
-    """The films of a table with tabs between the columns file, tags_that_plainly_apply and, if known, tags_that_may_apply.
+    """The films of a table with the columns file, tags_that_plainly_apply and, if known, tags_that_may_apply.
 
-    Tags are separated by `;`. Where there is no column of tags that may apply, nothing may.
+    Columns are separated by tabs, tags by `;`. Where there is no column of tags that may apply, nothing may.
 
     Raises:
         TableError: it cannot be read, or lacks a column.
@@ -208,7 +208,7 @@ def film_truth(applies: np.ndarray, maybe: np.ndarray, vocabulary: Sequence[str]
 def fit_film_confidence(
     films: Mapping[str, tuple[tuple[TagStrength, ...], int]], truth: Mapping[str, Truth], least: int = 20
 ) -> FilmConfidence | None:
-    """Learn how sure to be of a film's tags; None where fewer than `least` tags can teach it, or all are right or wrong.
+    """Learn how sure to be of a film's tags; None where fewer than `least` can teach it, or all are right or wrong.
 
     Args:
         films: by film, all tags that count in it (by a model that saw nothing of it) and its number of key frames.
@@ -227,7 +227,7 @@ def fit_film_confidence(
 def confidences_by_fold(
     films: Mapping[str, tuple[tuple[TagStrength, ...], int]], truth: Mapping[str, Truth], fold: Mapping[str, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(confidence, whether plainly right, whether it may be) of every tag of every film, by a model without its fold."""
+    """(confidence, whether plainly right, whether it may be) of each tag of each film, by a model without its fold."""
     said, right, may = [], [], []
     for part in sorted(set(fold.values())):
         model = fit_film_confidence({f: v for f, v in films.items() if fold[f] != part}, truth)

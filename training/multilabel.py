@@ -132,7 +132,8 @@ def labels_of_entries(
         maybe[row, [place[tag] for tag in unsure if tag in place]] = True
         weights[row, maybe[row]] = 0
         if not entry.complete:
-            for tag in {other for tag in entry.tags for other in RELATED.get(tag, ())} - {*entry.tags, *unsure}:
+            related = {other for tag in entry.tags for other in RELATED.get(tag, ())}
+            for tag in related - {*entry.tags, *unsure}:
                 if tag in place:
                     weights[row, place[tag]] = settings.kept_weight if tag in kept else settings.related_weight
             if not applies[row].any():

@@ -80,7 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head",
         choices=["sigmoid", "softmax"],
-        help="sigmoid: many tags or none, with thresholds; softmax: the paper's [sigmoid; of the preset paper, softmax]",
+        help="sigmoid: many tags or none; softmax: the paper's [sigmoid; of the preset paper, softmax]",
     )
     many = parser.add_argument_group("the head of sigmoids")
     many.add_argument("--l2", type=positive, metavar="C", help="of the kernel, on standardised features [0.03]")
