@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-flink bench lint bundled-model clean
+.PHONY: demo picture test test-flink bench lint bundled-model default-model clean
 
 # Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
 $(READY): setup.py pyproject.toml constraints.txt
@@ -16,8 +16,13 @@ demo: $(READY)
 	@echo "Making three short films from photographs ..."
 	@$(BIN)/python demo/films.py build/demo/films
 	@echo "Tagging them with the bundled model ..."
-	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --overwrite
-	@echo "The results are in build/demo/tags: tags.jsonl, key_frames.jsonl, errors.jsonl, run.json"
+	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --overwrite --report
+	@echo "The tables are in build/demo/tags: tags.jsonl, key_frames.jsonl, spans.jsonl, errors.jsonl, run.json"
+	@echo "Open the page in a browser: $(CURDIR)/build/demo/tags/report/index.html"
+
+# README.md's picture; needs Debian's chromium and chromium-driver.
+picture: demo
+	@$(BIN)/python demo/picture.py build/demo/tags/report docs/report.png
 
 test: $(READY)
 	@echo "Running the tests (some minutes) ..."
@@ -31,12 +36,18 @@ bench: $(READY)
 	@$(BIN)/python benchmarks/tag.py
 	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/train.py
+	@$(BIN)/python benchmarks/report.py
 
 lint: $(READY)
 	@$(BIN)/ruff check .
 
 bundled-model: $(READY)
-	@$(BIN)/python -m movie_tags.training.distil --output models/compact
+	@$(BIN)/python -m movie_tags.training.distil --output build/compact
+	@cp build/compact/body.npz models/compact/
+
+default-model: $(READY)
+	@$(BIN)/python -m movie_tags.training.default_model --model default
+	@$(BIN)/python -m movie_tags.training.default_model --model compact
 
 clean:
 	rm -rf $(VENV) build

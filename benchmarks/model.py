@@ -1,74 +1,93 @@
-"""The bundled model: its size, how long it takes to load, and its CPU time a picture beside MobileNetV3-Small's.
+"""Models on one thread, by LiteRT: their size, how long they take to load, their CPU time a picture.
 
-python benchmarks/model.py
+python benchmarks/model.py [MODEL ...]     # names or folders of bundles; default and compact, if none are given
+
+MobileNetV3-Small at 224 pixels, without weights, stands beside them as the measure: also by LiteRT, in the same run.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from movie_tags.models import BUNDLED
+from movie_tags import storage
+from movie_tags.models import COMPACT, DEFAULT, resolve
 from movie_tags.models.bundle import read_bundle
-from movie_tags.models.loading import configure, load_model
+from movie_tags.models.loading import load_model, load_tflite
 
-BATCH = 16
-ROUNDS = 40
+ROUNDS, PICTURES = 5, 20
+LOAD = """
+import resource, time
+import numpy
+from movie_tags.models.bundle import read_bundle
+from movie_tags.models.loading import check_outputs
+begun = time.process_time()
+check_outputs(read_bundle({uri!r}))
+print(time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+MEASURE = """
+import sys
+import keras, tensorflow as tf
+network = keras.applications.MobileNetV3Small(weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3))
+serve = tf.function(lambda images: {"features": network(tf.cast(images, tf.float32), training=False)})
+from movie_tags.models.convert import to_tflite
+open(sys.argv[1], "wb").write(to_tflite(serve, (224, 224)))
+"""
 
 
-def cpu_ms(model, size: int) -> float:
-    """CPU milliseconds a picture, in batches; the least of three goes."""
-    pictures = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
-    for _ in range(3):
-        model(pictures)
-    goes = []
-    for _ in range(3):
-        begun = time.process_time()
-        for _ in range(ROUNDS):
+def cpu_ms(models: dict[str, tuple[Callable, np.ndarray]]) -> dict[str, float]:
+    """CPU milliseconds a picture of each model, the median of rounds in which all take their turn."""
+    goes: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(ROUNDS):
+        for name, (model, pictures) in models.items():
+            begun = time.process_time()
             model(pictures)
-        goes.append((time.process_time() - begun) / ROUNDS / BATCH * 1000)
-    return min(goes)
+            goes[name].append((time.process_time() - begun) / len(pictures) * 1000)
+    return {name: statistics.median(found) for name, found in goes.items()}
 
 
-def load_seconds() -> float:
-    """Seconds to check and load the bundle in a new process, TensorFlow's import left out; the least of three."""
-    code = (
-        "import time, tensorflow\n"
-        "from movie_tags.models import BUNDLED\n"
-        "from movie_tags.models.bundle import read_bundle\n"
-        "from movie_tags.models.loading import load_model\n"
-        "begun = time.monotonic()\n"
-        "load_model(read_bundle(BUNDLED), 1)\n"
-        "print(time.monotonic() - begun)\n"
-    )
-    words = [sys.executable, "-c", code]
-    return min(
-        float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1]) for _ in range(3)
-    )
+def load_figures(uri: str) -> tuple[float, float]:
+    """CPU seconds to check, load and run a bundle once in a new process, and MB it then had; medians of three."""
+    words = [sys.executable, "-c", LOAD.format(uri=uri)]
+    runs = [subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-2:] for _ in range(3)]
+    seconds, resident = zip(*((float(a), float(b)) for a, b in runs), strict=True)
+    return statistics.median(seconds), statistics.median(resident)
 
 
-def main() -> None:
-    configure(threads=1)
-    bundle = read_bundle(BUNDLED)
-    size = sum(path.stat().st_size for path in Path(BUNDLED).rglob("*") if path.is_file())
-    print(f"size: {size / 1e6:.1f} MB (bar 12)")
-    print(f"load: {load_seconds():.2f} s (bar 2)")
-    ours = cpu_ms(load_model(bundle, 1), bundle.input_size[0])
-    network = keras.applications.MobileNetV3Small(weights=None, include_top=False, pooling="avg")
-    compute = tf.function(lambda pictures: network(tf.cast(pictures, tf.float32), training=False))
-    theirs = cpu_ms(compute, 224)
-    print(f"CPU a picture, batches of {BATCH}: {ours:.2f} ms; MobileNetV3-Small at 224 pixels: {theirs:.2f} ms")
-    print(f"ratio: {ours / theirs:.2f}")
+def noise(size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (PICTURES, *size, 3), np.uint8)
+
+
+def main(names: list[str]) -> None:
+    bundles = {name: read_bundle(resolve(name)) for name in names}
+    models = {name: (load_model(bundle, 1), noise(bundle.input_size)) for name, bundle in bundles.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        path = str(Path(scratch, "mobilenet.tflite"))
+        subprocess.run([sys.executable, "-c", MEASURE, path], check=True, capture_output=True)
+        models["MobileNetV3-Small"] = (load_tflite(path, 1), noise((224, 224)))
+    found = cpu_ms(models)
+    print("| model | part run | MB | load, CPU s | memory, MB | CPU ms a picture | times MobileNetV3-Small |")
+    print("|---|---|---|---|---|---|---|")
+    for name, bundle in bundles.items():
+        part = storage.join(bundle.uri, bundle.parts[0])
+        seconds, resident = load_figures(bundle.uri)
+        print(
+            f"| {name} ({bundle.name}) | {bundle.parts[0]} | {os.path.getsize(part) / 1e6:.1f} | {seconds:.2f} | "
+            f"{resident:.0f} | {found[name]:.1f} | {found[name] / found['MobileNetV3-Small']:.2f} |"
+        )
+    print(f"| MobileNetV3-Small | | | | | {found['MobileNetV3-Small']:.1f} | 1 |")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or [DEFAULT, COMPACT])

@@ -18,7 +18,7 @@ import imageio_ffmpeg
 import numpy as np
 import psutil
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, predict
 
@@ -74,14 +74,14 @@ def run(words: list[str]) -> tuple[float, float, float]:
 
 
 def model_seconds(key_frames: int) -> float:
-    """CPU seconds of the bundled model alone, on one thread, for so many pictures in batches of 16."""
-    bundle = read_bundle(BUNDLED)
+    """CPU seconds of the default model alone, on one thread, for so many pictures in batches of 16."""
+    bundle = read_bundle(resolve())
     model = load_model(bundle, 1)
     batch = list(np.random.default_rng(0).integers(0, 256, (16, *bundle.input_size, 3), np.uint8))
-    predict(model, batch, bundle.input_size)
+    predict(model, batch)
     begun = time.process_time()
     for _ in range(-(-key_frames // 16)):
-        predict(model, batch, bundle.input_size)
+        predict(model, batch)
     return time.process_time() - begun
 
 

@@ -4,9 +4,15 @@ A folder, local or on gs://, that holds
 
     model.tflite     what CPUs run, by LiteRT: uint8 RGB [1, H, W, 3] -> float32 [1, tags], one picture at a time
     saved_model/     what GPUs run: TensorFlow SavedModel; signature `serving_default`: uint8 RGB [N, H, W, 3] ->
-                     float32 [N, tags]. A bundle has one of the two, or both
+                     float32 [N, tags]
+    model.onnx       a user's own, run by ONNX Runtime (`movie_tags.models.onnx`). At least one of the three is there
     vocabulary.txt   one tag a line, in the order of the outputs
-    model.json       input size, backbone, thresholds, training data, measured accuracy, versions, fingerprint
+    model.json       input size, views, backbone, thresholds, training data, accuracy, versions, fingerprint
+
+H and W are those of the canvas on which the model's views of a picture lie (`movie_tags.models.views`).
+
+A bundle that was put together from sources (`movie_tags.models.building`) says so in `made_from`: its fingerprint is
+theirs, the same on every machine, whatever bytes the machine's converter wrote; those bytes have a digest, `files`.
 """
 
 from __future__ import annotations
@@ -15,17 +21,25 @@ import hashlib
 import json
 import os
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.models.views import CUTS, View, canvas_size, lay_out
 
 TFLITE = "model.tflite"
 SAVED_MODEL = "saved_model"
+ONNX = "model.onnx"
+PARTS = (TFLITE, SAVED_MODEL, ONNX)
 VOCABULARY = "vocabulary.txt"
 MODEL_JSON = "model.json"
 THRESHOLDS = "thresholds"
-DECISIVE = (THRESHOLDS, "film_confidence")
+VIEWS = "views"
+MADE_FROM, FILES = "made_from", "files"
+DECISIVE = (THRESHOLDS, "film_confidence", VIEWS, "onnx")
 """What of `model.json` decides tags: other values are another model."""
 
 
@@ -40,20 +54,31 @@ class ModelBundle:
     Attributes:
         uri: the bundle's folder, local or gs://.
         vocabulary: the tags, in the order of the model's outputs.
-        input_size: height and width in pixels to which pictures are brought before they are batched.
+        input_size: height and width in pixels of the canvas to which pictures are brought before they are batched.
+        views: what of a picture is on that canvas.
         fingerprint: SHA-256 of all that decides its answers (`fingerprint`), in hex.
         thresholds: by tag, the probability from which the tag is believed on a key frame, in [0, 1].
-        parts: TFLITE, SAVED_MODEL or both, as far as they are there.
+        parts: those of PARTS that are there.
         card: all of `model.json`.
     """
 
     uri: str
     vocabulary: tuple[str, ...]
     input_size: tuple[int, int]
+    views: tuple[View, ...]
     fingerprint: str
     thresholds: tuple[float, ...]
     parts: tuple[str, ...]
     card: dict = field(compare=False, hash=False)
+
+    @property
+    def name(self) -> str:
+        """What it calls itself, or the name of its folder."""
+        return str(self.card.get("name") or storage.base_name(self.uri))
+
+    def fitted(self, pixels: np.ndarray) -> np.ndarray:
+        """A picture as the model takes it: uint8 RGB [H, W, 3] -> uint8 RGB [*input_size, 3]."""
+        return lay_out(pixels, self.views)
 
 
 def read_bundle(uri: str) -> ModelBundle:
@@ -65,16 +90,17 @@ def read_bundle(uri: str) -> ModelBundle:
     uri = os.fspath(uri)
     try:
         card = json.loads(_read(uri, MODEL_JSON))
-        vocabulary = tuple(line.strip() for line in _read(uri, VOCABULARY).decode().splitlines() if line.strip())
+        vocabulary = _lines(_read(uri, VOCABULARY))
         height, width = (int(n) for n in card["input_size"])
+        views = _views_of(card, (height, width))
         stated = str(card["fingerprint"])
         by_tag = {str(tag): float(value) for tag, value in card.get(THRESHOLDS, {}).items()}
     except BundleError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
-            f"{uri}: not a usable model bundle ({type(error).__name__}: {error}). A bundle holds {TFLITE} or "
-            f"{SAVED_MODEL}/, {VOCABULARY}, and {MODEL_JSON} with 'input_size' and 'fingerprint'."
+            f"{uri}: not a usable model bundle ({type(error).__name__}: {error}). A bundle holds {TFLITE}, "
+            f"{SAVED_MODEL}/ or {ONNX}, {VOCABULARY}, and {MODEL_JSON} with 'input_size' and 'fingerprint'."
         ) from error
     if not vocabulary or len(set(vocabulary)) != len(vocabulary):
         raise BundleError(f"{uri}: {VOCABULARY} is empty or names a tag twice.")
@@ -82,19 +108,22 @@ def read_bundle(uri: str) -> ModelBundle:
         raise BundleError(f"{uri}: input_size {height} x {width} in {MODEL_JSON} is not a picture's size.")
     if by_tag and (by_tag.keys() != set(vocabulary) or not all(0 <= value <= 1 for value in by_tag.values())):
         raise BundleError(f"{uri}: '{THRESHOLDS}' in {MODEL_JSON} must give each tag a probability from 0 to 1.")
+    if canvas_size(views) != (height, width) or not all(view.cut in CUTS and min(view.size) > 0 for view in views):
+        raise BundleError(f"{uri}: '{VIEWS}' in {MODEL_JSON} must be cuts ({', '.join(CUTS)}) that fill input_size.")
     found = fingerprint(uri, card)
-    if stated != found:
+    if stated != found or (MADE_FROM in card and card.get(FILES) != digest_of_files(uri, card)):
         raise BundleError(
             f"{uri}: the weights are not those {MODEL_JSON} describes (fingerprint {found[:12]}…, "
-            f"stated {stated[:12]}…). Copy or export the bundle again."
+            f"stated {stated[:12]}…). Copy, build or export the bundle again."
         )
     return ModelBundle(
         uri,
         vocabulary,
         (height, width),
+        views,
         found,
         tuple(by_tag.get(tag, 0.0) for tag in vocabulary),
-        tuple(part for part in (TFLITE, SAVED_MODEL) if _files_of(uri, part)),
+        tuple(part for part in PARTS if _files_of(uri, part)),
         card,
     )
 
@@ -102,15 +131,38 @@ def read_bundle(uri: str) -> ModelBundle:
 def fingerprint(uri: str, card: dict) -> str:
     """SHA-256, in hex, of all that decides a bundle's answers.
 
-    Over the names and bytes of `model.tflite` and of every file of the SavedModel, then the vocabulary, then what
-    DECISIVE names of the card (what is in `model.json`), as JSON with sorted keys, if it is there.
+    Of a bundle that was put together: over its sources, the vocabulary and what DECISIVE names of the card, as JSON
+    with sorted keys. Of any other: `digest_of_files`.
 
     Raises:
         BundleError: there is no model.
     """
-    files = [path for part in (TFLITE, SAVED_MODEL) for path in _files_of(uri, part)]
+    if MADE_FROM not in card:
+        return digest_of_files(uri, card)
+    return fingerprint_of_sources(card, _lines(_read(uri, VOCABULARY)))
+
+
+def fingerprint_of_sources(card: dict, vocabulary: Sequence[str]) -> str:
+    """The fingerprint of a bundle put together from the sources that its card names; see `fingerprint`."""
+    content = {MADE_FROM: card[MADE_FROM], VOCABULARY: list(vocabulary)}
+    content |= {name: card[name] for name in DECISIVE if name in card}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_files(uri: str, card: dict) -> str:
+    """SHA-256, in hex, of a bundle's model, vocabulary and decisive words.
+
+    Over the names and bytes of every file of its PARTS, then the vocabulary, then what DECISIVE names of the card (what
+    is in `model.json`), as JSON with sorted keys, if it is there.
+
+    Raises:
+        BundleError: there is no model.
+    """
+    files = [path for part in PARTS for path in _files_of(uri, part)]
     if not files:
-        raise BundleError(f"{uri}: has no {TFLITE} and no {SAVED_MODEL}/{SAVED_MODEL}.pb; is this a model bundle?")
+        raise BundleError(
+            f"{uri}: has no {TFLITE}, no {SAVED_MODEL}/{SAVED_MODEL}.pb and no {ONNX}; is this a model bundle?"
+        )
     digest = hashlib.sha256()
     folder = storage.join(uri, SAVED_MODEL)
     for path in files:
@@ -126,11 +178,35 @@ def fingerprint(uri: str, card: dict) -> str:
     return digest.hexdigest()
 
 
+def write_card(folder: str, card: dict) -> None:
+    """Write `model.json` of a bundle whose other files are in place, with the fingerprint that they have.
+
+    Raises:
+        BundleError: there is no model.
+        OSError: it may not be written.
+    """
+    if MADE_FROM in card:
+        card = {**card, FILES: digest_of_files(folder, card)}
+    card = {**card, "fingerprint": fingerprint(folder, card)}
+    storage.write_text(storage.join(folder, MODEL_JSON), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def _lines(text: bytes) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.decode().splitlines() if line.strip())
+
+
+def _views_of(card: dict, size: tuple[int, int]) -> tuple[View, ...]:
+    """What the card says that is looked at; the whole picture, if it says nothing."""
+    if VIEWS not in card:
+        return (View("whole", size),)
+    return tuple(View(str(view["view"]), tuple(int(n) for n in view["size"])) for view in card[VIEWS])
+
+
 def _files_of(uri: str, part: str) -> list[str]:
     """The files of a part of a bundle, in order; none where the bundle lacks it."""
     path = storage.join(uri, part)
     try:
-        if part == TFLITE:
+        if part != SAVED_MODEL:
             return [path] if storage.exists(path) else []
         files = storage.list_files(path)
     except OSError as error:

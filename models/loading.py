@@ -1,4 +1,4 @@
-"""Running a model bundle on pictures: LiteRT on CPUs, TensorFlow where there is a GPU or nothing else to run."""
+"""Running a model bundle on pictures: LiteRT on CPUs, TensorFlow where there is a GPU or nothing else, ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from movie_tags import storage
-from movie_tags.models import BUNDLED
-from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, ModelBundle, read_bundle
+from movie_tags.models import onnx
+from movie_tags.models.bundle import ONNX, SAVED_MODEL, TFLITE, BundleError, ModelBundle
 
 Model = Callable[[np.ndarray], np.ndarray]
 """Pictures uint8 RGB [N, H, W, 3] -> probabilities float32 [N, tags]."""
@@ -32,16 +31,9 @@ class Prediction:
     reason: str = ""
 
 
-def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Squeeze a picture to a model's input: uint8 RGB [H, W, 3] -> [*size, 3]; area averaging where it shrinks."""
-    height, width = size
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    shrinks = pixels.shape[0] >= height and pixels.shape[1] >= width
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def predict(model: Model, pictures: Sequence[np.ndarray], size: tuple[int, int]) -> list[Prediction]:
+def predict(
+    model: Model, pictures: Sequence[np.ndarray], fitted: Callable[[np.ndarray], np.ndarray] | None = None
+) -> list[Prediction]:
     """A model's answer to each picture.
 
     A picture that the model cannot take gets a reason; the others keep their answers.
@@ -49,16 +41,16 @@ def predict(model: Model, pictures: Sequence[np.ndarray], size: tuple[int, int])
     Args:
         model: uint8 [N, H, W, 3] -> float [N, tags].
         pictures: uint8 RGB [H, W, 3] each, of any sizes.
-        size: the height and width to which they are brought.
+        fitted: brings each to what the model takes (`ModelBundle.fitted`); None: they are so already.
     """
     try:
-        rows = np.asarray(model(np.stack([fit(picture, size) for picture in pictures])))
+        rows = np.asarray(model(np.stack([fitted(picture) if fitted else picture for picture in pictures])))
         if rows.shape[:1] != (len(pictures),):
             raise ValueError(f"the model gave {rows.shape} for {len(pictures)} pictures")
     except Exception as error:  # whatever a model or a damaged picture may raise costs that picture alone
         if len(pictures) == 1:
             return [Prediction(None, f"{type(error).__name__}: {error}".splitlines()[0][:300])]
-        return [found for picture in pictures for found in predict(model, [picture], size)]
+        return [found for picture in pictures for found in predict(model, [picture], fitted)]
     return [
         Prediction(row) if np.isfinite(row).all() else Prediction(None, "the model gave no finite probabilities")
         for row in rows
@@ -84,9 +76,9 @@ def load_model(bundle: ModelBundle, threads: int = 1) -> Model:
     """
     with _LOADING:  # a runner may set up several steps of a worker at once
         gpu = SAVED_MODEL in bundle.parts and has_gpu() and _tensorflow_sees_a_gpu(threads)
-        part = SAVED_MODEL if gpu or TFLITE not in bundle.parts else TFLITE
+        part = SAVED_MODEL if gpu else next(part for part in ON_CPUS if part in bundle.parts)
         loaded = _load_once(bundle.uri, part, bundle.fingerprint, threads)
-    return loaded if gpu or part == TFLITE else one_at_a_time(loaded)
+    return one_at_a_time(loaded) if part == SAVED_MODEL and not gpu else loaded
 
 
 def one_at_a_time(model: Model) -> Model:
@@ -94,13 +86,22 @@ def one_at_a_time(model: Model) -> Model:
     return lambda pictures: np.concatenate([model(pictures[i : i + 1]) for i in range(len(pictures))])
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _load_once(uri: str, part: str, fingerprint: str, threads: int) -> Model:
+    if not storage.is_remote(uri) and not storage.exists(storage.join(uri, part)):
+        from movie_tags.models.building import on_this_machine
+
+        # A cluster's worker has a bundle that was built, in its image, at a place of its own.
+        built = on_this_machine(fingerprint)
+        if built is None:
+            raise BundleError(
+                f"{uri}: no {part} there on this machine. On a cluster, build the model into the workers' image "
+                "(movie-tags model build), or name a copy that all workers see: --model gs://…"
+            )
+        uri = built
     path = storage.join(uri, part)
-    if not storage.exists(path) and not storage.is_remote(uri) and read_bundle(BUNDLED).fingerprint == fingerprint:
-        path = storage.join(BUNDLED, part)  # this machine has the bundled model in a place of its own
     try:
-        return load_tflite(path, threads) if part == TFLITE else load_saved_model(path, threads)
+        return LOADERS[part](uri if part == ONNX else path, threads)
     except OSError as error:
         raise BundleError(f"{path}: the model cannot be loaded ({storage.plainly(error)})") from error
 
@@ -161,15 +162,18 @@ def load_saved_model(uri: str, threads: int = 1) -> Model:
     return model
 
 
+LOADERS = {TFLITE: load_tflite, SAVED_MODEL: load_saved_model, ONNX: onnx.load_onnx}
+ON_CPUS = (TFLITE, ONNX, SAVED_MODEL)
+"""Parts of a bundle in the order in which CPUs want them."""
+
+
 def check_outputs(bundle: ModelBundle, threads: int = 1) -> None:
     """Run a bundle on one grey picture, before any work is done with it.
 
     Raises:
         BundleError: the model does not run, or does not give one probability for each line of the vocabulary.
     """
-    (found,) = predict(
-        load_model(bundle, threads), [np.full((*bundle.input_size, 3), 128, np.uint8)], bundle.input_size
-    )
+    (found,) = predict(load_model(bundle, threads), [np.full((*bundle.input_size, 3), 128, np.uint8)])
     if found.probabilities is None:
         raise BundleError(f"{bundle.uri}: the model does not run ({found.reason})")
     if found.probabilities.shape != (len(bundle.vocabulary),):

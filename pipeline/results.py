@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,22 +18,16 @@ from pathlib import Path
 import apache_beam as beam
 
 from movie_tags import storage
-from movie_tags.errors import UserError
+from movie_tags.pipeline.reading import OURS, RUN_JSON, TABLES, OutputError, read_run
+from movie_tags.pipeline.reading import read_table as read_table
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags, Top
 from movie_tags.transforms.video import Failure, Video
 
-TABLES = ("tags", "key_frames", "spans", "errors")
-RUN_JSON = "run.json"
 COUNTS = "counts"
 THUMBNAILS = "thumbnails"
-_OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")
-
-
-class OutputError(UserError):
-    """An output folder that cannot be written to."""
 
 
 def tags_row(video: Video, result: VideoTags) -> dict:
@@ -251,7 +244,7 @@ def discard(staging: str) -> None:
 def _published(output: str) -> list[str]:
     """The files of a folder that are results, run.json first."""
     names = {path: storage.base_name(path) for path in storage.list_folder(output)}
-    ours = [path for path, name in names.items() if name == RUN_JSON or _OURS.match(name)]
+    ours = [path for path, name in names.items() if name == RUN_JSON or OURS.match(name)]
     return sorted(ours, key=lambda path: names[path] != RUN_JSON)
 
 
@@ -288,7 +281,7 @@ def publish(staging: str, output: str, summary: dict, written: Iterable[str] | N
         "wall_s": round(ended - summary["begun"], 3),
         "counts": counts,
     }
-    new = [path for path in storage.list_folder(staging) if _OURS.match(storage.base_name(path))]
+    new = [path for path in storage.list_folder(staging) if OURS.match(storage.base_name(path))]
     names = {storage.base_name(path) for path in [*new, *(written or ())]}
     storage.remove([storage.join(output, RUN_JSON)])
     stale = [path for path in _published(output) if storage.base_name(path) not in names]
@@ -348,39 +341,3 @@ def _sort_lines(path: Path) -> None:
             lines.seek(at)
             out.write(lines.read(length))
     path.with_suffix(".sorted").replace(path)
-
-
-def read_run(output: str) -> dict | None:
-    """What run.json says; None where there is none.
-
-    Raises:
-        OutputError: it cannot be read.
-    """
-    path = storage.join(output, RUN_JSON)
-    try:
-        return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def read_table(output: str, name: str) -> Iterator[dict]:
-    """The rows of a table of results, of one file or of shards.
-
-    Raises:
-        OutputError: a file cannot be read, or holds what is no row; the message names the line.
-    """
-    files = [path for path in storage.list_folder(output, f"{name}*.jsonl") if _OURS.match(storage.base_name(path))]
-    for path in files:
-        try:
-            with storage.plain_errors(), storage.open_stream(path) as stream:
-                for number, line in enumerate(stream, 1):
-                    yield _row(line, path, number)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be read: {error}") from error
-
-
-def _row(line: bytes, path: str, number: int) -> dict:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise OutputError(f"{path}, line {number}: not a row of JSON ({error})") from error

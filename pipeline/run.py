@@ -16,8 +16,8 @@ from apache_beam.runners.runner import PipelineResult
 
 from movie_tags import storage
 from movie_tags.machine import cores
-from movie_tags.models.bundle import read_bundle
-from movie_tags.models.loading import check_outputs
+from movie_tags.models import DEFAULT
+from movie_tags.models.ensemble import read_models
 from movie_tags.pipeline.catalogue import ReadInputs, check_input
 from movie_tags.pipeline.local_workers import forking_runner, warm_up
 from movie_tags.pipeline.method import Method, Work, method_key
@@ -51,7 +51,7 @@ class TaggingRun:
         self,
         inputs: Sequence[str],
         output: str,
-        model: str,
+        model: str | Sequence[str] = DEFAULT,
         method: Method = Method(),
         work: Work = Work(),
         beam_words: Sequence[str] = (),
@@ -62,7 +62,7 @@ class TaggingRun:
         Args:
             inputs: videos, folders, globs and catalogues.
             output: the folder of results, local or remote.
-            model: a model bundle's folder.
+            model: a model bundle's name or folder, or several.
             method, work: the numbers; the model's threads are set to what each worker can have.
             beam_words: Beam's own options, as words of a command line.
             overwrite: replace the results of an earlier run in `output`.
@@ -74,14 +74,14 @@ class TaggingRun:
         self.begun = time.time()
         self.id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self.begun))}-{secrets.token_hex(3)}"
         self.inputs, self.output = list(inputs), output
-        self.bundle = read_bundle(model)
+        self.models = read_models(model)
         for uri in self.inputs:
             check_input(uri)
         self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()
-        check_outputs(self.bundle, threads)
+        self.models.check(threads)
         self.staging = prepare(output, self.id, overwrite)
         kept = Thumbnails(storage.join(self.staging, THUMBNAILS), THUMBNAILS)
         wanted = self.workers > 0 if thumbnails is None else thumbnails
@@ -95,15 +95,18 @@ class TaggingRun:
             "run_id": self.id,
             "begun": self.begun,
             "inputs": self.inputs,
-            "method_key": method_key(self.method, self.bundle.fingerprint),
+            "method_key": method_key(self.method, self.models.fingerprint),
             "method": dataclasses.asdict(self.method),
             "work": {**dataclasses.asdict(self.work), "workers": self.workers, "beam": self.beam_words},
             "model": {
-                "uri": self.bundle.uri,
-                "name": self.bundle.card.get("name"),
-                "fingerprint": self.bundle.fingerprint,
-                "vocabulary": self.bundle.vocabulary,
-                "thresholds": dict(zip(self.bundle.vocabulary, self.bundle.thresholds, strict=True)),
+                "name": self.models.name,
+                "fingerprint": self.models.fingerprint,
+                "vocabulary": self.models.vocabulary,
+                "thresholds": dict(zip(self.models.vocabulary, self.models.thresholds, strict=True)),
+                "bundles": [
+                    {"uri": bundle.uri, "name": bundle.name, "fingerprint": bundle.fingerprint}
+                    for bundle in self.models.bundles
+                ],
             },
             "versions": {**{name: version(name) for name in VERSIONS}, "python": platform.python_version()},
         }
@@ -113,7 +116,7 @@ class TaggingRun:
         runner = forking_runner(self.options) if self.workers > 1 else None
         pipeline = beam.Pipeline(runner, options=self.options)
         read = pipeline | "ReadInputs" >> ReadInputs(self.inputs)
-        found = read[ReadInputs.VIDEOS] | "TagMovies" >> TagMovies(self.bundle, self.method, self.work)
+        found = read[ReadInputs.VIDEOS] | "TagMovies" >> TagMovies(self.models, self.method, self.work)
         failed = read[ReadInputs.FAILED]
         tables = {
             **found,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from movie_tags.models import BUNDLED
-from movie_tags.models.bundle import BundleError, ModelBundle, read_bundle
+from movie_tags.models import DEFAULT
+from movie_tags.models.bundle import BundleError, ModelBundle
+from movie_tags.models.ensemble import Ensemble, read_models
 from movie_tags.pipeline.catalogue import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.transforms.entropy import FilterByEntropy
@@ -57,17 +58,17 @@ class TagMovies(beam.PTransform):
 
     def __init__(
         self,
-        model: str | os.PathLike | ModelBundle = BUNDLED,
+        model: str | os.PathLike | ModelBundle | Ensemble | Sequence[str] = DEFAULT,
         method: Method = Method(),
         work: Work = Work(),
     ):
-        """Args: a model bundle or its folder; the numbers that decide results; those that do not.
+        """Args: a bundle, its name or folder, or several; the numbers that decide results; those that do not.
 
         Raises:
-            BundleError: the folder is no usable bundle.
+            UserError: one is no usable bundle, or two of them claim a tag.
         """
         super().__init__()
-        self.bundle = model if isinstance(model, ModelBundle) else read_bundle(os.fspath(model))
+        self.models = read_models(model)
         self.method = method
         self.work = work
 
@@ -87,7 +88,7 @@ class TagMovies(beam.PTransform):
                 | f"Thumbnails{name}" >> KeepThumbnails(work.thumbnails)
                 | f"Tag{name}"
                 >> TagKeyFrames(
-                    self.bundle, method.top_k, method.min_probability, work.batch_size, work.threads, work.accelerator
+                    self.models, method.top_k, method.min_probability, work.batch_size, work.threads, work.accelerator
                 )
             )
         key_frames = [step[TagKeyFrames.TAGGED] for step in tagged.values()] | "KeyFrames" >> beam.Flatten()
@@ -105,7 +106,7 @@ class TagMovies(beam.PTransform):
             }
             | "Gather" >> beam.CoGroupByKey()
             | "Results"
-            >> beam.ParDo(_Results(method.min_relative_strength, film_confidences(self.bundle))).with_outputs(
+            >> beam.ParDo(_Results(method.min_relative_strength, film_confidences(self.models))).with_outputs(
                 self.KEY_FRAMES, self.SPANS, self.ERRORS, main=self.TAGS
             )
         )
@@ -113,17 +114,21 @@ class TagMovies(beam.PTransform):
         return {**tables, self.MERGED: named[DistinctVideos.MERGED]}
 
 
-def film_confidences(bundle: ModelBundle) -> dict[str, FilmConfidence]:
-    """By tag, how confidence in it is reckoned; empty where the bundle does not say.
+def film_confidences(models: Ensemble) -> dict[str, FilmConfidence]:
+    """By tag, how confidence in it is reckoned; without the tags of bundles that do not say.
 
     Raises:
-        BundleError: what it says is malformed.
+        BundleError: what one says is malformed.
     """
-    try:
-        model = FilmConfidence.of_card(bundle.card)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{bundle.uri}: 'film_confidence' in model.json is malformed ({error!r})") from error
-    return {tag: model for tag in bundle.vocabulary} if model else {}
+    found = {}
+    for bundle in models.bundles:
+        try:
+            model = FilmConfidence.of_card(bundle.card)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{bundle.uri}: 'film_confidence' in model.json is malformed ({error!r})") from error
+        if model:
+            found |= dict.fromkeys(bundle.vocabulary, model)
+    return found
 
 
 class _Results(beam.DoFn):

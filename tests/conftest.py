@@ -11,8 +11,8 @@ def small_bundle(tmp_path_factory):
     """A bundle of an untrained network: what it says is meaningless, and always the same."""
     import keras
 
+    from movie_tags.models.network import build_network
     from movie_tags.training.export import write_bundle
-    from movie_tags.training.network import build_network
 
     keras.utils.set_random_seed(7)
     folder = tmp_path_factory.mktemp("bundle")

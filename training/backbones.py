@@ -16,13 +16,13 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.models import BUNDLED
+from movie_tags.models import efficientnet_lite
 from movie_tags.models.bundle import SAVED_MODEL, read_bundle
 from movie_tags.models.loading import configure
+from movie_tags.models.sources import COMPACT, COMPACT_SIZE, FEATURES, weights_hash
 
-COMPACT = "compact"
-FEATURES = "features"
-"""The SavedModel signature that gives the compact network's features."""
+OWN = "own"
+"""The weights of a backbone that come with movie-tags, or with a package that it needs."""
 
 SIZES = {
     "inceptionv3": 299,
@@ -45,8 +45,10 @@ class BackboneSpec:
     """Which backbone, with which weights.
 
     Attributes:
-        name: `compact`, or a network of keras.applications, in any spelling (`inception_v3`, `MobileNetV2`).
-        weights: `imagenet`, `random`, a Keras weights file (`.weights.h5`), local or gs://; for `compact`, a bundle.
+        name: `compact`, `efficientnet_lite0` to `2`, or a network of keras.applications, in any spelling
+            (`inception_v3`, `MobileNetV2`).
+        weights: `imagenet`, `random`, a Keras weights file (`.weights.h5`), local or gs://; OWN for `compact` and
+            EfficientNet-Lite; for `compact`, also a bundle that gives features.
         size: side of its input in pixels.
     """
 
@@ -87,18 +89,22 @@ def make_spec(name: str, weights: str | None = None, size: int | None = None) ->
     if _plain(name) == COMPACT:
         if weights in ("imagenet", "random"):
             raise BackboneError(f"the compact backbone has no {weights} weights; leave --weights out or name a bundle")
-        bundle = weights or str(BUNDLED)
-        own = read_bundle(bundle).input_size[0]
+        own = read_bundle(weights).input_size[0] if weights else COMPACT_SIZE
         if size not in (None, own):
             raise BackboneError(f"the compact backbone takes pictures of {own} x {own}; leave --size out")
-        return BackboneSpec(COMPACT, bundle, own)
+        return BackboneSpec(COMPACT, weights or OWN, own)
+    lite = {_plain(known): known for known in efficientnet_lite.VARIANTS}.get(_plain(name))
+    if lite:
+        if weights:
+            raise BackboneError(f"the weights of {lite} come with its package; leave --weights out")
+        return BackboneSpec(lite, OWN, size or efficientnet_lite.VARIANTS[lite].size)
     _application(name)
     return BackboneSpec(name, weights or "imagenet", size or SIZES.get(_plain(name), 224))
 
 
 def backbone_names() -> list[str]:
-    """The networks of keras.applications, and our own."""
-    return [COMPACT, *(name for name in dir(keras.applications) if name[0].isupper())]
+    """Our own network, those whose weights a package holds, and those of keras.applications."""
+    return [COMPACT, *efficientnet_lite.VARIANTS, *(name for name in dir(keras.applications) if name[0].isupper())]
 
 
 @functools.lru_cache(maxsize=1)
@@ -114,10 +120,25 @@ def load_backbone(spec: BackboneSpec, threads: int | None = None) -> Backbone:
     """
     if threads is not None:
         configure(threads)
-    return _load_compact(spec) if spec.name == COMPACT else _load_application(spec)
+    if spec.weights == OWN:
+        return _load_own(spec)
+    return _load_of_bundle(spec) if spec.name == COMPACT else _load_application(spec)
 
 
-def _load_compact(spec: BackboneSpec) -> Backbone:
+def _load_own(spec: BackboneSpec) -> Backbone:
+    from movie_tags.models.joining import backbone_of
+
+    network = backbone_of(spec.name)
+
+    def compute(pictures: tf.Tensor) -> tf.Tensor:
+        return network(tf.cast(pictures, tf.float32))
+
+    width = int(network(tf.zeros([1, spec.size, spec.size, 3])).shape[-1])
+    digest = hashlib.sha256(f"{spec.slug} {spec.size} {weights_hash(spec.name)}".encode())
+    return Backbone(spec, compute, width, digest.hexdigest(), network)
+
+
+def _load_of_bundle(spec: BackboneSpec) -> Backbone:
     bundle = read_bundle(spec.weights)
     with storage.fetch(storage.join(bundle.uri, SAVED_MODEL)) as folder:
         loaded = tf.saved_model.load(folder)

@@ -28,12 +28,14 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import precision_recall_fscore_support
 
+from movie_tags.models.body import BODY, write_body
 from movie_tags.models.bundle import MODEL_JSON
-from movie_tags.models.loading import configure, fit
+from movie_tags.models.loading import configure
+from movie_tags.models.network import EMBEDDING, MAP, build_network, embedding_of, look_twice
+from movie_tags.models.views import fit
 from movie_tags.training.export import HalfStored, write_bundle
 from movie_tags.training.head import Examples, Head, HeadSettings, train_head
 from movie_tags.training.metrics import accuracy, calibration_error, fit_temperature, softmax
-from movie_tags.training.network import EMBEDDING, MAP, build_network
 from movie_tags.training.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
 from movie_tags.training.views import TEACHER_SIZE, Taught, Views, make_views, render, teach
 from movie_tags.training.vocabulary import TAGS
@@ -71,16 +73,11 @@ class Distiller(keras.Model):
 
 
 class Served(tf.Module):
-    """The student as it is used: the mean of its embeddings of a picture and of its middle, mirrored.
-
-    A picture is looked at twice, which costs twice as much as once and is worth a point or two of accuracy. Trained on
-    crops, the network is shown the whole picture at 8/7 of the size it was trained at, where things are as large as it
-    knows them, and the middle at that size.
-    """
+    """The student as it is used (`look_twice`)."""
 
     def __init__(self, student: keras.Model):
         super().__init__()
-        self.embed = HalfStored(keras.Model(student.input, student.get_layer(EMBEDDING).output))
+        self.embed = HalfStored(embedding_of(student))
         self.kernel, self.bias = (tf.Variable(w, trainable=False) for w in student.get_layer("logits").get_weights())
 
     def learn_head(self, features: np.ndarray, labels: np.ndarray, settings: HeadSettings) -> None:
@@ -94,11 +91,7 @@ class Served(tf.Module):
 
     def features(self, pictures: tf.Tensor) -> tf.Tensor:
         """Pictures float32 [N, size, size, 3] in 0 to 255 -> float32 [N, width]."""
-        size = pictures.shape[1]
-        middle = round(size * 7 / 8)
-        at = (size - middle) // 2
-        mirrored = tf.reverse(pictures[:, at : at + middle, at : at + middle], [2])
-        return (self.embed(pictures) + self.embed(mirrored)) / 2
+        return look_twice(self.embed, pictures)
 
     def logits(self, pictures: tf.Tensor) -> tf.Tensor:
         """As `features`, but float32 [N, tags]."""
@@ -196,7 +189,7 @@ def apply_head(head: Head, features: np.ndarray) -> np.ndarray:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("MOVIE_TAGS_DATA", "../shared/data")))
-    parser.add_argument("--output", type=Path, default=Path("models/compact"))
+    parser.add_argument("--output", type=Path, default=Path("build/compact"))
     parser.add_argument("--work", type=Path, default=Path("build/distil"), help="teacher's answers and checkpoints")
     parser.add_argument("--teacher", help=f"the teacher's weights, or 'random'; default DATA/{TEACHER_WEIGHTS}")
     parser.add_argument("--epochs", type=int, default=64, help="in each, every picture is seen once, in one view")
@@ -309,6 +302,7 @@ def train(args: argparse.Namespace) -> None:
         "left_out": {tag: f"{counts[tag]} pictures" for tag in TAGS if tag not in vocabulary},
     }
     write_bundle(args.output, served.logits, served, vocabulary, size, temperature, card, served.features)
+    write_body(args.output / BODY.name, embedding_of(plain).get_weights())
     write_card(args.output)
     print(json.dumps({key: card[key] for key in ("accuracy", "expected_calibration_error")}, indent=2))
 

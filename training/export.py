@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -15,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from movie_tags import storage
-from movie_tags.models.bundle import MODEL_JSON, SAVED_MODEL, TFLITE, VOCABULARY, BundleError, fingerprint
-from movie_tags.models.loading import without_native_remarks
+from movie_tags.models.bundle import SAVED_MODEL, TFLITE, VOCABULARY, write_card
+from movie_tags.models.convert import to_tflite
 from movie_tags.training.backbones import FEATURES
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
@@ -65,31 +63,6 @@ def _halved(weight: keras.Variable) -> tf.Variable:
     return tf.Variable(values.astype(np.float16) if values.ndim > 1 else values, trainable=False)
 
 
-def to_tflite(serve: Any, size: int) -> bytes:
-    """A serving function as a TFLite model for one picture at a time.
-
-    Args:
-        serve: tf.function, uint8 [N, H, W, 3] -> {name: float32 [N, tags]}.
-        size: side of the network's input, in pixels.
-
-    Raises:
-        BundleError: the network has operations that LiteRT does not know.
-    """
-
-    def one(images: tf.Tensor) -> tf.Tensor:
-        (probabilities,) = serve(images=images).values()
-        return probabilities
-
-    concrete = tf.function(one, input_signature=[tf.TensorSpec([1, size, size, 3], tf.uint8)]).get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], serve)
-    try:
-        with without_native_remarks():
-            return converter.convert()
-    except Exception as error:  # the converter's own errors have no class in common
-        unknown = sorted(set(re.findall(r"tf\.(\w+)\(tensor", str(error))))
-        raise BundleError(f"LiteRT cannot run this network ({', '.join(unknown) or type(error).__name__})") from error
-
-
 def write_bundle(
     folder: str | Path,
     logits: Compute,
@@ -124,7 +97,7 @@ def write_bundle(
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
         tf.saved_model.save(server, str(made / SAVED_MODEL), signatures=signatures)
-        (made / TFLITE).write_bytes(to_tflite(server.serve, size))
+        (made / TFLITE).write_bytes(to_tflite(server.serve, (size, size)))
         # TensorFlow's own fingerprint differs from one writing to the next of the same weights.
         (made / SAVED_MODEL / "fingerprint.pb").unlink(missing_ok=True)
         (made / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
@@ -133,7 +106,6 @@ def write_bundle(
             **card,
             "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
         }
-        card["fingerprint"] = fingerprint(str(made), card)
-        (made / MODEL_JSON).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_card(str(made), card)
         storage.remove_folder(storage.join(str(folder), SAVED_MODEL))
         storage.send(made, str(folder))

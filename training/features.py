@@ -16,7 +16,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from movie_tags import storage
-from movie_tags.models.loading import fit
+from movie_tags.models.views import fit
 from movie_tags.progress import report_progress
 from movie_tags.training.backbones import Backbone, BackboneHandler, BackboneSpec
 from movie_tags.training.dataset import SPLITS

@@ -317,7 +317,7 @@ def run_bundle(bundle: ModelBundle, dataset: Dataset, keys: Sequence[str]) -> np
     wanted, rows, batch = set(keys), {}, []
 
     def flush() -> None:
-        results = predict(model, [pixels for _, pixels in batch], bundle.input_size) if batch else []
+        results = predict(model, [pixels for _, pixels in batch], bundle.fitted) if batch else []
         for (key, _), result in zip(batch, results, strict=True):
             if result.probabilities is None:
                 raise TrainingError(f"{bundle.uri}: {result.reason}")

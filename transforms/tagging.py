@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -11,8 +11,8 @@ import numpy as np
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
-from movie_tags.models.bundle import ModelBundle
-from movie_tags.models.loading import Model, fit, load_model, predict
+from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
+from movie_tags.models.loading import Model
 from movie_tags.transforms.shots import KeyFrame
 from movie_tags.transforms.video import Failure, Video
 
@@ -71,24 +71,24 @@ def believed(seen: Top, thresholds: dict[str, float]) -> Top:
     return tuple((tag, millionths) for tag, millionths in seen if millionths >= round(thresholds[tag] * UNIT))
 
 
-class BundleHandler(ModelHandler[np.ndarray, PredictionResult, Model]):
-    """Runs a model bundle on uint8 RGB pictures [H, W, 3]; the inference of each is a `Prediction`."""
+class BundleHandler(ModelHandler[Fitted, PredictionResult, tuple[Model, ...]]):
+    """Runs model bundles on pictures as they take them (`Ensemble.fitted`); the inference of each is a `Prediction`."""
 
-    def __init__(self, bundle: ModelBundle, batch_size: int = 16, threads: int = 1):
-        """Args: the bundle; pictures a batch; the model's threads in a process."""
+    def __init__(self, models: Ensemble, batch_size: int = 16, threads: int = 1):
+        """Args: the bundles; pictures a batch; a model's threads in a process."""
         super().__init__()
         # What else a card tells has no use on the workers.
-        self.bundle = replace(bundle, card={})
+        self.models = models.without_cards()
         self.batch_size = batch_size
         self.threads = threads
 
-    def load_model(self) -> Model:
-        return load_model(self.bundle, self.threads)
+    def load_model(self) -> tuple[Model, ...]:
+        return self.models.load(self.threads)
 
     def run_inference(
-        self, batch: Sequence[np.ndarray], model: Model, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Fitted], model: tuple[Model, ...], inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        return [PredictionResult(None, found) for found in predict(model, batch, self.bundle.input_size)]
+        return [PredictionResult(None, found) for found in predict_with(model, batch)]
 
     def batch_elements_kwargs(self) -> dict[str, int]:
         # Left to itself the batch size wanders with the machine's load.
@@ -105,29 +105,29 @@ class TagKeyFrames(beam.PTransform):
 
     def __init__(
         self,
-        bundle: ModelBundle,
+        models: Ensemble,
         top_k: int,
         min_probability: float | None = None,
         batch_size: int = 16,
         threads: int = 1,
         accelerator: str | None = None,
     ):
-        """Args: the model; tags a key frame; how probable they must be (None: the bundle's thresholds); of the work."""
+        """Args: the model; tags a key frame; how probable they must be (None: the bundles' thresholds); of the work."""
         super().__init__()
-        self.handler = BundleHandler(bundle, batch_size, threads)
+        self.handler = BundleHandler(models, batch_size, threads)
         self.top_k = top_k
-        by_tag = zip(bundle.vocabulary, bundle.thresholds, strict=True)
+        by_tag = zip(models.vocabulary, models.thresholds, strict=True)
         self.thresholds = {tag: own if min_probability is None else min_probability for tag, own in by_tag}
         self.accelerator = accelerator
 
     def expand(self, key_frames: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        fitted = key_frames | "Fit" >> beam.Map(_fit_key_frame, self.handler.bundle.input_size)
+        fitted = key_frames | "Fit" >> beam.Map(_fit_key_frame, self.handler.models)
         inference = RunInference(KeyedModelHandler(self.handler))
         if self.accelerator:
             # Only here do pixels travel: to the few workers that have an accelerator.
             fitted |= "ToAccelerator" >> beam.Reshuffle()
             inference = inference.with_resource_hints(accelerator=self.accelerator)
-        top_tags = _TopTags(self.handler.bundle.vocabulary, self.top_k, self.thresholds)
+        top_tags = _TopTags(self.handler.models.vocabulary, self.top_k, self.thresholds)
         return (
             fitted
             | "RunInference" >> inference
@@ -147,10 +147,10 @@ class _Described:
     thumbnail: str
 
 
-def _fit_key_frame(element: tuple[Video, KeyFrame], size: tuple[int, int]) -> tuple[_Described, np.ndarray]:
+def _fit_key_frame(element: tuple[Video, KeyFrame], models: Ensemble) -> tuple[_Described, Fitted]:
     video, frame = element
     described = _Described(video, frame.time_s, frame.shot_start_s, frame.shot_end_s, frame.entropy, frame.thumbnail)
-    return described, fit(frame.pixels, size)
+    return described, models.fitted(frame.pixels)
 
 
 class _TopTags(beam.DoFn):

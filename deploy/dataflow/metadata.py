@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import NAMES
 from movie_tags.pipeline.commands import command_parser
 from movie_tags.pipeline.commands.common import bits, count, not_negative, positive, share
 from movie_tags.pipeline.runner import beam_option_actions
@@ -29,7 +29,7 @@ KINDS = {
 TEXTS = {
     "inputs": ("TEXT", rf"^\s*{GCS}(\s+{GCS})*\s*$"),
     "output": ("GCS_WRITE_FOLDER", f"^{GCS}$"),
-    "model": ("GCS_READ_FOLDER", f"^{GCS}$"),
+    "model": ("TEXT", f"^({'|'.join(NAMES)}|{GCS})$"),
     "accelerator": ("TEXT", "^type:[-a-z0-9]+;count:[1-9][0-9]*(;[-_a-z0-9]+(:[-_a-z0-9.]+)?)*$"),
 }
 # Beam's own options that a job of this template needs, and which the launching service has no field for.
@@ -67,7 +67,7 @@ def parameter(action: argparse.Action) -> dict:
         kind = TEXTS[action.dest]
     else:
         kind = KINDS[action.type]
-    return _entry(action.dest, action.help, *kind, None if action.default == BUNDLED else action.default)
+    return _entry(action.dest, action.help, *kind, action.default)
 
 
 def _entry(name: str, text: str, kind: str, regex: str, default: object = None) -> dict:

@@ -21,7 +21,10 @@ from movie_tags.storage import plainly
 
 COMMANDS = {
     "tag": "tag videos",
+    "report": "pages to look at, made of the results",
+    "summary": "a film in a few pictures",
     "frame": "tag single pictures",
+    "model": "build, complete or import a model",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",

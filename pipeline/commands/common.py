@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import difflib
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import DEFAULT, NAMES
 from movie_tags.pipeline.method import Method
+
+MODEL_HELP = f"model: {', '.join(NAMES)}, or the folder of a bundle, local or gs://"
 
 DONE, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 
@@ -67,9 +69,23 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse._ActionsContainer) -> None:
+    """One model."""
+    parser.add_argument("--model", default=DEFAULT, metavar="BUNDLE", help=f"{MODEL_HELP} [{DEFAULT}]")
+
+
+def add_models(parser: argparse._ActionsContainer) -> None:
+    """One model or more: `models_of` has them."""
     parser.add_argument(
-        "--model", default=BUNDLED, metavar="BUNDLE", help="model bundle, local or gs:// [the bundled one]"
+        "--model",
+        action="append",
+        metavar="BUNDLE",
+        help=f"{MODEL_HELP}; may be given again, and the tags of all are united [{DEFAULT}]",
     )
+
+
+def models_of(args: argparse.Namespace) -> list[str]:
+    """The models that a command line names."""
+    return args.model or [DEFAULT]
 
 
 def add_top_k(parser: argparse._ActionsContainer) -> None:

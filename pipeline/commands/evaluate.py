@@ -8,11 +8,12 @@ import dataclasses
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from movie_tags import storage
+from movie_tags.machine import cache
+from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.commands.common import (
     DONE,
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
 
 def evaluate_bundle(args: argparse.Namespace) -> dict:
     """A bundle on a labelled set: a data set's split, or all of a folder TAG/*.jpg."""
-    bundle = read_bundle(args.model)
+    bundle = read_bundle(resolve(args.model))
     with labelled_set(args.dataset, args.split) as (dataset, splits):
         entries = [entry for entry in dataset.entries if entry.split in splits]
         known = set(bundle.vocabulary)
@@ -135,7 +136,7 @@ def labelled_set(uri: str, split: str) -> Iterator[tuple[data.Dataset, tuple[str
     if data.is_dataset(uri):
         yield data.read_dataset(uri), data.SPLITS if split == "all" else (split,)
         return
-    made = storage.join(str(Path.home()), ".cache", "movie-tags", "datasets", uuid.uuid4().hex)
+    made = storage.join(str(cache()), "datasets", uuid.uuid4().hex)
     try:
         data.build_dataset([uri], made, local_options([])[0], split_by="random")
         yield data.read_dataset(made), data.SPLITS
@@ -145,7 +146,7 @@ def labelled_set(uri: str, split: str) -> Iterator[tuple[data.Dataset, tuple[str
 
 def evaluate_frames(args: argparse.Namespace) -> dict:
     """A bundle on labelled key frames: average precision of each tag, maybes left out, and its reliability."""
-    bundle = read_bundle(args.model)
+    bundle = read_bundle(resolve(args.model))
     with labelled_set(args.dataset, args.split) as (dataset, splits):
         entries = [entry for entry in dataset.entries if entry.split in splits and entry.complete]
         if not entries:
@@ -227,7 +228,7 @@ def evaluate_agreement(args: argparse.Namespace) -> dict:
     """How far volunteers agree on the tags of trailers."""
     suggested = read_suggestions(args.volunteers)
     said = {tag for tags in suggested.values() for tag in tags}
-    vocabulary = read_bundle(args.model).vocabulary if args.model else TAGS
+    vocabulary = read_bundle(resolve(args.model)).vocabulary if args.model else TAGS
     found = agreement(suggested, [*vocabulary, *sorted(said.difference(vocabulary))])
     return {name: None if value != value else value for name, value in found.items()}
 

@@ -12,20 +12,23 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import (
     DONE,
+    RUN_FAILED,
     SOME_FAILED,
-    add_model,
+    add_models,
     add_top_k,
     bits,
     count,
+    models_of,
     not_negative,
     positive,
     share,
 )
 from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.method import Method, Work
-from movie_tags.pipeline.results import read_table
+from movie_tags.pipeline.reading import read_table
 from movie_tags.pipeline.run import TaggingRun
 
 OPTIONS = {
@@ -50,13 +53,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", help="folder for the results, local or gs:// [none: the tags are only printed]"
     )
-    add_model(parser)
+    add_models(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in DIR")
     parser.add_argument(
         "--thumbnails",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="keep a small JPEG of each key frame beside the tables [on this machine yes, on clusters no]",
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="make pages to look at of the results, in DIR/report (needs --output)"
     )
     parser.add_argument(
         "--preset",
@@ -141,10 +147,12 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
     )
-    return TaggingRun(args.inputs, output, args.model, method, work, beam_words, args.overwrite, args.thumbnails)
+    return TaggingRun(args.inputs, output, models_of(args), method, work, beam_words, args.overwrite, args.thumbnails)
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    if args.report and args.output is None:
+        raise UserError("--report makes its pages in the folder of results: give one with --output DIR")
     console = Console(stderr=True)
     with folder_for(args.output) as output:
         tagging = prepare(args, output, beam_words)
@@ -155,9 +163,10 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         print_tags(Console(), shown)
         errors = list(itertools.islice(read_table(output, "errors"), SHOWN_ROWS))
     counts = said["counts"]
+    reported = make_report(args.output) if args.report else DONE
     if counts["videos_tagged"] > len(shown):
         console.print(f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all")
-    return report_failures(args.output, counts, errors)
+    return report_failures(args.output, counts, errors) or reported
 
 
 @contextlib.contextmanager
@@ -168,6 +177,18 @@ def folder_for(output: str | None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
         yield scratch
+
+
+def make_report(output: str) -> int:
+    """Make the pages of results that are whole and published, and say where they are; returns the exit status."""
+    from movie_tags.report.write import write_report
+
+    try:
+        print(f"Look at {write_report(output).index}")
+    except UserError as error:
+        print(f"movie-tags: the results are whole, but no report was made of them: {error}", file=sys.stderr)
+        return RUN_FAILED
+    return DONE
 
 
 def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict]) -> int:

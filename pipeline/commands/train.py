@@ -9,13 +9,14 @@ import os
 import sys
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from movie_tags import storage
+from movie_tags.machine import cache as cache_place
 from movie_tags.machine import cores
+from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.commands.common import DONE, add_split, count, positive, share
 from movie_tags.pipeline.commands.dataset import watch_inputs
@@ -103,12 +104,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     """`movie-tags train`."""
     options, workers = local_options(beam_words)
-    old = read_bundle(args.grow) if args.grow else None
+    old = read_bundle(resolve(args.grow)) if args.grow else None
     spec = make_spec(*backbone_of(args))
     backbone = load_backbone(spec, cores())  # before any work: its weights may be missing
     if storage.exists(storage.join(args.output, "model.json")) and not args.overwrite:
         raise TrainingError(f"{args.output}: holds a model bundle already; choose another folder, or add --overwrite")
-    cache = args.cache or str(Path.home() / ".cache" / "movie-tags")
+    cache = args.cache or str(cache_place())
     if not workers and not storage.is_remote(cache):
         print(f"movie-tags: the workers must see the cache {cache}; give --cache gs://… if not", file=sys.stderr)
     settled = settled_splits(args.grow) if old and has_splits(args.grow) else {}
@@ -152,7 +153,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             args.output,
             settings,
             args.min_pictures,
-            Path.home() / ".cache" / "movie-tags" / "unfinished",
+            cache_place() / "unfinished",
             {"computed": len(wanted) - cached, "cached": cached},
             args.refit,
             old,

@@ -23,7 +23,7 @@ from google.cloud.devtools.cloudbuild_v1.types import Build
 from google.protobuf import json_format
 from storage.emulator import running
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import COMPACT, DEFAULT
 from movie_tags.pipeline import results
 from movie_tags.pipeline.commands import command_parser, main, parse
 from movie_tags.pipeline.runner import beam_option_actions
@@ -327,7 +327,9 @@ def test_the_image_holds_the_package_the_launcher_and_beams_entry_point(setup):
     assert "FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py" in text
     seen = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
     assert {word.removeprefix("!") for word in seen if word.startswith("!")} == set(sources)
-    assert (Path(BUNDLED) / "saved_model").is_dir()
+    # Workers build no model: both are in the image, where a worker looks for them.
+    assert {DEFAULT, COMPACT} <= set(re.findall(r"movie-tags model build (\w+)", text))
+    assert re.search(r"^ENV MOVIE_TAGS_CACHE=/", text, re.M)
 
 
 def test_the_build_is_of_googles_form():

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from films import VIDEOS
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.commands import main
 
@@ -165,7 +165,7 @@ def test_pixels_do_not_cross_the_network(cluster, remote):
     The frames that they were found among are at least ten times as many, and larger.
     """
     _, there, job = remote
-    height, width = read_bundle(BUNDLED).input_size
+    height, width = read_bundle(resolve()).input_size
     shuffled = local_cluster.shuffled_bytes(cluster, job["jid"])
     print(f"{shuffled:,} bytes for {sum(row['duration_s'] for row in rows(there, 'tags')):.0f} s of film")
     assert 0 < shuffled < sum(row["key_frames"] for row in rows(there, "tags")) * height * width * 3

@@ -3,19 +3,15 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from films import picture
 
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, fingerprint, read_bundle
-from movie_tags.models.loading import check_outputs, fit, load_model, load_saved_model, load_tflite, predict
-
-
-def test_fit_averages_areas():
-    checks = np.indices((4, 4)).sum(0) % 2 * 200
-    pixels = np.repeat(checks[..., None], 3, 2).astype(np.uint8)
-    assert (fit(pixels, (2, 2)) == 100).all()
+from movie_tags.models.loading import check_outputs, load_model, load_saved_model, load_tflite, predict
+from movie_tags.models.views import fit
 
 
 def test_a_bad_picture_costs_only_itself():
@@ -25,13 +21,13 @@ def test_a_bad_picture_costs_only_itself():
         return pictures.reshape(len(pictures), -1)[:, :2] / 255
 
     good, bad = picture(1), np.full((8, 8, 3), 13, np.uint8)
-    first, second, third = predict(model, [good, bad, good], (4, 4))
+    first, second, third = predict(model, [good, bad, good], partial(fit, size=(4, 4)))
     assert second.probabilities is None and second.reason == "ValueError: unlucky"
     assert np.array_equal(first.probabilities, third.probabilities)
 
 
 def test_probabilities_that_are_none_are_a_failure():
-    (result,) = predict(lambda pictures: np.full((len(pictures), 2), np.nan), [picture(1)], (4, 4))
+    (result,) = predict(lambda pictures: np.full((len(pictures), 2), np.nan), [picture(1)])
     assert "finite" in result.reason
 
 
@@ -53,11 +49,11 @@ def test_the_batch_does_not_change_a_picture_by_a_bit(small_bundle, size):
     bundle = read_bundle(small_bundle)
     model = load_model(bundle)
     pictures = [picture(seed) for seed in range(17)]
-    alone = [predict(model, [p], bundle.input_size)[0].probabilities for p in pictures]
+    alone = [predict(model, [p], bundle.fitted)[0].probabilities for p in pictures]
     together = [
         found.probabilities
         for at in range(0, len(pictures), size)
-        for found in predict(model, pictures[at : at + size], bundle.input_size)
+        for found in predict(model, pictures[at : at + size], bundle.fitted)
     ]
     assert np.array_equal(together, alone)
     assert np.ptp(together, axis=0).max() > 1e-3

@@ -52,7 +52,7 @@ def test_films_are_tagged_as_the_paper_says(films, tmp_path, small_bundle, capsy
         [
             (tag, p / 1e6)
             for tag, p in top_tags(
-                predict(model, [samples[(a + b) // 2]], (32, 32))[0].probabilities, bundle.vocabulary, 3
+                predict(model, [samples[(a + b) // 2]], bundle.fitted)[0].probabilities, bundle.vocabulary, 3
             )
         ]
         for a, b in shots

@@ -15,7 +15,7 @@ import pytest
 from films import picture, write_video
 from google.api_core.retry import retry_unary
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, load_saved_model
 from movie_tags.pipeline.commands import main
@@ -67,20 +67,23 @@ def test_a_run_on_gs_gives_the_records_of_a_local_run(gs, films, tmp_path):
     here = catalogue(tmp_path / "here.csv", [films / name for name in names])
     there = catalogue(tmp_path / "there.csv", [f"{gs.put(films, 'same')}/{name}" for name in names])
     local, cut = str(tmp_path / "out"), ["--segment-length", "3"]
-    assert main(["tag", str(here), "--output", local, "--model", BUNDLED, *HERE, *cut]) == 3
+    assert main(["tag", str(here), "--output", local, "--model", resolve("compact"), *HERE, *cut]) == 3
     remote = [gs.put(there, "there.csv"), "--output", f"{gs.put(films, 'same')}-out"]
-    two = ["--direct_num_workers", "2", "--model", gs.put(Path(BUNDLED), "bundle"), *cut]
+    two = ["--direct_num_workers", "2", "--model", gs.put(Path(resolve("compact")), "bundle"), *cut]
     assert main(["tag", *remote, *two]) == 3
     for name in ("tags", "key_frames"):
         with open(os.path.join(local, f"{name}.jsonl")) as stream:
             assert rows(gs.text(f"same-out/{name}.jsonl")) == rows(stream.read())
     (error,) = map(json.loads, gs.text("same-out/errors.jsonl").splitlines())
     assert (error["id"], error["stage"]) == ("2", "opening")
-    assert gs.names("same-out/") == [
+    listed = [json.loads(line)["thumbnail"] for line in gs.text("same-out/key_frames.jsonl").splitlines()]
+    kept = [name for name in gs.names("same-out/") if "thumbnails" in name]
+    assert kept == sorted(f"same-out/{name}" for name in set(listed))
+    assert [name for name in gs.names("same-out/") if name not in kept] == [
         f"same-out/{name}" for name in sorted([*(f"{t}.jsonl" for t in TABLES), "run.json"])
     ]
-    # Each worker process fetched the weights once, and the driver once, to check them.
-    assert 2 <= len(gs.served("bundle/saved_model/variables/variables.data")) <= 3
+    # Each worker process fetched the weights once, and the driver to check them and to try them.
+    assert 3 <= len(gs.served("bundle/saved_model/variables/variables.data")) <= 4
     assert main(["tag", *remote, *two]) == 2  # the results are not overwritten unasked
     assert main(["tag", f"{gs.put(films, 'same')}", *remote[1:], *two[2:], *HERE, "--overwrite"]) == 0
     assert len(gs.text("same-out/tags.jsonl").splitlines()) == 2
@@ -158,13 +161,13 @@ def test_an_object_cut_short_is_an_error_and_no_end():
 
 def test_a_model_is_fetched_once_a_process_and_its_copy_removed(gs, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    bundle = read_bundle(gs.put(Path(BUNDLED), "once"))
+    bundle = read_bundle(gs.put(Path(resolve("compact")), "once"))
     gs.reset()
     models = [load_model(bundle) for _ in range(3)]
     assert len(gs.served("once/saved_model/saved_model.pb")) == 1
     assert len(gs.served("once/saved_model/variables/variables.data")) == 1
     assert os.listdir(tmp_path) == []
-    here = load_model(read_bundle(BUNDLED))
+    here = load_model(read_bundle(resolve("compact")))
     pictures = np.full((1, 112, 112, 3), 40, np.uint8)
     np.testing.assert_array_equal(models.pop()(pictures), here(pictures))
 
@@ -190,7 +193,7 @@ def test_a_model_with_a_vocabulary_file_inside_outlives_its_copy(gs, tmp_path):
 
 
 def test_passing_errors_of_the_storage_are_retried(gs, films, monkeypatch):
-    uri, model = gs.put(films / "b.mkv", "passing.mkv"), gs.put(Path(BUNDLED), "passing")
+    uri, model = gs.put(films / "b.mkv", "passing.mkv"), gs.put(Path(resolve("compact")), "passing")
     seen, waits = Counter(), []
 
     def first_two_of_a_kind(request):
@@ -230,7 +233,7 @@ def test_a_refused_object_costs_only_itself(gs, films, noise, tmp_path, status, 
         else None
     )
     out = f"refused/{status}-{from_byte}"
-    words = ["--output", listing.replace("refused/c.csv", out), "--model", BUNDLED, *HERE]
+    words = ["--output", listing.replace("refused/c.csv", out), "--model", resolve("compact"), *HERE]
     assert main(["tag", listing, *words, "--segment-length", "5"]) == 3
     gs.fault = lambda request: None
     assert tagged(gs, out) == {"1"}
@@ -250,7 +253,11 @@ def test_a_refused_object_costs_only_itself(gs, films, noise, tmp_path, status, 
     ],
 )
 def test_addresses_that_lead_nowhere_are_refused_before_any_work(gs, films, capsys, change, message):
-    given = {"": gs.put(films / "b.mkv", "here.mkv"), "--output": "gs://films-of-tests/o", "--model": BUNDLED}
+    given = {
+        "": gs.put(films / "b.mkv", "here.mkv"),
+        "--output": "gs://films-of-tests/o",
+        "--model": resolve("compact"),
+    }
     words = [word for pair in (given | change).items() for word in pair if word]
     assert main(["tag", *words, *HERE]) == 2
     said = capsys.readouterr().err
@@ -260,7 +267,7 @@ def test_addresses_that_lead_nowhere_are_refused_before_any_work(gs, films, caps
 def test_a_run_that_fails_leaves_nothing_on_gs(gs, films, tmp_path):
     uri = gs.put(films / "b.mkv", "failing.mkv")
     gs.fault = lambda request: 403 if "errors" in request.what and "o-failed" in request.what else None
-    words = ["--output", uri.replace("failing.mkv", "o-failed"), "--model", BUNDLED, *HERE]
+    words = ["--output", uri.replace("failing.mkv", "o-failed"), "--model", resolve("compact"), *HERE]
     assert main(["tag", uri, *words]) == 1
     gs.fault = lambda request: None
     assert gs.names("o-failed/") == []

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,9 @@ import pytest
 import tensorflow as tf
 from films import picture, write_video
 
-from movie_tags.models.bundle import read_bundle
-from movie_tags.models.loading import fit, load_model, predict
+from movie_tags.models.bundle import SAVED_MODEL, read_bundle
+from movie_tags.models.loading import load_model, load_saved_model, predict
+from movie_tags.models.views import fit
 from movie_tags.pipeline.commands import main
 from movie_tags.training.backbones import BackboneError, backbone_names, load_backbone, make_spec
 from movie_tags.training.dataset import SPLITS, read_dataset
@@ -91,7 +93,7 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     assert np.allclose(theirs.predict(batch / 127.5 - 1.0, verbose=0), features, atol=1e-4)
 
     model = load_model(bundle, 1)
-    loaded = model.keep_alive
+    loaded = load_saved_model(f"{bundle.uri}/{SAVED_MODEL}").keep_alive
     kernel, bias = (np.asarray(v) for v in sorted(loaded.tracked[2:], key=lambda v: -len(v.shape)))
     keys = [entry.key for entry in dataset.of("train")]
     known = read_features(cache_folder(str(trained / "cache"), backbone), keys)
@@ -100,7 +102,9 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     scaled = np.exp(logits / bundle.card["temperature"])
     offline = scaled / scaled.sum(1, keepdims=True)
     assert np.allclose(
-        np.stack([found.probabilities for found in predict(model, pictures, (32, 32))]), offline, atol=2e-3
+        np.stack([found.probabilities for found in predict(model, pictures, partial(fit, size=(32, 32)))]),
+        offline,
+        atol=2e-3,
     )
 
 
@@ -125,7 +129,7 @@ def test_the_report_agrees_with_the_bundle(trained):
 
 def in_a_process(*words: object) -> str:
     """A command in a process of its own, as a user runs it: its output, and that it ended well."""
-    code = "from movie_tags.pipeline.commands import run; run()"
+    code = "from movie_tags.__main__ import run; run()"
     done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -169,8 +173,10 @@ def test_inception_v3_from_a_film_to_a_bundle_with_the_papers_head(tmp_path):
     settings = bundle.card["training"]["settings"]
     assert (settings["batch_size"], settings["learning_rate"], settings["relu"]) == (500, 0.005, True)
     assert bundle.card["backbone"]["name"] == "inception_v3" and bundle.card["backbone"]["width"] == 2048
-    model = load_model(bundle, 1)
-    assert model(np.zeros((2, 50, 70, 3), np.uint8)).shape == (2, 2)
+    # The signature brings pictures of any size to its own; the model for LiteRT takes that size alone.
+    served = load_saved_model(f"{bundle.uri}/{SAVED_MODEL}")
+    assert served(np.zeros((2, 50, 70, 3), np.uint8)).shape == (2, 2)
+    assert load_model(bundle)(np.zeros((2, 80, 80, 3), np.uint8)).shape == (2, 2)
 
 
 def test_weights_come_from_a_local_file(tmp_path):

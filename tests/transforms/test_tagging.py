@@ -1,6 +1,6 @@
 import numpy as np
 
-from movie_tags.models.bundle import read_bundle
+from movie_tags.models.ensemble import read_models
 from movie_tags.transforms.tagging import BundleHandler, believed, top_tags
 
 
@@ -18,7 +18,7 @@ def test_more_tags_asked_than_known():
 
 
 def test_batches_have_the_size_asked_for(small_bundle):
-    assert BundleHandler(read_bundle(small_bundle), 7).batch_elements_kwargs() == {
+    assert BundleHandler(read_models(small_bundle), 7).batch_elements_kwargs() == {
         "min_batch_size": 7,
         "max_batch_size": 7,
     }

@@ -1,0 +1,124 @@
+"""Several bundles as one model: their tags united."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from movie_tags.models import DEFAULT, resolve
+from movie_tags.models.bundle import BundleError, ModelBundle, read_bundle
+from movie_tags.models.loading import Model, Prediction, check_outputs, load_model, predict
+
+Fitted = tuple[np.ndarray, ...]
+"""A picture as each bundle of an ensemble takes it, uint8 RGB, in the order of the bundles."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """One bundle or more, in order of their names; no tag is in two of them.
+
+    Attributes:
+        bundles: the bundles.
+    """
+
+    bundles: tuple[ModelBundle, ...]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(bundle.name for bundle in self.bundles)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """All tags, in the order of `predict_with`'s probabilities."""
+        return tuple(tag for bundle in self.bundles for tag in bundle.vocabulary)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """By tag, the probability from which the tag is believed on a key frame, in [0, 1]."""
+        return tuple(threshold for bundle in self.bundles for threshold in bundle.thresholds)
+
+    @property
+    def fingerprint(self) -> str:
+        """The bundle's own; of several, SHA-256 of theirs in order, in hex."""
+        if len(self.bundles) == 1:
+            return self.bundles[0].fingerprint
+        return hashlib.sha256("".join(bundle.fingerprint for bundle in self.bundles).encode()).hexdigest()
+
+    def fitted(self, pixels: np.ndarray) -> Fitted:
+        """A picture, uint8 RGB [H, W, 3], as each bundle takes it."""
+        return tuple(bundle.fitted(pixels) for bundle in self.bundles)
+
+    def without_cards(self) -> Ensemble:
+        """The same, less what its bundles' cards say besides."""
+        return Ensemble(tuple(replace(bundle, card={}) for bundle in self.bundles))
+
+    def load(self, threads: int = 1) -> tuple[Model, ...]:
+        """Load each bundle's model (`load_model`)."""
+        return tuple(load_model(bundle, threads) for bundle in self.bundles)
+
+    def check(self, threads: int = 1) -> None:
+        """Run each bundle on one grey picture.
+
+        Raises:
+            BundleError: one does not run, or does not give one probability for each line of its vocabulary.
+        """
+        for bundle in self.bundles:
+            check_outputs(bundle, threads)
+
+
+def unite(bundles: Sequence[ModelBundle]) -> Ensemble:
+    """Bundles as one model; the order in which they are given does not matter.
+
+    Raises:
+        BundleError: two of them claim a tag.
+    """
+    ordered = sorted(bundles, key=lambda bundle: (bundle.name, bundle.fingerprint))
+    owner: dict[str, ModelBundle] = {}
+    for bundle in ordered:
+        shared = [tag for tag in bundle.vocabulary if tag in owner]
+        if shared:
+            tags = ", ".join(shared[:3]) + (" …" if len(shared) > 3 else "")
+            raise BundleError(
+                f"{owner[shared[0]].uri} and {bundle.uri} both claim {tags}: a tag must come from one model only"
+            )
+        owner |= dict.fromkeys(bundle.vocabulary, bundle)
+    return Ensemble(tuple(ordered))
+
+
+def read_models(models: str | os.PathLike | ModelBundle | Ensemble | Sequence[str] = DEFAULT) -> Ensemble:
+    """Read and check the bundles that a user names, each a name or a folder (`resolve`).
+
+    Raises:
+        UserError: one cannot be built or is no usable bundle, or two of them claim a tag.
+    """
+    if isinstance(models, Ensemble):
+        return models
+    if isinstance(models, ModelBundle):
+        return unite([models])
+    named = [models] if isinstance(models, str | os.PathLike) else models
+    return unite([read_bundle(resolve(name)) for name in named])
+
+
+def predict_with(models: Sequence[Model], pictures: Sequence[Fitted]) -> list[Prediction]:
+    """What models say together of each picture.
+
+    Args:
+        models: of an ensemble's bundles, in their order.
+        pictures: as each of them takes them.
+
+    Returns:
+        Probabilities float32 [all tags], or the first model's reason why it has none.
+    """
+    said = [predict(model, [picture[i] for picture in pictures]) for i, model in enumerate(models)]
+    return [_united(answers) for answers in zip(*said, strict=True)]
+
+
+def _united(answers: Sequence[Prediction]) -> Prediction:
+    probabilities = [answer.probabilities for answer in answers if answer.probabilities is not None]
+    if len(probabilities) == len(answers):
+        return Prediction(np.concatenate(probabilities))
+    return next(answer for answer in answers if answer.probabilities is None)

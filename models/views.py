@@ -1,0 +1,92 @@
+"""What of a picture a model looks at: views, cut from it, squeezed, and laid side by side on one canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+LIT, LIT_SHARE, MOST_BAR = 20, 0.02, 0.3
+"""A row or column belongs to the picture if this share of its pixels has a channel above LIT; a bar takes at most
+MOST_BAR of a side."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at a picture.
+
+    Attributes:
+        cut: a name of CUTS.
+        size: height and width in pixels to which what is cut is squeezed.
+    """
+
+    cut: str
+    size: tuple[int, int]
+
+
+def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Squeeze a picture to a size: uint8 RGB [H, W, 3] -> [*size, 3]; area averaging where it shrinks."""
+    height, width = size
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = pixels.shape[0] >= height and pixels.shape[1] >= width
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def whole(pixels: np.ndarray) -> np.ndarray:
+    """A picture as it is."""
+    return pixels
+
+
+def without_bars(pixels: np.ndarray) -> np.ndarray:
+    """A picture without black bars at its edges: uint8 RGB [H, W, 3] -> what is left of it."""
+    lit = (pixels > LIT).any(2)
+    (top, bottom), (left, right) = _lit_ends(lit.mean(1) >= LIT_SHARE), _lit_ends(lit.mean(0) >= LIT_SHARE)
+    return pixels[top:bottom, left:right]
+
+
+def _lit_ends(lit: np.ndarray) -> tuple[int, int]:
+    """The first and one past the last of lit lines, bool [n]; all of them where a bar would be too wide to be one."""
+    n = len(lit)
+    begin, end = int(lit.argmax()), n - int(lit[::-1].argmax())
+    return (begin, end) if lit.any() and begin <= MOST_BAR * n and n - end <= MOST_BAR * n else (0, n)
+
+
+def middle_mirrored(pixels: np.ndarray) -> np.ndarray:
+    """The largest square in the middle, mirrored: uint8 RGB [H, W, 3] -> [S, S, 3], S the shorter side."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side][:, ::-1]
+
+
+CUTS = {"whole": whole, "without_bars": without_bars, "middle_mirrored": middle_mirrored}
+
+
+def canvas_size(views: Sequence[View]) -> tuple[int, int]:
+    """Height and width, in pixels, of the canvas on which views lie side by side."""
+    return max(view.size[0] for view in views), sum(view.size[1] for view in views)
+
+
+def lay_out(pixels: np.ndarray, views: Sequence[View]) -> np.ndarray:
+    """A picture's views on one canvas, from the left to the right, at the top; black where there is none.
+
+    Args:
+        pixels: uint8 RGB [H, W, 3].
+        views: one or more.
+
+    Returns:
+        uint8 RGB [*canvas_size(views), 3].
+    """
+    looks = [fit(np.ascontiguousarray(CUTS[view.cut](pixels)), view.size) for view in views]
+    if len(looks) == 1:
+        return looks[0]
+    canvas = np.zeros((*canvas_size(views), 3), np.uint8)
+    left = 0
+    for look in looks:
+        height, width = look.shape[:2]
+        canvas[:height, left : left + width] = look
+        left += width
+    return canvas

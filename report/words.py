@@ -1,0 +1,46 @@
+"""Numbers in words for people: timecodes, lengths, shares."""
+
+from __future__ import annotations
+
+
+def timecode(seconds: float) -> str:
+    """Whole seconds, rounded down, as M:SS or H:MM:SS."""
+    whole = int(max(0.0, seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def length(seconds: float) -> str:
+    """How long something lasts: 4 s, 3 min 20 s, 1 h 52 min; a stretch below a second with a tenth."""
+    if 0 < seconds < 0.95:
+        return f"{max(seconds, 0.1):.1f} s"
+    whole = round(max(0.0, seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] in percent; something is not rounded to nothing, nor nearly all to all."""
+    if 0 < share < 0.01:
+        return "< 1 %"
+    return "> 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+
+
+SMALL = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def counted(count: int) -> str:
+    """A count, in a word up to twelve."""
+    return SMALL[count] if count < len(SMALL) else f"{count:,}"
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """A count with its noun: 1 film, 2 films."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def enumerated(words: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -1,0 +1,51 @@
+"""Debian's Chromium, headless, for tests, benchmarks and pictures of pages."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--force-color-profile=srgb",
+)
+
+
+def why_not() -> str | None:
+    """Why no browser can be driven here; None where one can."""
+    try:
+        import selenium  # noqa: F401
+    except ImportError:
+        return "selenium is not installed"
+    return None if CHROMIUM and DRIVER else "there is no Chromium (apt-get install chromium chromium-driver)"
+
+
+@contextlib.contextmanager
+def opened(width: int = 1280, height: int = 900, *more: str) -> Iterator:
+    """A browser with a profile of its own, that logs its console and its requests."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    with tempfile.TemporaryDirectory(prefix="movie-tags-browser-", ignore_cleanup_errors=True) as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for word in (*OPTIONS, f"--user-data-dir={profile}", f"--window-size={width},{height}", *more):
+            options.add_argument(word)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        driver = webdriver.Chrome(options, Service(DRIVER))
+        try:
+            yield driver
+        finally:
+            driver.quit()

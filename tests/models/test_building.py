@@ -1,0 +1,226 @@
+"""Bundles put together from heads and backbones: what they say, that all machines agree, and when two build at once."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from films import picture
+
+from movie_tags.models import COMMITTED, building, resolve
+from movie_tags.models.building import BuildError, build, built, on_this_machine, place_of
+from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, read_bundle
+from movie_tags.models.loading import check_outputs, load_model, load_saved_model, load_tflite
+from movie_tags.models.sources import read_source
+from movie_tags.models.views import View
+
+TAGS = ("Animal", "Food", "War")
+VIEWS = [
+    {"backbone": "efficientnet_lite0", "view": "without_bars", "size": [64, 96]},
+    {"backbone": "efficientnet_lite0", "view": "middle_mirrored", "size": [48, 48]},
+]
+
+
+def write_sources(folder, combine="concat", tags=TAGS, width=2560, seed=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    kernel = random.normal(0, 0.1, (width, len(tags))).astype(np.float32)
+    np.savez(folder / "head.npz", kernel=kernel, bias=np.zeros(len(tags), np.float32))
+    (folder / "vocabulary.txt").write_text("".join(f"{tag}\n" for tag in tags))
+    thresholds = dict.fromkeys(tags, 0.25)
+    card = {"name": "a head", "features": {"views": VIEWS, "combine": combine}, "thresholds": thresholds}
+    (folder / "model.json").write_text(json.dumps(card))
+    return folder
+
+
+def joined(sources, folder):
+    from movie_tags.models.joining import join
+
+    folder.mkdir()
+    join(read_source(sources), folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return write_sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def bundle(sources, tmp_path_factory):
+    return joined(sources, tmp_path_factory.mktemp("joined") / "bundle")
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path):
+    """A cache of the test's own, and sources of one small bundle known as `compact`."""
+    monkeypatch.setenv("MOVIE_TAGS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(building, "COMMITTED", tmp_path / "sources")
+    write_sources(tmp_path / "sources" / "compact")
+    return tmp_path / "cache" / "models"
+
+
+def test_a_joined_bundle_says_what_its_head_says_of_its_backbones(sources, bundle):
+    from movie_tags.models.efficientnet_lite import load
+
+    network = load("efficientnet_lite0")
+    read = read_bundle(bundle)
+    assert read.vocabulary == TAGS and read.thresholds == (0.25,) * 3 and read.input_size == (64, 144)
+    assert read.views == (View("without_bars", (64, 96)), View("middle_mirrored", (48, 48)))
+    canvas = read.fitted(picture(3))
+    parts = (canvas[:64, :96], canvas[:48, 96:])
+    features = np.concatenate([network(part[None].astype(np.float32), training=False).numpy()[0] for part in parts])
+    head = np.load(sources / "head.npz")
+    expected = 1 / (1 + np.exp(-(features @ head["kernel"] + head["bias"])))
+    assert np.allclose(load_model(read)(canvas[None])[0], expected, atol=1e-4)
+    assert np.ptp(expected) > 0.01
+    import tensorflow as tf
+
+    given = tf.saved_model.load(os.path.join(bundle, SAVED_MODEL)).signatures["features"](images=canvas[None])
+    assert np.allclose(given["features"].numpy()[0], features, atol=1e-4)
+
+
+def test_litert_says_what_the_saved_model_says(bundle):
+    read = read_bundle(bundle)
+    canvases = np.stack([read.fitted(picture(seed)) for seed in range(8)])
+    lite, full = (
+        load(os.path.join(bundle, part))(canvases)
+        for load, part in ((load_tflite, TFLITE), (load_saved_model, SAVED_MODEL))
+    )
+    assert np.abs(lite - full).max() <= 1e-4
+    assert np.ptp(full, axis=0).max() > 1e-2
+
+
+def test_the_same_sources_make_the_same_model(sources, bundle, tmp_path):
+    again = joined(sources, tmp_path / "again")
+    assert read_bundle(again).fingerprint == read_bundle(bundle).fingerprint == read_source(sources).fingerprint
+    one, two = (Path(folder, TFLITE).read_bytes() for folder in (bundle, again))
+    assert one == two
+
+
+def test_whatever_decides_changes_the_fingerprint(sources, tmp_path):
+    first = read_source(sources).fingerprint
+    assert read_source(write_sources(tmp_path / "head", seed=1)).fingerprint != first
+    assert read_source(write_sources(tmp_path / "mean", "mean", width=1280)).fingerprint != first
+    assert read_source(write_sources(tmp_path / "tags", tags=("Animal", "Food", "Sex"))).fingerprint != first
+    copy = tmp_path / "copy"
+    shutil.copytree(sources, copy)
+    card = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps({**card, "accuracy": 1}))
+    assert read_source(copy).fingerprint == first
+    card["thresholds"]["Food"] = 0.5
+    (copy / "model.json").write_text(json.dumps(card))
+    assert read_source(copy).fingerprint != first
+
+
+def test_a_built_bundle_whose_files_were_changed_is_refused(bundle, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    with open(copy / TFLITE, "r+b") as file:
+        file.seek(1000)
+        file.write(b"other")
+    with pytest.raises(BundleError, match="the weights are not those"):
+        read_bundle(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("vocabulary.txt", lambda text: text + "Music\n", "for 4 tags"),
+        ("model.json", lambda text: text.replace("middle_mirrored", "corner"), "no view 'corner'"),
+        ("model.json", lambda text: text.replace("concat", "product"), "concat or mean"),
+        ("model.json", lambda text: text.replace("efficientnet_lite0", "resnet"), "resnet"),
+        ("head.npz", None, "head.npz"),
+    ],
+)
+def test_sources_that_do_not_go_together_say_so(tmp_path, name, change, says):
+    folder = write_sources(tmp_path / "sources")
+    if change:
+        (folder / name).write_text(change((folder / name).read_text()))
+    else:
+        (folder / name).unlink()
+    with pytest.raises(BundleError, match=says):
+        read_source(folder)
+
+
+def test_a_name_is_built_once_and_then_found(place, capsys):
+    folder = built("compact")
+    assert "building the model 'compact'" in capsys.readouterr().err
+    assert folder == str(place_of("compact")) == built("compact")
+    assert capsys.readouterr().err == ""
+    assert read_bundle(folder).fingerprint == read_source(building.COMMITTED / "compact").fingerprint
+    assert sorted(os.listdir(place)) == sorted([os.path.basename(folder), os.path.basename(folder) + ".lock"])
+    # a worker elsewhere is told a place that it does not have
+    elsewhere = dataclasses.replace(read_bundle(folder), uri="/of/another/machine")
+    check_outputs(elsewhere)
+    # damaged, it is built anew when asked for
+    os.truncate(os.path.join(folder, TFLITE), 1000)
+    assert build("compact") == folder
+    check_outputs(read_bundle(folder))
+
+
+def test_a_worker_that_has_no_such_bundle_says_what_to_do(bundle, place):
+    absent = dataclasses.replace(read_bundle(bundle), uri="/of/another/machine", fingerprint="f" * 64)
+    assert on_this_machine(absent.fingerprint) is None
+    with pytest.raises(BundleError, match="movie-tags model build"):
+        load_model(absent)
+
+
+def test_the_default_is_the_compact_model_until_it_has_a_head(place):
+    assert place_of("default") == place_of("compact")
+    write_sources(building.COMMITTED / "default", seed=5)
+    assert place_of("default") != place_of("compact")
+
+
+def _count_builds(name, folder, say):
+    time.sleep(0.5)  # the other process comes meanwhile
+    with open(os.environ["MOVIE_TAGS_CACHE"] + "/builds", "a") as file:
+        file.write("x")
+    (folder / "model.json").write_text("{}")
+
+
+def test_of_two_processes_at_once_one_builds(place, monkeypatch):
+    place.mkdir(parents=True)
+    left = place / f"{place_of('compact').name}.killed.unfinished"
+    left.mkdir()
+    monkeypatch.setattr(building, "_build", _count_builds)
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=built, args=("compact",)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert (place.parent / "builds").read_text() == "x"
+    assert not left.exists() and (place_of("compact") / "model.json").exists()
+
+
+def test_a_failed_build_leaves_nothing_and_says_why(place):
+    folder = building.COMMITTED / "compact"
+    write_sources(folder, width=100)
+    with pytest.raises(BuildError, match="could not be built"):
+        built("compact")
+    assert [name for name in os.listdir(place) if not name.endswith(".lock")] == []
+
+
+def test_a_cache_that_cannot_be_written_says_so(place, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MOVIE_TAGS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(BuildError, match="MOVIE_TAGS_CACHE"):
+        built("compact")
+
+
+def test_a_path_stays_a_path():
+    assert resolve("./compact") == "./compact" and resolve("gs://bucket/default") == "gs://bucket/default"
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in COMMITTED.glob("*/head.npz")])
+def test_what_is_committed_is_whole(name):
+    source = read_source(COMMITTED / name)
+    assert len(set(source.vocabulary)) == len(source.vocabulary) > 1
+    assert "fingerprint" not in json.loads((COMMITTED / name / "model.json").read_text())
