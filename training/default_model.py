@@ -33,7 +33,7 @@ from movie_tags.training.learn import Judged, learn, settings_of
 from movie_tags.training.metrics import accuracy, calibration_error
 from movie_tags.training.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries, learnable
 
-MIN_PICTURES = 8
+MIN_PICTURES = 20
 """Tags with fewer plain labels are left out."""
 
 FEATURES = {
@@ -188,6 +188,7 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     same, unseen = (measure(judged, ships.thresholds, labels, vocabulary) for judged in ships.judged)
     card = {
         "name": NAMES[model],
+        **body_of(output / MODEL_JSON),
         "features": FEATURES[model],
         **ships.card(vocabulary),
         "calibration": {
@@ -212,6 +213,15 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write_card(output, card)
     return card
+
+
+def body_of(path: Path) -> dict:
+    """What the `model.json` of a folder says of the network below the head, if that is our own."""
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    body = before.get("body") or (before["training"] if "teacher" in before.get("training", {}) else None)
+    return {name: before[name] for name in ("backbone", "parameters") if name in before} | (
+        {"body": body} if body else {}
+    )
 
 
 def write_card(folder: Path, card: dict) -> None:
