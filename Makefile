@@ -3,20 +3,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo picture test test-flink bench lint bundled-model default-model clean
+.PHONY: demo picture test test-flink soak bench lint bundled-model default-model clean
 
 # Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
 $(READY): setup.py pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,export]'
 	@touch $(READY)
 
 demo: $(READY)
 	@echo "Making three short films from photographs ..."
 	@$(BIN)/python demo/films.py build/demo/films
 	@echo "Tagging them with the bundled model ..."
-	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --overwrite --report
+	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --report
 	@echo "The tables are in build/demo/tags: tags.jsonl, key_frames.jsonl, spans.jsonl, errors.jsonl, run.json"
 	@echo "Open the page in a browser: $(CURDIR)/build/demo/tags/report/index.html"
 
@@ -31,6 +31,9 @@ test: $(READY)
 test-flink: $(READY)
 	@$(BIN)/python deploy/flink/local_cluster.py fetch
 	@MOVIE_TAGS_FLINK=1 $(BIN)/python -m pytest tests/deploy/test_flink.py
+
+soak: $(READY)
+	@MOVIE_TAGS_SOAK=$${MOVIE_TAGS_SOAK:-10000} $(BIN)/python -m pytest -s tests/soak
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/tag.py

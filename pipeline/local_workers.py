@@ -6,19 +6,32 @@ standard library's fork server imports them once; each worker is a fork of it, f
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
-from apache_beam.portability.api import beam_fn_api_pb2_grpc, endpoints_pb2
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, endpoints_pb2
 from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.transforms import environments
 from apache_beam.utils import thread_pool_executor
 from google.protobuf import json_format, text_format
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended without having been told to."""
+
+
+deaths: list[str] = []
+"""How worker processes of this process ended that were not told to, in order."""
+_running: set[multiprocessing.process.BaseProcess] = set()
 
 URN = "movie-tags:env:forked:v1"
 PRELOADED = ["apache_beam.runners.worker.sdk_worker_main", "ai_edge_litert.interpreter", "movie_tags.pipeline.run"]
@@ -42,8 +55,44 @@ class ForkedEnvironment(environments.Environment):
 class _ForkedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
     def start_worker(self) -> None:
         self.worker = _ForkedWorker(b"", self.control_address, self.provision_info, self.worker_id)
-        self.worker_thread = worker_handlers.threading.Thread(target=self.worker.run, name="run_worker", daemon=True)
+        self.worker_thread = threading.Thread(target=self._watch, name="run_worker", daemon=True)
         self.worker_thread.start()
+
+    def _watch(self) -> None:
+        try:
+            self.worker.run()
+        except WorkerDied as error:
+            deaths.append(str(error))
+            # The runner would wait for its answers for ever, and for the other workers to end their work.
+            self.control_conn.push = _answer_for_the_dead(self.control_conn, str(error))
+            end_workers()
+
+
+def _answer_for_the_dead(connection: worker_handlers.ControlConnection, error: str) -> Callable:
+    """What a connection's `push` becomes when its worker is gone: each request, old or new, fails at once."""
+    push = connection.push
+
+    def fail(future: worker_handlers.ControlFuture) -> worker_handlers.ControlFuture:
+        future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=error))
+        return future
+
+    def answer(request: Any) -> worker_handlers.ControlFuture | None:
+        if not hasattr(request, "instruction_id"):  # the mark of the end
+            return push(request)
+        return fail(worker_handlers.ControlFuture(request.instruction_id))
+
+    for future in list(connection._futures_by_id.values()):
+        if not future.is_done():
+            fail(future)
+    return answer
+
+
+def how_it_ended(status: int) -> str:
+    """A process's exit status in words."""
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
 
 
 class _ForkedWorker(local_job_service.SubprocessSdkWorker):
@@ -66,14 +115,22 @@ class _ForkedWorker(local_job_service.SubprocessSdkWorker):
         environment |= {"PIPELINE_OPTIONS": options, "WORKER_ID": self._worker_id or ""}
         process = fork_server().Process(target=work, args=(environment,), name=f"worker {self._worker_id}")
         process.start()
+        _running.add(process)
         try:
             process.join()
             if process.exitcode:
-                raise RuntimeError(f"a worker process ended with status {process.exitcode}")
+                raise WorkerDied(f"a worker process {how_it_ended(process.exitcode)}")
         finally:
+            _running.discard(process)
             if process.is_alive():
                 process.kill()
             log.stop(0)
+
+
+def end_workers() -> None:
+    """Kill every worker process at once, whatever it is doing: pipelines that need them fail."""
+    for process in list(_running):
+        process.kill()
 
 
 def fork_server() -> multiprocessing.context.ForkServerContext:
@@ -96,7 +153,14 @@ def work(environment: Mapping[str, str]) -> None:
     from apache_beam.runners.worker import sdk_worker_main
 
     os.environ.update(environment)
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
     sdk_worker_main.main([])
+
+
+def _end_with_the_driver() -> None:
+    driver = multiprocessing.parent_process()
+    multiprocessing.connection.wait([driver.sentinel])
+    os._exit(1)
 
 
 def forking_runner(options: PipelineOptions) -> FnApiRunner:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+
+from movie_tags.transforms.limits import Limits
 
 if TYPE_CHECKING:
     from movie_tags.transforms.thumbnails import Thumbnails
+
+
+EXACT, CODEC_KEY_FRAMES = "exact", "codec-key-frames"
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,8 @@ class Method:
 
     Attributes:
         fps: samples a second.
+        sampling: EXACT, or CODEC_KEY_FRAMES: a draft that decodes little but the codec's own key frames.
+        max_key_frame_gap: seconds; what lies between codec key frames further apart is sampled exactly in a draft, too.
         shot_threshold: histogram difference in [0, 1] above which a shot begins.
         min_entropy: bits; key frames at or below carry no information.
         top_k: tags of a key frame.
@@ -27,6 +34,8 @@ class Method:
     """
 
     fps: float = 1.0
+    sampling: str = EXACT
+    max_key_frame_gap: float = 4.0
     shot_threshold: float = 0.5
     min_entropy: float = 0.2
     top_k: int = 3
@@ -34,6 +43,11 @@ class Method:
     min_relative_strength: float = 0.1
     span_gap: float = 6.0
     min_span: float = 0.0
+
+    @property
+    def draft_gap(self) -> float | None:
+        """The longest gap between codec key frames, in seconds, that a draft leaves; None where no draft is wanted."""
+        return self.max_key_frame_gap if self.sampling == CODEC_KEY_FRAMES else None
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ class Work:
         accelerator: Beam's resource hint for the inference step, such as
             `type:nvidia-tesla-t4;count:1;install-nvidia-driver`.
         threads: of the model in each worker process.
+        limits: of the processes in which films are decoded; None decodes in the workers themselves.
         thumbnails: where a small JPEG of each key frame is kept; None keeps none.
     """
 
@@ -53,6 +68,7 @@ class Work:
     batch_size: int = 16
     accelerator: str | None = None
     threads: int = 1
+    limits: Limits | None = field(default_factory=Limits)
     thumbnails: Thumbnails | None = None
 
 
@@ -63,5 +79,8 @@ def method_key(method: Method, fingerprint: str) -> str:
     fingerprint} with sorted keys and no spaces. A number that has not changed results since it was added, because it
     stands at the value that was implied before, must be left out of the object by whoever adds it.
     """
-    content = {"method": asdict(method), "model": fingerprint}
+    numbers = asdict(method)
+    if method.sampling == EXACT:  # implied before there were drafts
+        del numbers["sampling"], numbers["max_key_frame_gap"]
+    content = {"method": numbers, "model": fingerprint}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

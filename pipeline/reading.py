@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 
@@ -11,51 +12,116 @@ from movie_tags.errors import UserError
 
 TABLES = ("tags", "key_frames", "spans", "errors")
 RUN_JSON = "run.json"
-OURS = re.compile(rf"(?:{'|'.join(TABLES)})(?:-\d+-of-\d+)?\.jsonl\Z")
+VIEWS = "views"
+LATEST, LATEST_JSON = "latest", "latest.json"
+PARQUET = ".parquet"
+FORMATS = ("jsonl", "parquet")
+OURS = re.compile(rf"({'|'.join(TABLES)})(?:-\d+-of-\d+)?\.(?:{'|'.join(FORMATS)})\Z")
 
 
 class OutputError(UserError):
     """An output folder that cannot be written to, or results that cannot be read."""
 
 
-def read_run(output: str) -> dict | None:
-    """What run.json says; None where there is none.
+def latest_view(output: str) -> str | None:
+    """The folder that holds the latest view of a folder of results; None where there is none.
+
+    Whoever reads several tables of one view finds it once and gives it to the others here in place of `output`.
+
+    Raises:
+        OSError: the storage does not say.
+        OutputError: what names it cannot be read.
+    """
+    link = os.path.join(output, LATEST)
+    if not storage.is_remote(output) and os.path.islink(link):
+        return storage.join(output, os.readlink(link))
+    named = read_json(storage.join(output, LATEST_JSON))
+    return storage.join(output, named["view"]) if named else None
+
+
+def read_json(path: str) -> dict | None:
+    """What a file of JSON says; None where there is none.
 
     Raises:
         OutputError: it cannot be read.
     """
-    path = storage.join(output, RUN_JSON)
     try:
         return json.loads(storage.read_bytes(path)) if storage.exists(path) else None
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from error
 
 
-def files_of(output: str, name: str) -> list[str]:
-    """The files of a table of results: one, shards, or none.
+def view_of(output: str) -> str:
+    """The folder to read: the latest view, or the folder itself where it has none, being a view or a part.
 
     Raises:
-        OutputError: the folder cannot be listed.
+        OutputError: it cannot be read.
     """
     try:
-        return [path for path in storage.list_folder(output, f"{name}*.jsonl") if OURS.match(storage.base_name(path))]
+        return latest_view(output) or output
     except OSError as error:
         raise OutputError(f"{output}: cannot be listed: {storage.plainly(error)}") from error
 
 
+def read_run(output: str) -> dict | None:
+    """What run.json says of the latest run; None where there is none.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    return read_json(storage.join(view_of(output), RUN_JSON))
+
+
+def files_of(output: str, name: str) -> list[str]:
+    """The files of a table of results, of JSON lines or Parquet: one, shards, or none.
+
+    Raises:
+        OutputError: the folder cannot be listed.
+    """
+    folder = view_of(output)
+    try:
+        found = {path: OURS.match(storage.base_name(path)) for path in storage.list_folder(folder, f"{name}*")}
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be listed: {storage.plainly(error)}") from error
+    files = [path for path, match in found.items() if match and match.group(1) == name]
+    # A view whose tables were asked for as Parquet has both.
+    return [path for path in files if path.endswith(PARQUET)] or files
+
+
 def read_table(output: str, name: str) -> Iterator[dict]:
-    """The rows of a table of results, of one file or of shards.
+    """The rows of a table of results: of the latest view, or of a view or a part itself.
 
     Raises:
         OutputError: a file cannot be read, or holds what is no row; the message names the line.
     """
     for path in files_of(output, name):
         try:
-            with storage.plain_errors(), storage.open_stream(path) as stream:
-                for number, line in enumerate(stream, 1):
+            if path.endswith(PARQUET):
+                yield from read_parquet(path)
+            else:
+                for number, line in _lines(path):
                     yield read_row(line, path, number)
         except OSError as error:
             raise OutputError(f"{path}: cannot be read: {error}") from error
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+    with storage.plain_errors(), storage.open_stream(path) as stream:
+        yield from enumerate(stream, 1)
+
+
+def read_parquet(path: str) -> Iterator[dict]:
+    """The rows of a file of Parquet, in its order, less what is null in them.
+
+    Raises:
+        OSError: it cannot be read, or is no Parquet.
+    """
+    import pyarrow.parquet as pq  # only those who have such tables pay for it
+
+    with storage.plain_errors(), storage.open_seekable(path) as stream, pq.ParquetFile(stream) as file:
+        for batch in file.iter_batches(batch_size=1000):
+            for row in batch.to_pylist():
+                yield {name: value for name, value in row.items() if value is not None}
 
 
 def read_row(line: bytes, path: str, number: int) -> dict:

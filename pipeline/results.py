@@ -1,25 +1,21 @@
-"""The tables of results: their rows, written, published whole or not at all, and read again.
+"""The tables of results: their rows, written by a pipeline; `movie_tags.pipeline.reading` reads them again.
 
-A folder of results holds, for each of TABLES, one file NAME.jsonl or shards NAME-*-of-*.jsonl, and run.json, which says
-how they were made and is there only while the tables are whole.
+A folder of results shows, for each of TABLES, one file NAME.jsonl, and run.json, which says how the last run went.
+`movie_tags.pipeline.views` says how they come there.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import apache_beam as beam
 
 from movie_tags import storage
-from movie_tags.pipeline.reading import OURS, RUN_JSON, TABLES, OutputError, read_run
-from movie_tags.pipeline.reading import read_table as read_table
+from movie_tags.pipeline.manifest import MANIFEST, TAGGED, Entry, failed_entry
+from movie_tags.pipeline.reading import TABLES
 from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
 from movie_tags.transforms.spans import Span
 from movie_tags.transforms.strength import TagStrength
@@ -115,229 +111,81 @@ def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
 
 
 class WriteTables(beam.PTransform):
-    """The tables and the inputs read -> lines of JSON in a staging folder -> the paths of the files written.
+    """The tables and the inputs read -> files of lines of JSON in a part's folder -> their paths.
 
-    Takes a dictionary of collections: `TagMovies`' results, and "read", an element for each input. Each table is one
-    file or several; COUNTS is one, of the objects {"name", "n"}.
+    Takes a dictionary of collections: `TagMovies`' results; "read", an element for each input, and "due", each `Due`,
+    where they are known here. Each table is one file or several, named `raw-NAME…`, for they are in no order yet.
+    Beside TABLES there are the manifest's entries, the list of what was due, and COUNTS, of the objects {"name", "n"}.
     """
 
-    def __init__(self, staging: str, single_file: bool):
+    def __init__(self, folder: str, single_file: bool, method_key: str, run_id: str):
         super().__init__()
-        self.staging = staging
+        self.folder = folder
         self.single_file = single_file
+        self.method_key = method_key
+        self.run_id = run_id
 
     def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
-        written = []
-        counts = [
-            tables["read"] | "Read" >> beam.Map(lambda _: ("inputs_read", 1)),
-            tables[TagMovies.MERGED] | "Merged" >> beam.Map(lambda _: ("inputs_merged", 1)),
-        ]
+        written, counts, entries = [], [], []
+        if "read" in tables:
+            counts.append(tables["read"] | "Read" >> beam.Map(lambda _: ("inputs_read", 1)))
+            counts.append(tables[TagMovies.MERGED] | "Merged" >> beam.Map(lambda _: ("inputs_merged", 1)))
+        if "due" in tables:
+            counts.append(tables["due"] | "CountDue" >> beam.Map(lambda item: (f"due: {item.why}", 1)))
+            lines = tables["due"] | "DueLine" >> beam.Map(lambda item: item.line().decode().rstrip("\n"))
+            written.append(lines | "Write_due" >> self._write("due", lines=True))
         for name in TABLES:
+            if name not in tables:
+                continue
             rows = tables[name] | f"Row_{name}" >> beam.MapTuple(ROWS[name])
             counts.append(rows | f"Count_{name}" >> beam.FlatMap(lambda row, name=name: counts_of(name, row)))
-            written.append(rows | f"Write_{name}" >> self._write(name, self.single_file))
+            written.append(rows | f"Write_{name}" >> self._write(name))
+            if name in ("tags", "errors"):
+                entries.append(tables[name] | f"Entry_{name}" >> beam.FlatMap(entries_of, self.method_key, self.run_id))
+        written.append(entries | "Entries" >> beam.Flatten() | f"Write_{MANIFEST}" >> self._write(MANIFEST, lines=True))
         written.append(
             counts
             | "Counts" >> beam.Flatten()
             | "Sum" >> beam.CombinePerKey(sum)
             | "CountRow" >> beam.MapTuple(lambda name, n: {"name": name, "n": n})
-            | "Write_counts" >> self._write(COUNTS, True)
+            | "Write_counts" >> self._write(COUNTS, single_file=True)
         )
         return written | "Written" >> beam.Flatten()
 
-    def _write(self, name: str, single_file: bool) -> beam.PTransform:
-        return _WriteJson(storage.join(self.staging, name), single_file)
+    def _write(self, name: str, lines: bool = False, single_file: bool | None = None) -> beam.PTransform:
+        single = self.single_file if single_file is None else single_file
+        return _WriteLines(storage.join(self.folder, f"raw-{name}"), single, lines)
 
 
-class _WriteJson(beam.PTransform):
-    def __init__(self, prefix: str, single_file: bool):
+def entries_of(element: tuple[Video, VideoTags | Failure], method_key: str, run_id: str) -> Iterator[str]:
+    """The manifest's line of a video that has been tagged or failed; a key frame that failed has none."""
+    video, result = element
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    if isinstance(result, VideoTags):
+        film_s = round(result.film.duration_s, 3)
+        entry = Entry(video.id, video.uri, video.version, method_key, TAGGED, film_s=film_s, run_id=run_id, at=at)
+    elif result.stage == "tagging":
+        return
+    else:
+        entry = failed_entry(video, result, method_key, run_id, at)
+    yield entry.line().decode().rstrip("\n")
+
+
+class _WriteLines(beam.PTransform):
+    """Rows, or lines as they stand, -> a file or shards."""
+
+    def __init__(self, prefix: str, single_file: bool, lines: bool):
         super().__init__()
         self.prefix = prefix
         self.single_file = single_file
+        self.lines = lines
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         return (
-            rows
-            | "Line" >> beam.Map(json.dumps, ensure_ascii=False)
-            | "Write"
-            >> beam.io.WriteToText(
-                self.prefix,
-                file_name_suffix=".jsonl",
-                num_shards=1 if self.single_file else 0,
-                shard_name_template="" if self.single_file else None,
-            )
+            rows if self.lines else rows | "Line" >> beam.Map(json.dumps, ensure_ascii=False)
+        ) | "Write" >> beam.io.WriteToText(
+            self.prefix,
+            file_name_suffix=".jsonl",
+            num_shards=1 if self.single_file else 0,
+            shard_name_template="" if self.single_file else None,
         )
-
-
-class PublishTables(beam.PTransform):
-    """The paths of the tables' files -> the address of run.json, when all is published.
-
-    For a job whose launcher does not wait for its end: the job itself publishes, after everything is written. Done
-    twice, as runners may do, it gives what doing it once gives.
-    """
-
-    def __init__(self, staging: str, output: str, summary: dict):
-        """Args: the folders; what run.json says, with the time `begun`, less counts and times."""
-        super().__init__()
-        self.staging = staging
-        self.output = output
-        self.summary = summary
-
-    def expand(self, written: beam.PCollection) -> beam.PCollection:
-        return (
-            written.pipeline
-            | "Once" >> beam.Create([(self.staging, self.output)], reshuffle=False)
-            | "Publish" >> beam.Map(_publish_written, self.summary, beam.pvalue.AsList(written))
-        )
-
-
-def _publish_written(folders: tuple[str, str], summary: dict, written: list[str]) -> str:
-    staging, output = folders
-    publish(staging, output, summary, written)
-    return storage.join(output, RUN_JSON)
-
-
-def prepare(output: str, run_id: str, overwrite: bool) -> str:
-    """Check an output folder before any work is done.
-
-    Returns:
-        A staging folder, to be given to `discard` in the end.
-
-    Raises:
-        OutputError: it holds results and `overwrite` is not set, or it cannot be written to.
-    """
-    try:
-        published = _published(output)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be listed: {storage.plainly(error)}") from error
-    if published and not overwrite:
-        raise OutputError(f"{output}: holds the results of a run already; choose another folder, or add --overwrite")
-    try:
-        storage.make_folder(output)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be made a folder for results: {storage.plainly(error)}") from error
-    if not storage.is_remote(output) and not os.access(output, os.W_OK):
-        raise OutputError(f"{output}: may not be written to")
-    staging = storage.join(output, f".staging-{run_id}")
-    if storage.is_remote(output) or not set(output) & set("*?["):
-        return staging
-    # Beam's sinks take such a name for a pattern: they get a link without one.
-    os.mkdir(staging)
-    link = os.path.join(tempfile.mkdtemp(prefix="movie-tags-"), "staging")
-    os.symlink(os.path.abspath(staging), link)
-    return link
-
-
-def discard(staging: str) -> None:
-    """Remove a staging folder; it may be gone already.
-
-    Raises:
-        OSError: something in it may not be removed.
-    """
-    if storage.is_remote(staging) or not os.path.islink(staging):
-        storage.remove_folder(staging)
-        return
-    storage.remove_folder(os.path.realpath(staging))
-    storage.remove_folder(os.path.dirname(staging))
-
-
-def _published(output: str) -> list[str]:
-    """The files of a folder that are results, run.json first."""
-    names = {path: storage.base_name(path) for path in storage.list_folder(output)}
-    ours = [path for path, name in names.items() if name == RUN_JSON or OURS.match(name)]
-    return sorted(ours, key=lambda path: names[path] != RUN_JSON)
-
-
-def publish(staging: str, output: str, summary: dict, written: Iterable[str] | None = None) -> dict:
-    """Move a finished run's tables to the output folder, in place of an earlier run's.
-
-    An earlier run.json goes first and the new one comes last, so that it never stands beside tables that are not its
-    own. What was counted must add up: an input that is neither tagged nor failed becomes an error of its own.
-
-    Args:
-        staging, output: the folders.
-        summary: what run.json says, with `run_id` and the time `begun` in seconds, less counts and times.
-        written: the tables' files, of which some may have been moved before; all that is in `staging` by default.
-
-    Returns:
-        What run.json says.
-    """
-    done = read_run(output)
-    if done is not None and done.get("run_id") == summary["run_id"]:
-        return done
-    counts = read_counts(staging)
-    lost = counts["inputs_read"] - counts["inputs_merged"] - counts["videos_tagged"] - counts["videos_failed"]
-    if lost:
-        counts["videos_lost"] = lost
-        _add_error(staging, lost, counts["inputs_read"])
-    if not storage.is_remote(staging):
-        for name in TABLES:
-            _sort_lines(Path(staging, f"{name}.jsonl"))
-    ended = time.time()
-    summary = {
-        **summary,
-        "begun": _iso(summary["begun"]),
-        "ended": _iso(ended),
-        "wall_s": round(ended - summary["begun"], 3),
-        "counts": counts,
-    }
-    new = [path for path in storage.list_folder(staging) if OURS.match(storage.base_name(path))]
-    names = {storage.base_name(path) for path in [*new, *(written or ())]}
-    storage.remove([storage.join(output, RUN_JSON)])
-    stale = [path for path in _published(output) if storage.base_name(path) not in names]
-    for path in [*storage.list_files(storage.join(staging, THUMBNAILS)), *new]:
-        target = storage.join(output, storage.relative_to(path, staging))
-        storage.make_folder(target.rpartition("/")[0])
-        storage.move(path, target)
-    storage.remove(stale)
-    storage.write_text(storage.join(output, RUN_JSON), json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    discard(staging)
-    return summary
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-
-
-def _add_error(staging: str, lost: int, read: int) -> None:
-    reason = f"{lost} of {read} inputs came back neither tagged nor failed; run again"
-    row = errors_row(Video("", ""), Failure("accounting", reason, again=True))
-    name = "errors.jsonl"
-    path = storage.join(staging, name)
-    if not storage.exists(path):  # in shards: one more
-        shards = len(storage.list_folder(staging, "errors-*-of-*.jsonl"))
-        storage.write_text(
-            storage.join(staging, f"errors-{shards:05}-of-{shards + 1:05}.jsonl"), json.dumps(row) + "\n"
-        )
-        return
-    storage.write_bytes(path, storage.read_bytes(path) + json.dumps(row).encode() + b"\n")
-
-
-def read_counts(staging: str) -> dict[str, int]:
-    """The counts of a run that is written but not yet published; 0 for what did not occur."""
-    named = ("inputs_read", "inputs_merged", "videos_tagged", "videos_failed", "key_frames_tagged", "key_frames_failed")
-    counts = dict.fromkeys(named, 0)
-    for line in storage.read_text(storage.join(staging, f"{COUNTS}.jsonl")).splitlines():
-        row = json.loads(line)
-        counts[row["name"]] = row["n"]
-    return counts
-
-
-def _sort_lines(path: Path) -> None:
-    """Put a table's lines in order of id and time: workers end in no order. Only the keys are held in memory."""
-    if not path.exists():  # cluster runners write shards, whose order says nothing
-        return
-    order = []
-    with path.open("rb") as lines:
-        at = 0
-        for line in lines:
-            row = json.loads(line)
-            key = (row["id"], row.get("time_s", row.get("start_s", 0)), row.get("tag", row.get("reason", "")))
-            order.append((key, at, len(line)))
-            at += len(line)
-    order.sort()
-    with path.open("rb") as lines, path.with_suffix(".sorted").open("wb") as out:
-        for _, at, length in order:
-            lines.seek(at)
-            out.write(lines.read(length))
-    path.with_suffix(".sorted").replace(path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.pipeline.catalogue import InputError, expand
+from movie_tags.transforms.children import ChildEnded, stream
+from movie_tags.transforms.limits import Limits
 from movie_tags.transforms.video import VideoError, open_video
 
 DECODING_S = 1.2e-9
@@ -36,10 +39,18 @@ def cpu_seconds(uri: str) -> float:
         return 0.0
 
 
-def workers_for(inputs: Iterable[str]) -> int:
+def _guesses(uri: str) -> Iterator[float]:
+    yield cpu_seconds(uri)
+
+
+def workers_for(inputs: Iterable[str], limits: Limits | None = Limits()) -> int:
     """How many processes to do the work in on this machine: one for little work, one a core for more.
 
     Remote inputs are not looked into: fetching them pays for the processes.
+
+    Args:
+        inputs: as a user names them.
+        limits: of the process that looks into the films; None looks into them in this one.
     """
     files, total = 0, 0.0
     try:
@@ -50,7 +61,10 @@ def workers_for(inputs: Iterable[str]) -> int:
                 files += 1
                 if files > MOST_FILES or storage.is_remote(item.video.uri):
                     return cores()
-                total += 0.0 if item.failure else cpu_seconds(item.video.uri)
+                if item.failure:
+                    continue
+                with contextlib.suppress(ChildEnded):
+                    total += sum(stream(limits, _guesses, item.video.uri) if limits else _guesses(item.video.uri))
                 if total > WORTH_WORKERS_S:
                     _LOGGER.info("more than %g s of work, by the films' headers: %d workers", total, cores())
                     return cores()

@@ -49,6 +49,8 @@ class VideoTags:
 class TagMovies(beam.PTransform):
     """PCollection of `Video` (or of their addresses) -> {TAGS, KEY_FRAMES, SPANS, ERRORS, MERGED}.
 
+    Where videos are known to be distinct, `DistinctVideos`' outputs can be given in place of the one collection.
+
     TAGS has (Video, VideoTags) for each video; KEY_FRAMES (Video, KeyFrameTags) and SPANS (Video, Span), video by video
     in order of time; ERRORS (Video, Failure) for each video without a result, and for each key frame that could not be
     tagged; MERGED (Video, 1) for each element that named a video once more.
@@ -72,11 +74,13 @@ class TagMovies(beam.PTransform):
         self.method = method
         self.work = work
 
-    def expand(self, inputs: beam.PCollection) -> dict[str, beam.PCollection]:
+    def expand(self, inputs: beam.PCollection | dict[str, beam.PCollection]) -> dict[str, beam.PCollection]:
         method, work = self.method, self.work
-        named = inputs | "Distinct" >> DistinctVideos()
+        named = inputs if isinstance(inputs, dict) else inputs | "Distinct" >> DistinctVideos()
         videos = named[DistinctVideos.VIDEOS]
-        shots = videos | "FindShots" >> FindShots(method.fps, method.shot_threshold, work.segment_length)
+        shots = videos | "FindShots" >> FindShots(
+            method.fps, method.shot_threshold, work.segment_length, work.limits, method.draft_gap
+        )
         # A shot's key frame comes from within a segment or was read again. Both ways are tagged side by side rather
         # than flattened first: a flatten would hold pixels in the runner's memory.
         kept, tagged = {}, {}

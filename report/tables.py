@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import re
+import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.pipeline.reading import OutputError, files_of, read_row, read_run, read_table
+from movie_tags.pipeline.reading import PARQUET, OutputError, files_of, read_parquet, read_row, read_run, read_table
 
 SPAN_GAP = 6.0
 """Seconds across which shots are joined where an older run wrote no spans: what is the default today."""
@@ -405,11 +406,25 @@ class Results:
     def _index(self, table: str) -> _Index:
         if table not in self._indices:
             try:
-                paths = [self._kept.enter_context(storage.fetch(path)) for path in files_of(self.folder, table)]
+                paths = [self._kept.enter_context(_lines_of(path)) for path in files_of(self.folder, table)]
             except OSError as error:
                 raise OutputError(f"{self.folder}: {table} cannot be read: {storage.plainly(error)}") from error
             self._indices[table] = _Index(paths)
         return self._indices[table]
+
+
+@contextlib.contextmanager
+def _lines_of(path: str) -> Iterator[str]:
+    """A local file of a table's rows as lines of JSON, as long as the context lasts."""
+    if not path.endswith(PARQUET):
+        with storage.fetch(path) as local:
+            yield local
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", prefix="movie-tags-", encoding="utf-8") as lines:
+        for row in read_parquet(path):
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        lines.flush()
+        yield lines.name
 
 
 def _record(kind: Any, row: dict, where: str) -> Any:

@@ -10,6 +10,12 @@ def timecode(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def clock(seconds: float) -> str:
+    """With milliseconds, as players and editors take it: 01:02:03.400."""
+    whole = round(seconds * 1000)
+    return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02}.{whole % 1000:03}"
+
+
 def length(seconds: float) -> str:
     """How long something lasts: 4 s, 3 min 20 s, 1 h 52 min; a stretch below a second with a tenth."""
     if 0 < seconds < 0.95:

@@ -4,6 +4,9 @@ Sample k = 0, 1, 2, … of a video is the frame on screen k / fps seconds after 
 whose presentation time is not later. Presentation times decide, never frame counts or headers, so variable frame rate,
 seeking and cutting into segments give the same frames.
 
+A draft (`DraftClock`) decodes little but the codec's own key frames: it takes those on screen at each second, each
+once and at its own presentation time.
+
 A segment begins at one of the codec's own random access points, so almost nothing is decoded twice and a segment's
 frames are those that decoding from the start would give. Where a container offers no dependable random access, its
 video is one segment.
@@ -32,6 +35,9 @@ MAX_GAP_S = 3600
 
 MAX_LOOKAHEAD_PACKETS = 1500
 """A queue of more packets than this is decoded without waiting to learn which frames are needed."""
+
+MAX_HELD_PACKET_BYTES = 64 * 1024 * 1024
+"""More bytes between two codec key frames than this are decoded without waiting for the second."""
 
 LOOK_BACK_S = (10, 60, 360)
 """How far before a sample decoding begins where nothing nearer can be decoded, before all is decoded from the start."""
@@ -69,6 +75,33 @@ class SampleClock:
         """The time of sample k in seconds after the video's first frame."""
         return float(k / self.fps)
 
+    def last_number(self, number: int, end_s: float) -> int:
+        """The last sample of a video whose last sample taken is `number` and which ends at `end_s` seconds."""
+        return number
+
+
+@dataclass(frozen=True)
+class DraftClock(SampleClock):
+    """The clock of a draft: every tick after the video's first frame has a number, and a picture stands for the ticks
+    from its own presentation time until the next picture's.
+
+    Pictures are taken at the instants at which exact sampling would take them. Between two codec key frames at most
+    `max_gap` apart the first stands for all; in a longer gap frames are taken as exact sampling does. A picture is
+    taken once, and its number is the ticks from the video's first frame to its own presentation time.
+
+    Attributes:
+        max_gap: seconds; what lies between codec key frames further apart is sampled exactly.
+    """
+
+    max_gap: Fraction = Fraction(0)
+
+    def seconds(self, k: int) -> float:
+        """The time of number k in seconds after the video's first frame."""
+        return float(k * self.time_base)
+
+    def last_number(self, number: int, end_s: float) -> int:
+        return max(number, round(end_s / self.time_base) - 1)
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -96,13 +129,18 @@ class Segment:
 
 @dataclass(frozen=True)
 class Frame:
-    """Sample `index` of a video: `pixels` is uint8 RGB [H, W, 3], upright, short side at most ANALYSIS_SHORT_SIDE."""
+    """A sample of a video: `pixels` is uint8 RGB [H, W, 3], upright, short side at most ANALYSIS_SHORT_SIDE.
+
+    Of exact samples, `index` is the number; of a draft, the first of the numbers that the picture stands for.
+    """
 
     index: int
     pixels: np.ndarray
 
 
-def plan_segments(uri: str, fps: float | Fraction = 1, segment_length: float | None = None) -> list[Segment]:
+def plan_segments(
+    uri: str, fps: float | Fraction = 1, segment_length: float | None = None, max_gap: float | None = None
+) -> list[Segment]:
     """Cut a video into segments of at least `segment_length` seconds at its codec's random access points.
 
     Decodes one frame and reads one packet for each border. The lengths that headers state are not used: they lie. A
@@ -112,6 +150,7 @@ def plan_segments(uri: str, fps: float | Fraction = 1, segment_length: float | N
         uri: the video.
         fps: samples a second.
         segment_length: the shortest segment, in seconds; None for one segment.
+        max_gap: of a draft, the seconds between codec key frames from which on samples are exact; None: all are.
 
     Raises:
         VideoError: the video cannot be opened, or no frame of it can be decoded.
@@ -124,6 +163,9 @@ def plan_segments(uri: str, fps: float | Fraction = 1, segment_length: float | N
                 f"no frame could be decoded ({decoder.damaged} damaged packets); it may be encrypted or cut off"
             )
         clock = SampleClock(first[0], stream.time_base, Fraction(fps).limit_denominator(10**6))
+        if max_gap is not None:
+            gap = Fraction(max_gap).limit_denominator(10**6)
+            clock = DraftClock(clock.origin, clock.time_base, clock.fps, gap)
         seekable = is_seekable(container)
         borders = list(_borders(container, stream, clock, segment_length)) if segment_length and seekable else []
     missing = 0
@@ -183,6 +225,11 @@ class Tally:
     damaged: int = 0
     end_s: float = 0.0
 
+    def add(self, other: Tally) -> None:
+        self.decoded += other.decoded
+        self.damaged += other.damaged
+        self.end_s = max(self.end_s, other.end_s)
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -213,11 +260,16 @@ class SegmentReader:
         entries = []
         if segment.seek is not None:
             entries = [_Entry(segment.seek, False, segment.start), *_entries_before(clock, first)]
-        yield from _read(self.uri, clock, first, entries, self.tally, segment.start, segment.end)
+        for frame in _read(self.uri, clock, first, entries, self.tally, segment.start, segment.end):
+            # A draft's picture belongs to the segment in which it is first due.
+            if not isinstance(clock, DraftClock) or clock.first_due(clock.origin + frame.index) >= first:
+                yield frame
 
 
 def read_samples(uri: str, clock: SampleClock, wanted: Collection[int], tally: Tally) -> Iterator[Frame]:
     """Some samples of a video again, by their numbers, in order; one that is not there is left out.
+
+    Of a draft, the pictures that stand for these numbers.
 
     All are read in one pass from a random access point before the first, so samples far apart are better asked for one
     by one where the container has dependable random access.
@@ -232,12 +284,10 @@ def read_samples(uri: str, clock: SampleClock, wanted: Collection[int], tally: T
         VideoError: the video cannot be read.
     """
     first = min(wanted)
+    if isinstance(clock, DraftClock):  # the picture was due at the instant before the number, or at the one after
+        first = max(0, clock.first_due(clock.origin + first) - 1)
     entries = [_Entry(math.floor(clock.due(first))), *_entries_before(clock, first)]
-    last = max(wanted)
-    for frame in _read(uri, clock, first, entries, tally, None, None, wanted):
-        yield frame
-        if frame.index >= last:
-            return
+    yield from _read(uri, clock, first, entries, tally, None, None, wanted)
 
 
 def read_sample(uri: str, clock: SampleClock, k: int) -> Frame | None:
@@ -278,15 +328,22 @@ def _read(
                 _prime(container, stream)
                 packets = _packets_from(container, stream, entry)
             decoder = Decoder(stream.codec_context, begin, end)
+            screen = _Screen(clock, tally)
+            if isinstance(clock, DraftClock):
+                packets = thin(packets, clock, end, screen, decoder.fresh)
             frames = decoder.frames(mark_needed(packets, clock, first))
             head = next(frames, None)
             if entry is None or (head is not None and head[0] <= clock.due(first)):
-                frames = _noting_the_end(itertools.chain([head] if head else [], frames), clock, tally)
+                frames = screen.watch(itertools.chain([head] if head else [], frames))
+                if isinstance(clock, DraftClock):
+                    samples = on_screen_once(frames, clock, first, end, screen)
+                    samples = samples if wanted is None else _standing_for(wanted, samples)
+                else:
+                    samples = on_screen(frames, clock, first, end)
+                    samples = samples if wanted is None else _numbered(wanted, samples)
                 last_source, pixels = None, None
                 try:
-                    for k, source in on_screen(frames, clock, first, end):
-                        if wanted is not None and k not in wanted:
-                            continue
+                    for k, source in samples:
                         if source is not last_source:  # a still picture is converted once
                             last_source, pixels = source, to_rgb(source)
                         yield Frame(k, pixels)
@@ -295,6 +352,36 @@ def _read(
                     tally.damaged += decoder.damaged
                 return
             tally.decoded += decoder.decoded
+
+
+def _numbered(
+    wanted: Collection[int], samples: Iterable[tuple[int, av.VideoFrame]]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Those of some samples whose numbers are wanted."""
+    last = max(wanted)
+    for k, frame in samples:
+        if k in wanted:
+            yield k, frame
+        if k >= last:
+            return
+
+
+def _standing_for(
+    wanted: Collection[int], samples: Iterable[tuple[int, av.VideoFrame]]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """The pictures of a draft that stand for the numbers wanted: each the last that is not later."""
+    left = deque(sorted(wanted))
+    before = None
+    for sample in samples:
+        while left and left[0] < sample[0]:
+            left.popleft()
+            if before is not None:
+                yield before
+        if not left:
+            return
+        before = sample
+    if before is not None:
+        yield before
 
 
 def _packets_from(container, stream, entry: _Entry) -> Iterator[av.Packet]:
@@ -309,13 +396,107 @@ def _packets_from(container, stream, entry: _Entry) -> Iterator[av.Packet]:
             yield from packets
 
 
-def _noting_the_end(
-    frames: Iterable[tuple[int, av.VideoFrame]], clock: SampleClock, tally: Tally
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    for pts, frame in frames:
-        shown_s = min(MAX_GAP_S, (frame.duration or 0) * clock.time_base)
-        tally.end_s = max(tally.end_s, float((pts - clock.origin) * clock.time_base + shown_s))
-        yield pts, frame
+class _Screen:
+    """Notes until when something is on screen: `end`, in ticks, here and, in seconds, in the tally."""
+
+    def __init__(self, clock: SampleClock, tally: Tally):
+        self.clock = clock
+        self.tally = tally
+        self.end = clock.origin
+
+    def note(self, pts: int, duration: int | None) -> None:
+        """A picture is shown from `pts` on, so many ticks long; for at most MAX_GAP_S and for no less than a tick."""
+        shown = min(math.floor(MAX_GAP_S / self.clock.time_base), duration or 0)
+        self.end = max(self.end, pts + max(1, shown))
+        ended_s = float((pts + shown - self.clock.origin) * self.clock.time_base)
+        self.tally.end_s = max(self.tally.end_s, ended_s)
+
+    def watch(self, frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The same frames, noted as they come."""
+        for pts, frame in frames:
+            self.note(pts, frame.duration)
+            yield pts, frame
+
+
+def thin(
+    packets: Iterable[av.Packet], clock: DraftClock, end: int | None, screen: _Screen, fresh: set[int]
+) -> Iterator[av.Packet]:
+    """The packets that a draft decodes, in decoding order.
+
+    Of a gap between two codec key frames the first alone, and that only where a sample is due in the gap; all of a gap
+    longer than `clock.max_gap`, as of one whose packets have no times or fill more than MAX_HELD_PACKET_BYTES. What is
+    decided of a gap depends on its own packets alone, so segments do not change it.
+
+    Args:
+        packets: in decoding order, from one that can be decoded on.
+        clock: the draft's clock.
+        end: where the next segment takes over, in ticks, a key frame's time; None for the video's end.
+        screen: is told until when pictures are shown.
+        fresh: gets the presentation times of key frames before which packets were left out.
+    """
+    longest = clock.max_gap / clock.time_base
+    held: list[av.Packet] = []  # the latest key frame and what follows, while its gap may still be a short one
+    begin: int | None = None  # that key frame's presentation time
+    before_whole = whole = closing = False  # whether the gap before and this one are decoded whole; past `end`
+    size = 0
+
+    def short(until: int) -> list[av.Packet]:
+        if before_whole:  # pictures coded after the key frame and shown before it belong to the gap before
+            return [held[0], *(packet for packet in held[1:] if packet.pts < begin)]
+        return all_held()[:1] if clock.due(clock.first_due(begin)) < until else []
+
+    def all_held() -> list[av.Packet]:
+        if not before_whole:
+            fresh.add(begin)
+        return held
+
+    packets = iter(packets)
+    broken = None
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.InvalidDataError as error:  # nothing can be read beyond; what is held still counts
+            packet, broken = None, error
+        if packet is None:
+            break
+        if packet.size == 0:
+            continue
+        timed = packet.pts is not None
+        if timed:
+            screen.note(packet.pts, packet.duration)
+        if timed and packet.is_keyframe:
+            if begin is not None and not whole:
+                whole = not 0 < packet.pts - begin <= longest
+                yield from all_held() if whole else short(packet.pts)
+            if closing or (end is not None and packet.pts >= end and not whole):
+                return
+            before_whole, whole = whole, False
+            begin, held, size = packet.pts, [packet], packet.size
+            if end is not None and begin >= end:
+                closing = True
+                yield packet
+            continue
+        if begin is None:  # before the first key frame
+            whole = True
+            yield packet
+            continue
+        shown_before = timed and packet.pts < begin
+        if closing and not shown_before:
+            return
+        if shown_before and not before_whole:
+            continue
+        if whole or closing:
+            yield packet
+            continue
+        held.append(packet)
+        size += packet.size
+        if not timed or packet.pts > begin + longest or size > MAX_HELD_PACKET_BYTES:
+            yield from all_held()
+            whole, held = True, []
+    if begin is not None and not whole and not closing:
+        yield from short(screen.end if end is None else end)
+    if broken is not None:
+        raise broken
 
 
 def mark_needed(packets: Iterable[av.Packet], clock: SampleClock, first: int) -> Iterator[tuple[av.Packet, bool]]:
@@ -416,6 +597,50 @@ def on_screen(
         while clock.due(k) < end:
             yield k, current
             k += 1
+
+
+def on_screen_once(
+    frames: Iterable[tuple[int, av.VideoFrame]], clock: DraftClock, first: int, end: int | None, screen: _Screen
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Pick the frames on screen at the instants of `clock`, each once, from instant `first` until time `end`.
+
+    Args:
+        frames: (presentation time in ticks, frame) in presentation order; stragglers are passed over.
+        clock: when the instants are due.
+        first: the first instant. If the first frame is later, nothing comes out.
+        end: where the next segment takes over, in ticks; None for the video's end.
+        screen: knows, once all frames were seen, until when the last is shown.
+
+    Yields:
+        (ticks from the video's first frame to the frame's presentation, frame)
+
+    Raises:
+        VideoError: presentation times jump by more than MAX_GAP_S.
+    """
+    limit = math.inf if end is None else end
+    current = current_pts = None
+
+    def is_due(until: float) -> bool:
+        return clock.due(max(first, clock.first_due(current_pts))) < until
+
+    for pts, frame in frames:
+        if current is None:
+            if pts > clock.due(first) or pts >= limit:
+                return
+        elif pts <= current_pts:
+            continue
+        else:
+            _check_gap(clock, current_pts, min(pts, limit))
+            if is_due(min(pts, limit)):
+                yield current_pts - clock.origin, current
+            if pts >= limit:
+                return
+        current, current_pts = frame, pts
+    if current is not None:
+        if end is not None:
+            _check_gap(clock, current_pts, end)
+        if is_due(screen.end if end is None else end):
+            yield current_pts - clock.origin, current
 
 
 def _check_gap(clock: SampleClock, shown: int, until: int) -> None:

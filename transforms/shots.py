@@ -8,6 +8,8 @@ key frames of the others. Those are read again, as are the key frames of shots t
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,15 +20,10 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags.progress import report_progress
-from movie_tags.transforms.sampling import (
-    Frame,
-    SampleClock,
-    Segment,
-    SegmentReader,
-    Tally,
-    plan_segments,
-    read_samples,
-)
+from movie_tags.storage import is_remote
+from movie_tags.transforms.decoding import Decoding
+from movie_tags.transforms.limits import Limits
+from movie_tags.transforms.sampling import Frame, SampleClock, Segment, Tally
 from movie_tags.transforms.video import Failure, Video, failure_of, use_one_thread
 
 HISTOGRAM_BINS = (12, 3, 3)
@@ -38,7 +35,7 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, order=True)
 class Shot:
-    """Samples `first` to `last` of a video, both included."""
+    """Samples `first` to `last` of a video, both included; of a draft, the numbers that its pictures stand for."""
 
     first: int
     last: int
@@ -85,9 +82,9 @@ class Film:
     warnings: tuple[str, ...] = ()
 
 
-def key_frame(clock: SampleClock, shot: Shot, pixels: np.ndarray) -> KeyFrame:
-    """The key frame of a shot, with its times in seconds; `pixels` is uint8 RGB [H, W, 3]."""
-    return KeyFrame(clock.seconds(shot.median), clock.seconds(shot.first), clock.seconds(shot.last + 1), pixels)
+def key_frame(clock: SampleClock, shot: Shot, frame: Frame) -> KeyFrame:
+    """The key frame of a shot, with its times in seconds."""
+    return KeyFrame(clock.seconds(frame.index), clock.seconds(shot.first), clock.seconds(shot.last + 1), frame.pixels)
 
 
 def histogram(pixels: np.ndarray) -> np.ndarray:
@@ -141,6 +138,7 @@ class Stretch:
         clock: the video's sampling clock.
         samples: first and last sample; None where nothing was sampled.
         head, tail: histograms of the first and last sample, float32 [bins].
+        sampled: how many samples that are.
         cuts: the first sample of the first and of the last shot that begins inside; None if none does.
         shots: shots begun and ended inside, `unread` included.
         unread: those of them whose key frames nobody has read yet.
@@ -157,6 +155,7 @@ class Stretch:
     samples: tuple[int, int] | None = None
     head: np.ndarray | None = None
     tail: np.ndarray | None = None
+    sampled: int = 0
     cuts: tuple[int, int] | None = None
     shots: int = 0
     unread: tuple[Shot, ...] = ()
@@ -178,6 +177,7 @@ def join(left: Stretch, right: Stretch, threshold: float) -> Stretch:
     whole = replace(
         left,
         segments=(left.segments[0], right.segments[1]),
+        sampled=left.sampled + right.sampled,
         shots=left.shots + right.shots,
         unread=left.unread + right.unread,
         closed=right.closed,
@@ -220,7 +220,7 @@ def close(stretch: Stretch) -> Stretch:
         raise ValueError("no frame could be sampled")
     if stretch.closed:
         return stretch
-    last_shot = Shot(stretch.cuts[1], stretch.samples[1])
+    last_shot = Shot(stretch.cuts[1], stretch.clock.last_number(stretch.samples[1], stretch.end_s))
     return replace(stretch, shots=stretch.shots + 1, unread=(*stretch.unread, last_shot), closed=True)
 
 
@@ -243,7 +243,7 @@ class _Held:
         if not self.frames or self.frames[-1].pixels is not frame.pixels:  # a still picture is held once
             self.bytes += frame.pixels.nbytes
         self.frames.append(frame)
-        while self.frames[0].index < median:
+        while len(self.frames) > 1 and self.frames[1].index <= median:
             gone = self.frames.popleft()
             if self.frames[0].pixels is not gone.pixels:
                 self.bytes -= gone.pixels.nbytes
@@ -251,9 +251,9 @@ class _Held:
             self.clear()
             self.overflowed = True
 
-    def pixels(self, k: int) -> np.ndarray | None:
-        """The picture of sample k, where it is held."""
-        return next((frame.pixels for frame in self.frames if frame.index == k), None)
+    def frame(self, k: int) -> Frame | None:
+        """What is on screen at sample k, where it is held: the last frame that is not later."""
+        return next((frame for frame in reversed(self.frames) if frame.index <= k), None)
 
 
 class ShotFinder:
@@ -270,28 +270,30 @@ class ShotFinder:
         self.held = _Held(max_held_bytes)
         self.stretch = Stretch((segment.index,) * 2, segment.count, segment.clock)
 
-    def key_frames(self, frames: Iterable[Frame]) -> Iterator[KeyFrame]:
+    def key_frames(self, frames: Iterable[Frame], tally: Tally | None = None) -> Iterator[KeyFrame]:
         """The key frame of each shot inside, as soon as its shot has ended.
 
         Args:
             frames: the segment's samples in order.
+            tally: what is met while they are read, whole when they end; a draft's last shot ends by it.
         """
         segment, clock = self.segment, self.segment.clock
-        held = self.held
+        held, tally = self.held, Tally() if tally is None else tally
         samples = cuts = head = tail = None
         begun: int | None = None  # first sample of the current shot, where its beginning is known
-        shots = 0
+        shots = sampled = 0
         unread: list[Shot] = []
 
         def end(shot: Shot) -> Iterator[KeyFrame]:
-            pixels = held.pixels(shot.median)
-            if pixels is None:
+            frame = held.frame(shot.median)
+            if frame is None:
                 unread.append(shot)
             else:
-                yield key_frame(clock, shot, pixels)
+                yield key_frame(clock, shot, frame)
 
         for sample in compare(frames):
             k = sample.frame.index
+            sampled += 1
             if samples is None:
                 head = sample.histogram
                 is_cut = k == 0
@@ -309,7 +311,7 @@ class ShotFinder:
                 held.add(sample.frame, Shot(begun, k).median)
         closed = begun is not None and segment.index == segment.count - 1
         if closed:
-            yield from end(Shot(begun, samples[1]))
+            yield from end(Shot(begun, clock.last_number(samples[1], tally.end_s)))
             shots += 1
         held.clear()
         self.stretch = replace(
@@ -317,10 +319,13 @@ class ShotFinder:
             samples=samples,
             head=head,
             tail=tail,
+            sampled=sampled,
             cuts=cuts,
             shots=shots,
             unread=tuple(unread),
             closed=closed,
+            end_s=tally.end_s,
+            damaged=tally.damaged,
             seekable=segment.seekable,
             warnings=segment.warnings,
         )
@@ -366,22 +371,38 @@ class FindShots(beam.PTransform):
 
     INSIDE, CROSSING, FILMS, FAILED = "inside", "crossing", "films", "failed"
 
-    def __init__(self, fps: float, threshold: float, segment_length: float | None):
-        """Args: samples a second; the difference above which a shot begins; the shortest segment, in seconds."""
+    def __init__(
+        self,
+        fps: float,
+        threshold: float,
+        segment_length: float | None,
+        limits: Limits | None = Limits(),
+        max_gap: float | None = None,
+    ):
+        """
+        Args:
+            fps: samples a second.
+            threshold: the difference above which a shot begins.
+            segment_length: the shortest segment, in seconds.
+            limits: of the processes in which films are decoded; None decodes in the workers themselves.
+            max_gap: of a draft, the seconds between codec key frames from which on samples are exact; None: all are.
+        """
         super().__init__()
+        self.decoding = Decoding(limits)
         self.fps = fps
         self.threshold = threshold
         self.segment_length = segment_length
+        self.max_gap = max_gap
 
     def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
-        planned = videos | "Plan" >> beam.ParDo(_PlanSegments(self.fps, self.segment_length)).with_outputs(
-            self.FAILED, main="segments"
-        )
+        planned = videos | "Plan" >> beam.ParDo(
+            _PlanSegments(self.decoding, self.fps, self.segment_length, self.max_gap)
+        ).with_outputs(self.FAILED, main="segments")
         found = (
             planned.segments
             | "Spread" >> beam.Reshuffle()
             | "Find"
-            >> beam.ParDo(_FindInside(self.threshold)).with_outputs(
+            >> beam.ParDo(_FindInside(self.decoding, self.threshold)).with_outputs(
                 _FindInside.STRETCHES, self.FAILED, main=self.INSIDE
             )
         )
@@ -390,7 +411,7 @@ class FindShots(beam.PTransform):
         crossing = (
             closed[_Close.UNREAD]
             | "SpreadUnread" >> beam.Reshuffle()
-            | "ReadAgain" >> beam.ParDo(_ReadAgain()).with_outputs(self.FAILED, main=self.CROSSING)
+            | "ReadAgain" >> beam.ParDo(_ReadAgain(self.decoding)).with_outputs(self.FAILED, main=self.CROSSING)
         )
         failed = [step[self.FAILED] for step in (planned, found, closed, crossing)] | "Failed" >> beam.Flatten()
         return {
@@ -405,21 +426,33 @@ def _failed(video: Video, error: Exception, stage: str) -> beam.pvalue.TaggedOut
     return beam.pvalue.TaggedOutput(FindShots.FAILED, (video, failure_of(error, stage)))
 
 
+def _report(video: Video, segments: int, **what) -> None:
+    """Say that one of a video's segments is done, and its share of the file's bytes, as far as these are known here."""
+    size = 0
+    if not is_remote(video.uri):
+        with contextlib.suppress(OSError):
+            size = os.path.getsize(video.uri)
+    report_progress(video=video.id, segments=segments, bytes=round(size / segments), **what)
+
+
 class _PlanSegments(beam.DoFn):
     """Video -> (video, segment) for each of its segments."""
 
-    def __init__(self, fps: float, segment_length: float | None):
+    def __init__(self, decoding: Decoding, fps: float, segment_length: float | None, max_gap: float | None):
+        self.decoding = decoding
         self.fps = fps
         self.segment_length = segment_length
+        self.max_gap = max_gap
         self.planned = Metrics.counter("sampling", "segments_planned")
         self.failed = Metrics.counter("sampling", "videos_not_opened")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
 
     def process(self, video: Video) -> Iterator:
         try:
-            segments = plan_segments(video.uri, self.fps, self.segment_length)
+            segments = self.decoding.plan(video.uri, self.fps, self.segment_length, self.max_gap)
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             self.failed.inc()
+            _report(video, 1)
             yield _failed(video, error, "opening")
             return
         self.decoded.inc()
@@ -433,7 +466,8 @@ class _FindInside(beam.DoFn):
 
     STRETCHES = "stretches"
 
-    def __init__(self, threshold: float):
+    def __init__(self, decoding: Decoding, threshold: float):
+        self.decoding = decoding
         self.threshold = threshold
         self.frames = Metrics.counter("shots", "frames_sampled")
         self.found = Metrics.counter("shots", "shots_inside_segments")
@@ -445,24 +479,26 @@ class _FindInside(beam.DoFn):
 
     def process(self, element: tuple[Video, Segment]) -> Iterator:
         video, segment = element
-        reader, finder = SegmentReader(video.uri, segment), ShotFinder(segment, self.threshold)
+        finder, tally = ShotFinder(segment, self.threshold), Tally()
         found = 0
         try:
-            for item in finder.key_frames(reader):
+            for item in finder.key_frames(self.decoding.samples(video.uri, segment, tally), tally):
                 found += 1
                 yield video, item
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
+            _report(video, segment.count)
             yield _failed(video, error, "sampling")
             return
-        stretch = replace(finder.stretch, end_s=reader.tally.end_s, damaged=reader.tally.damaged)
-        sampled = stretch.samples[1] - stretch.samples[0] + 1 if stretch.samples else 0
-        self.frames.inc(sampled)
+        stretch = finder.stretch
+        self.frames.inc(stretch.sampled)
         self.found.inc(found)
-        self.decoded.inc(reader.tally.decoded)
+        self.decoded.inc(tally.decoded)
         self.damaged.inc(stretch.damaged)
-        report_progress(
-            video=video.id, segments=segment.count, seconds=float(sampled / segment.clock.fps), key_frames=found
-        )
+        clock, begun = segment.clock, segment.start
+        begun_s = 0.0 if begun is None else float((begun - clock.origin) * clock.time_base)
+        ended_s = stretch.end_s if segment.end is None else float((segment.end - clock.origin) * clock.time_base)
+        seconds = max(0.0, ended_s - begun_s)
+        _report(video, segment.count, seconds=seconds, key_frames=found)
         yield beam.pvalue.TaggedOutput(self.STRETCHES, (video, stretch))
 
 
@@ -498,13 +534,14 @@ class _Close(beam.DoFn):
         for shots in passes:
             yield beam.pvalue.TaggedOutput(self.UNREAD, (video, _Unread(whole.clock, shots)))
         damage = (f"{whole.damaged} damaged packets were passed over",) if whole.damaged else ()
-        yield video, Film(whole.end_s, whole.samples[1] + 1, whole.shots, (*damage, *whole.warnings))
+        yield video, Film(whole.end_s, whole.sampled, whole.shots, (*damage, *whole.warnings))
 
 
 class _ReadAgain(beam.DoFn):
     """(video, shots to read again) -> (video, key frame)."""
 
-    def __init__(self):
+    def __init__(self, decoding: Decoding):
+        self.decoding = decoding
         self.read = Metrics.counter("shots", "shots_read_again")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
 
@@ -513,17 +550,20 @@ class _ReadAgain(beam.DoFn):
 
     def process(self, element: tuple[Video, _Unread]) -> Iterator:
         video, unread = element
-        by_sample = {shot.median: shot for shot in unread.shots}
+        unseen = list(unread.shots)
         tally = Tally()
         try:
-            for frame in read_samples(video.uri, unread.clock, by_sample, tally):
+            medians = [shot.median for shot in unseen]
+            for frame in self.decoding.samples_again(video.uri, unread.clock, medians, tally):
+                shot = next(shot for shot in unseen if shot.first <= frame.index <= shot.last)
+                unseen.remove(shot)
                 self.read.inc()
                 report_progress(video=video.id, key_frames=1)
-                yield video, key_frame(unread.clock, by_sample.pop(frame.index), frame.pixels)
+                yield video, key_frame(unread.clock, shot, frame)
         except Exception as error:
             yield _failed(video, error, "shots")
             return
         self.decoded.inc(tally.decoded)
-        for k in by_sample:
-            reason = f"the frame at {unread.clock.seconds(k):g} s could not be read a second time"
+        for shot in unseen:
+            reason = f"the frame at {unread.clock.seconds(shot.median):g} s could not be read a second time"
             yield beam.pvalue.TaggedOutput(FindShots.FAILED, (video, Failure("shots", reason)))

@@ -71,7 +71,14 @@ def believed(seen: Top, thresholds: dict[str, float]) -> Top:
     return tuple((tag, millionths) for tag, millionths in seen if millionths >= round(thresholds[tag] * UNIT))
 
 
-class BundleHandler(ModelHandler[Fitted, PredictionResult, tuple[Model, ...]]):
+@dataclass(frozen=True)
+class _Loaded:
+    """The models of a process: Beam keeps what it can refer to weakly, which a tuple is not."""
+
+    models: tuple[Model, ...]
+
+
+class BundleHandler(ModelHandler[Fitted, PredictionResult, _Loaded]):
     """Runs model bundles on pictures as they take them (`Ensemble.fitted`); the inference of each is a `Prediction`."""
 
     def __init__(self, models: Ensemble, batch_size: int = 16, threads: int = 1):
@@ -82,13 +89,13 @@ class BundleHandler(ModelHandler[Fitted, PredictionResult, tuple[Model, ...]]):
         self.batch_size = batch_size
         self.threads = threads
 
-    def load_model(self) -> tuple[Model, ...]:
-        return self.models.load(self.threads)
+    def load_model(self) -> _Loaded:
+        return _Loaded(self.models.load(self.threads))
 
     def run_inference(
-        self, batch: Sequence[Fitted], model: tuple[Model, ...], inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Fitted], model: _Loaded, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        return [PredictionResult(None, found) for found in predict_with(model, batch)]
+        return [PredictionResult(None, found) for found in predict_with(model.models, batch)]
 
     def batch_elements_kwargs(self) -> dict[str, int]:
         # Left to itself the batch size wanders with the machine's load.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -34,11 +34,15 @@ av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of th
 
 @dataclass(frozen=True, order=True)
 class Video:
-    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people."""
+    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people.
+
+    `version` tells what lies at the address from what lay there at another time (`storage.version_of`); "" if unknown.
+    """
 
     id: str
     uri: str
     title: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -105,6 +109,8 @@ def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.Video
             raise VideoError("is a playlist that points to other files, not a video; name those files") from error
         except StorageError as error:
             raise VideoError(f"cannot be opened: {plainly(error)}", again=True) from error
+        except MemoryError:
+            raise
         except Exception as error:
             raise VideoError(
                 f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({plainly(error)})"
@@ -144,16 +150,22 @@ class Decoder:
     """Decodes packets one by one, steps over damaged ones and counts them.
 
     Attributes:
+        fresh: presentation times of packets before which some were left out: decoding begins anew with them.
         decoded: frames so far.
         damaged: packets so far that could not be decoded, with presentation times from `begin` until `end`.
     """
+
+    advanced: Callable[[], None] = staticmethod(lambda: None)
+    """Called at each frame that is later than all before; whoever limits the time of decoding sets it."""
 
     def __init__(self, context: av.VideoCodecContext, begin: int | None = None, end: int | None = None):
         self.context = context
         self.can_skip = context.name in SKIPPING_CODECS
         self.begin, self.end = begin, end
+        self.fresh: set[int] = set()
         self.decoded = 0
         self.damaged = 0
+        self.latest: int | None = None
 
     def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[int, av.VideoFrame]]:
         """(packet, whether its picture is needed) -> frames with their presentation times in ticks.
@@ -164,6 +176,11 @@ class Decoder:
             for packet, needed in marked:
                 if packet.size == 0:  # the demuxer's own end mark
                     continue
+                if packet.pts in self.fresh:
+                    # Across what was left out a decoder would put pictures in the wrong order.
+                    self.fresh.remove(packet.pts)
+                    yield from self._decode(None)
+                    self.context.flush_buffers()
                 mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
                 if self.context.skip_frame != mode:
                     self.context.skip_frame = mode
@@ -179,10 +196,10 @@ class Decoder:
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError) as error:
-            if packet is None:
-                return
             if isinstance(error, MemoryError):
                 raise
+            if packet is None:
+                return
             if packet.pts is None or (
                 (self.begin is None or packet.pts >= self.begin) and (self.end is None or packet.pts < self.end)
             ):
@@ -192,6 +209,9 @@ class Decoder:
         for frame in frames:
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is not None:
+                if self.latest is None or pts > self.latest:
+                    self.latest = pts
+                    self.advanced()
                 yield pts, frame
 
 

@@ -38,7 +38,8 @@ BEAM = {
     "sdk_container_image": ("TEXT", r"^[-a-z0-9.:]+(/[-_.a-z0-9]+)+(:[-_.A-Za-z0-9]+|@sha256:[0-9a-f]{64})$"),
     "number_of_worker_harness_threads": KINDS[count],
 }
-LEFT_OUT = ("help", "verbose")  # a job's log is always whole
+# A job's log is always whole; the others are for who waits for its end.
+LEFT_OUT = ("help", "verbose", "dry_run", "metrics_file", "report")
 REQUIRED = ("inputs", "output", "sdk_container_image")
 
 
@@ -64,6 +65,8 @@ def parameter(action: argparse.Action) -> dict:
     """
     if action.nargs == 0:
         kind = ("BOOLEAN", "^(true|false)$")
+    elif action.choices:
+        kind = ("TEXT", f"^({'|'.join(action.choices)})$")
     elif action.dest in TEXTS:
         kind = TEXTS[action.dest]
     else:

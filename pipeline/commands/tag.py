@@ -6,8 +6,10 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -27,23 +29,26 @@ from movie_tags.pipeline.commands.common import (
     share,
 )
 from movie_tags.pipeline.display import RunProgress, print_tags, watching
-from movie_tags.pipeline.method import Method, Work
-from movie_tags.pipeline.reading import read_table
-from movie_tags.pipeline.run import TaggingRun
+from movie_tags.pipeline.local_workers import end_workers
+from movie_tags.pipeline.manifest import FAILED, QUARANTINED
+from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
+from movie_tags.pipeline.reading import FORMATS
+from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
+from movie_tags.transforms.limits import Limits
 
 OPTIONS = {
     "usage": "movie-tags tag INPUT [INPUT ...] [--output DIR] [options] [any option of Apache Beam]",
     "description": "Tag videos: sample them, find shots, tag their key frames, and sum up.\n\n"
     "  movie-tags tag trailer.mp4                    print its tags, leave nothing behind\n"
-    "  movie-tags tag films/ --output results/       tag a folder, keep tables and pictures",
+    "  movie-tags tag films/ --output results/       tag a folder, keep tables and pictures; again: only what is new",
     "epilog": "Any option of Apache Beam is passed on (--runner, --direct_num_workers, a runner's own). Without\n"
-    "--runner the work is done on this machine, on all cores. Exit status: 0 all videos tagged; 3 some inputs\n"
-    "failed (see errors.jsonl); 2 wrong usage; 1 the run failed.",
+    "--runner the work is done on this machine, on all cores. Exit status: 0 all that was due is tagged; 3 some\n"
+    "inputs failed (see errors.jsonl); 2 wrong usage; 1 the run failed or was interrupted: the same command goes on.",
 }
 TAKES_BEAM_OPTIONS = True
 INTERRUPTED = "no results were written"
 SHOWN_ROWS = 50
-METHOD, WORK = Method(), Work()
+METHOD, WORK, LIMITS = Method(), Work(), Limits()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +59,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="DIR", help="folder for the results, local or gs:// [none: the tags are only printed]"
     )
     add_models(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in DIR")
     parser.add_argument(
         "--thumbnails",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="keep a small JPEG of each key frame beside the tables [on this machine yes, on clusters no]",
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="of the tables: lines of JSON, or Parquet [jsonl]"
     )
     parser.add_argument(
         "--report", action="store_true", help="make pages to look at of the results, in DIR/report (needs --output)"
@@ -70,10 +77,44 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="default",
         help="paper: every one of a key frame's top tags counts, however improbable (--min-probability 0), as printed",
     )
+    due = parser.add_argument_group(
+        "what is due (what is new or has changed since DIR was last written to, and failures that may pass)"
+    )
+    due.add_argument("--force", action="store_true", help="everything, whatever has been done")
+    due.add_argument(
+        "--retry",
+        choices=["failed", "all"],
+        help="failed: also what failed for good; all: also what is quarantined",
+    )
+    due.add_argument(
+        "--max-attempts",
+        type=count,
+        default=3,
+        metavar="N",
+        help="failures that may pass are quarantined after so many attempts [3]",
+    )
+    due.add_argument("--limit", type=count, metavar="N", help="so many videos at most [all]")
+    due.add_argument("--dry-run", action="store_true", help="say what is due, and do no work")
+    due.add_argument(
+        "--break-lock", action="store_true", help="take DIR from a run on another machine that is known to be dead"
+    )
     method = parser.add_argument_group(
         "the method (defaults are the paper's, which gives none for --min-relative-strength)"
     )
     method.add_argument("--fps", type=positive, default=METHOD.fps, metavar="N", help="samples a second [1]")
+    method.add_argument(
+        "--sampling",
+        choices=(EXACT, CODEC_KEY_FRAMES),
+        default=METHOD.sampling,
+        help="exact, or a draft at a fraction of the price, from little but the codec's own key frames [exact]",
+    )
+    method.add_argument(
+        "--max-key-frame-gap",
+        type=not_negative,
+        default=METHOD.max_key_frame_gap,
+        metavar="SECONDS",
+        help=f"of a draft: codec key frames further apart get exact samples between [{METHOD.max_key_frame_gap:g}]",
+    )
     method.add_argument(
         "--shot-threshold",
         type=share,
@@ -129,9 +170,49 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="films are cut into segments at least this long, to be decoded side by side [60]",
     )
     work.add_argument(
+        "--part-size",
+        type=count,
+        metavar="N",
+        help="videos a part, which is what a crash can cost [as many as hold 2 GB a worker, at most 500]",
+    )
+    work.add_argument(
+        "--metrics-file", metavar="FILE", help="write how the run went as a text file for Prometheus' node exporter"
+    )
+    work.add_argument(
         "--accelerator",
         metavar="HINT",
         help="Beam's resource hint for the inference step, such as type:nvidia-tesla-t4;count:1;install-nvidia-driver",
+    )
+    add_limits(parser)
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("what a film may cost (films are decoded in processes of their own)")
+    limits.add_argument(
+        "--decoder-memory",
+        type=positive,
+        default=LIMITS.memory_gb,
+        metavar="GB",
+        help="memory that decoding a film may take, its program's own 0.6 included [4]",
+    )
+    limits.add_argument(
+        "--decoder-cpu",
+        type=positive,
+        default=LIMITS.cpu_s,
+        metavar="SECONDS",
+        help="CPU time that may pass without a further frame [60]",
+    )
+    limits.add_argument(
+        "--decoder-wait",
+        type=positive,
+        default=LIMITS.wall_s,
+        metavar="SECONDS",
+        help="time that may pass without a further frame, waiting for remote storage left out [300]",
+    )
+    limits.add_argument(
+        "--in-process",
+        action="store_true",
+        help="decode in the workers themselves, without limits, where one bad film can end the run: for debugging",
     )
 
 
@@ -147,26 +228,115 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
     )
-    return TaggingRun(args.inputs, output, models_of(args), method, work, beam_words, args.overwrite, args.thumbnails)
+    limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
+    work = dataclasses.replace(work, limits=limits)
+    return TaggingRun(
+        args.inputs,
+        output,
+        models_of(args),
+        method,
+        work,
+        beam_words,
+        thumbnails=args.thumbnails,
+        table_format=args.format,
+        force=args.force,
+        retry=args.retry,
+        max_attempts=args.max_attempts,
+        limit=args.limit,
+        part_size=args.part_size,
+        break_lock=args.break_lock,
+    )
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     if args.report and args.output is None:
         raise UserError("--report makes its pages in the folder of results: give one with --output DIR")
     console = Console(stderr=True)
-    with folder_for(args.output) as output:
+    with folder_for(args.output) as output, ended_by_signals():
         tagging = prepare(args, output, beam_words)
+        if args.dry_run:
+            return say_what_is_due(tagging)
         progress = RunProgress(console)
-        said = tagging.run(watching(progress, args.verbose))
-        console.print(progress.text(), highlight=False, soft_wrap=True)
-        shown = list(itertools.islice(read_table(output, "tags"), SHOWN_ROWS))
+        interrupted = None
+        try:
+            said = tagging.run(watching(progress, args.verbose))
+        except Interrupted as error:
+            interrupted, said = error, error.said
+        if progress.films:
+            console.print(progress.text(), highlight=False, soft_wrap=True)
+        shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
         print_tags(Console(), shown)
-        errors = list(itertools.islice(read_table(output, "errors"), SHOWN_ROWS))
+        errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
+    if args.metrics_file:
+        from movie_tags.pipeline.metrics import write_metrics
+
+        write_metrics(args.metrics_file, said)
     counts = said["counts"]
-    reported = make_report(args.output) if args.report else DONE
+    reported = make_report(args.output) if args.report and interrupted is None else DONE
     if counts["videos_tagged"] > len(shown):
         console.print(f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all")
-    return report_failures(args.output, counts, errors) or reported
+    if interrupted is not None:
+        return say_how_to_go_on(args.output, said, interrupted.left)
+    if not sum(said["due"].values()) and counts["inputs_read"]:
+        console.print(nothing_due(args.output, said["totals"]), highlight=False, soft_wrap=True)
+    return report_failures(args.output, counts, errors, args.format) or reported
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end what is going on at once, workers first: the runner waits for these."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_) -> None:
+        told_to_end.set()
+        end_workers()
+        raise KeyboardInterrupt
+
+    told_to_end.clear()
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say_what_is_due(tagging: TaggingRun) -> int:
+    """Print what a run would do; returns the exit status."""
+    try:
+        due = tagging.plan()
+        for item in tagging.due_items():
+            print(f"{item.why}\t{item.video.id}")
+    finally:
+        tagging.discard()
+    reasons = ", ".join(f"{n} {why}" for why, n in due.items())
+    print(f"{sum(due.values())} videos are due" + (f": {reasons}" if reasons else ""), file=sys.stderr)
+    return DONE
+
+
+def nothing_due(output: str | None, totals: dict) -> str:
+    """That there was nothing to do, and what can be done all the same."""
+    text = f"nothing is due: {totals.get('tagged', 0)} videos are tagged already (--force tags them again)"
+    failed = totals.get(FAILED, 0) + totals.get(QUARANTINED, 0)
+    if failed:
+        text += f"; {failed} failed and are not tried again by themselves (movie-tags status {output})"
+    return text
+
+
+def say_how_to_go_on(output: str | None, said: dict, left: int) -> int:
+    """Say what an interrupted run has left; returns the exit status."""
+    done = said["counts"]["videos_tagged"] + said["counts"]["videos_failed"]
+    if output is None or not done:
+        print("movie-tags: interrupted; no results were written", file=sys.stderr)
+    else:
+        more = f", {left} are still due" if left else ""
+        print(
+            f"movie-tags: interrupted; {done} videos are done and in {output}{more}; the same command goes on",
+            file=sys.stderr,
+        )
+    return RUN_FAILED
 
 
 @contextlib.contextmanager
@@ -191,7 +361,7 @@ def make_report(output: str) -> int:
     return DONE
 
 
-def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict]) -> int:
+def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict], table_format: str) -> int:
     """Say what failed; returns the exit status."""
     failed = counts["videos_failed"] + counts["key_frames_failed"] + counts.get("videos_lost", 0)
     if not failed:
@@ -200,5 +370,5 @@ def report_failures(output: str | None, counts: dict[str, int], errors: Sequence
         for row in errors:
             print(f"movie-tags: {row['uri'] or 'the run'}: {row['reason']}", file=sys.stderr)
     else:
-        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.jsonl", file=sys.stderr)
+        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{table_format}", file=sys.stderr)
     return SOME_FAILED

@@ -17,7 +17,6 @@ from packaging.utils import canonicalize_name
 
 pytest.importorskip("gcp_storage_emulator")
 
-from apache_beam.io.filesystems import FileSystems
 from google.cloud.dataflow_v1beta3.types import ContainerSpec, LaunchFlexTemplateRequest, TemplateMetadata
 from google.cloud.devtools.cloudbuild_v1.types import Build
 from google.protobuf import json_format
@@ -25,6 +24,7 @@ from storage.emulator import running
 
 from movie_tags.models import COMPACT, DEFAULT
 from movie_tags.pipeline import results
+from movie_tags.pipeline import run as tagging
 from movie_tags.pipeline.commands import command_parser, main, parse
 from movie_tags.pipeline.runner import beam_option_actions
 
@@ -94,7 +94,12 @@ SAMPLES = {
     "inputs": "gs://films/a.mp4 gs://films/nightly/ gs://films/list.csv",
     "output": "gs://films/tags",
     "model": "gs://films/models/big",
-    "overwrite": "true",
+    "force": "true",
+    "retry": "all",
+    "max_attempts": "5",
+    "limit": "100",
+    "break_lock": "true",
+    "part_size": "7",
     "thumbnails": "true",
     "fps": "0.5",
     "shot_threshold": "0.4",
@@ -107,6 +112,10 @@ SAMPLES = {
     "batch_size": "64",
     "segment_length": "90",
     "accelerator": HINT,
+    "decoder_memory": "2.5",
+    "decoder_cpu": "90",
+    "decoder_wait": "600",
+    "in_process": "true",
     "number_of_worker_harness_threads": "2",
     "sdk_container_image": IMAGE,
 }
@@ -133,13 +142,13 @@ def test_every_parameter_reaches_its_option():
             assert f"--{name}={value}" in beam_words
         elif name == "inputs":
             assert args.inputs == value.split()
-        elif name in ("overwrite", "thumbnails"):
+        elif name in ("overwrite", "thumbnails", "in_process"):
             assert getattr(args, name) is True
         else:
             option = tag_options()._option_string_actions["--" + name.replace("_", "-")]
             assert getattr(args, name) == (option.type or str)(value) != option.default
     assert set(ADDED) <= set(beam_words)
-    assert parse(launch.command_line(["--inputs=gs://b/x", "--output=o", "--overwrite=false"]))[0].overwrite is False
+    assert parse(launch.command_line(["--inputs=gs://b/x", "--output=o", "--force=false"]))[0].force is False
 
 
 NUMBERS = "0 1 0.0 0.5 1.0 1.5 2 007 0.001 23.9 24 24.5 25 -1 1e3 nan inf .5 5. abc 12,5"
@@ -255,22 +264,20 @@ def test_the_job_itself_publishes_what_a_run_that_is_waited_for_does(film, tmp_p
     assert [said[name] for name in same] == [expected[name] for name in same]
     counts = ("inputs_read", "videos_tagged", "videos_failed", "key_frames_tagged")
     assert [said["counts"][name] for name in counts] == [2, 1, 1, 4]
-    assert launch.main(words) == 2  # not overwritten unasked
+    before = (itself / "tags.jsonl").read_bytes()
+    assert launch.main(words) == 0  # nothing is due
+    assert json.loads((itself / "run.json").read_text())["counts"]["videos_tagged"] == 0
+    assert (itself / "tags.jsonl").read_bytes() == before
 
 
-def test_publishing_is_taken_up_where_it_broke_off(tmp_path):
-    output, staging = tmp_path / "out", tmp_path / "out" / ".staging-1"
-    staging.mkdir(parents=True)
-    written = [str(staging / f"tags-0000{i}-of-00003.jsonl") for i in range(3)]
-    for path in written:
-        Path(path).write_text(path)
-    stale = output / "tags-00000-of-00009.jsonl"
-    stale.touch()
-    (staging / "counts.jsonl").touch()
-    FileSystems.rename([written[0]], [str(output / Path(written[0]).name)])  # then the worker died
-    for _ in range(2):
-        results.publish(str(staging), str(output), {"run_id": "1", "begun": 0.0}, written)
-        assert sorted(p.name for p in output.iterdir()) == ["run.json", *(Path(path).name for path in written)]
+def test_a_job_that_publishes_twice_publishes_once(film, tmp_path):
+    out = tmp_path / "out"
+    run = launch.build([f"--inputs={film}", f"--output={out}", *HERE])
+    run.launch()
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    assert not (out / ".lock").exists()
+    tagging._publish_written(str(out), run.summary(), run.begun, 3, [])
+    assert {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()} == before
 
 
 # The image

@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 
 from rich.console import Console
@@ -42,3 +43,30 @@ def test_reports_add_up_from_this_process_and_from_workers():
     ):
         progress.emit(logging.LogRecord("x", logging.INFO, "", 0, text, (), None))
     assert (progress.films, progress.seconds, progress.key_frames) == (1, 65.0, 3)
+
+
+def report(progress, **what):
+    progress.emit(logging.LogRecord("x", logging.INFO, "", 0, PREFIX + json.dumps(what), (), None))
+
+
+def test_progress_has_an_end_once_it_is_known_what_is_due():
+    progress = RunProgress(Console(file=io.StringIO()))
+    report(progress, video="early", segments=1, seconds=1.0)
+    assert progress.share() == 0 and progress.seconds_left() is None and "of" not in progress.text().split(",")[0]
+    progress = RunProgress(Console(file=io.StringIO()))
+    report(progress, films_due=4, bytes_due=1000)
+    assert progress.share() == 0 and progress.text().startswith("0 of 4 films")
+    report(progress, video="large", segments=2, seconds=60.0, bytes=400)
+    assert progress.share() == 0.4 and progress.films == 0
+    report(progress, video="large", segments=2, seconds=60.0, bytes=400)
+    assert progress.share() == 0.8 and progress.text().startswith("1 of 4 films") and "80%" in progress.text()
+    for name in "abc":
+        report(progress, video=name, segments=1, bytes=100)
+    assert progress.share() == 1.0 and progress.films == 4  # never more than all of it
+
+
+def test_where_bytes_are_not_known_films_are_counted():
+    progress = RunProgress(Console(file=io.StringIO()))
+    report(progress, films_due=4, bytes_due=1000)
+    report(progress, video="gs", segments=1, seconds=5.0, bytes=0)
+    assert progress.share() == 0.25

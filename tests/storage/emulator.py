@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
+from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.handlers.buckets import create_bucket
 from gcp_storage_emulator.server import RequestHandler, _read_raw_data
 from gcp_storage_emulator.storage import Storage
@@ -45,6 +48,7 @@ class Emulator:
     host: str = ""
     seen: list[tuple[Request, int, int]] = field(default_factory=list)
     fault: Callable[[Request], int | None] = lambda request: None
+    objects: Storage | None = None
 
     def reset(self) -> None:
         self.seen.clear()
@@ -81,13 +85,30 @@ class _Handler(RequestHandler):
         media = self.command == "GET" and "alt=media" in url.query
         self.request_seen = Request(self.command, urllib.parse.unquote(url.path), url.query, media, int(first or 0))
         self.answer = [200, 0]
-        status = self.emulator.fault(self.request_seen)
+        status = self.emulator.fault(self.request_seen) or self.refusal(url)
         if status is None:
             getattr(RequestHandler, f"do_{self.command}")(self)
         else:
             _read_raw_data(self)
             self.send_error(status)
         self.emulator.seen.append((self.request_seen, *self.answer))
+
+    def refusal(self, url: urllib.parse.SplitResult) -> int | None:
+        """412 where a request's condition on an object's generation does not hold: the emulator does not look at it."""
+        query = urllib.parse.parse_qs(url.query)
+        wanted = query.get("ifGenerationMatch")
+        if wanted is None or self.command not in ("POST", "PUT", "DELETE"):
+            return None
+        name = query["name"][0] if "name" in query else urllib.parse.unquote(url.path).partition("/o/")[2]
+        if not name:  # in the first part of what is uploaded
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.rfile = io.BytesIO(body)
+            name = json.loads(re.search(rb"\{.*?\}", body)[0])["name"]
+        try:
+            there = str(self.emulator.objects.get_file_obj(BUCKET, name)["generation"])
+        except NotFound:
+            there = "0"
+        return None if there == wanted[0] else 412
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_with_faults
 
@@ -107,6 +128,7 @@ def running(folder: Path) -> Iterator[Emulator]:
     emulator = Emulator()
     objects = Storage(use_memory_fs=True)
     create_bucket(BUCKET, objects)
+    emulator.objects = objects
     server = HTTPServer(("127.0.0.1", 0), partial(_Handler, emulator, objects))
     emulator.host = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)

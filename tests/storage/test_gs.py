@@ -18,13 +18,23 @@ from google.api_core.retry import retry_unary
 from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, load_saved_model
+from movie_tags.pipeline import lock
 from movie_tags.pipeline.commands import main
-from movie_tags.storage import LEAST_FETCH, MOST_AHEAD, RangeReader, StorageError, open_seekable
+from movie_tags.storage import (
+    LEAST_FETCH,
+    MOST_AHEAD,
+    RangeReader,
+    StorageError,
+    create_new,
+    open_seekable,
+    replace_version,
+)
 from movie_tags.transforms import sampling, video
 from movie_tags.transforms.sampling import SegmentReader, plan_segments
 
 HERE = ["--direct_num_workers", "1"]
 TABLES = ("tags", "key_frames", "spans", "errors")
+FRONT = ("errors.jsonl", "key_frames.jsonl", "manifest.jsonl", "spans.jsonl", "tags.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +89,59 @@ def test_a_run_on_gs_gives_the_records_of_a_local_run(gs, films, tmp_path):
     listed = [json.loads(line)["thumbnail"] for line in gs.text("same-out/key_frames.jsonl").splitlines()]
     kept = [name for name in gs.names("same-out/") if "thumbnails" in name]
     assert kept == sorted(f"same-out/{name}" for name in set(listed))
-    assert [name for name in gs.names("same-out/") if name not in kept] == [
-        f"same-out/{name}" for name in sorted([*(f"{t}.jsonl" for t in TABLES), "run.json"])
-    ]
+    front = [name for name in gs.names("same-out/") if name.count("/") == 1]
+    assert front == sorted(f"same-out/{name}" for name in [*FRONT, "latest.json", "run.json"])
     # Each worker process fetched the weights once, and the driver to check them and to try them.
     assert 3 <= len(gs.served("bundle/saved_model/variables/variables.data")) <= 4
-    assert main(["tag", *remote, *two]) == 2  # the results are not overwritten unasked
-    assert main(["tag", f"{gs.put(films, 'same')}", *remote[1:], *two[2:], *HERE, "--overwrite"]) == 0
-    assert len(gs.text("same-out/tags.jsonl").splitlines()) == 2
+
+
+def test_a_second_night_on_gs(gs, films, tmp_path, capsys):
+    addresses = [f"{gs.put(films, 'nights')}/{name}" for name in ("a.mp4", "b.mkv")]
+    listed = gs.put(catalogue(tmp_path / "c.csv", addresses), "nights.csv")
+    output = listed.replace("nights.csv", "nights-out")
+    words = ["tag", listed, "--output", output, *HERE]
+    assert main(words) == 0
+    first = {name: gs.text(f"nights-out/{name}") for name in FRONT}
+    films_read = sum(gs.served("nights/"))
+    assert main(words) == 0
+    assert "nothing is due" in capsys.readouterr().err and sum(gs.served("nights/")) == films_read
+    assert {name: gs.text(f"nights-out/{name}") for name in FRONT} == first
+    gs.put(films / "b.mkv", "nights/a.mp4")  # another film under the same name: another generation
+    assert main(words) == 0
+    due = json.loads(gs.text("nights-out/run.json"))["due"]
+    assert due == {"changed": 1}
+    rows_now = [json.loads(line) for line in gs.text("nights-out/tags.jsonl").splitlines()]
+    assert [row["frames_sampled"] for row in rows_now] == [rows_now[1]["frames_sampled"]] * 2
+    view = json.loads(gs.text("nights-out/latest.json"))["view"]
+    assert [gs.text(f"nights-out/{view}/{name}") for name in FRONT] == [gs.text(f"nights-out/{n}") for n in FRONT]
+    capsys.readouterr()
+    assert main(["status", output, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["videos"]["tagged"] == 2
+    gs.put(catalogue(tmp_path / "c.csv", addresses[1:]), "nights.csv")
+    assert main(["prune", output, "--catalogue", listed]) == 0
+    assert len(gs.text("nights-out/tags.jsonl").splitlines()) == 1
+
+
+def test_locks_on_gs(gs, films, capsys):
+    uri = gs.put(films / "b.mkv", "locked.mkv")
+    output = uri.replace("locked.mkv", "locked-out")
+    words = ["tag", uri, "--output", output, *HERE]
+    with lock.locked(output, "other"):
+        assert main(words) == 2
+        assert "is writing to it" in capsys.readouterr().err
+    elsewhere = vars(lock.Owner.here("other", False)) | {"machine": "elsewhere"}
+    assert create_new(f"{output}/{lock.NAME}", json.dumps(elsewhere).encode())
+    assert not create_new(f"{output}/{lock.NAME}", b"")
+    assert main(words) == 2
+    assert "--break-lock" in capsys.readouterr().err
+    holder, _, version = lock.read_lock(output)
+    assert not replace_version(f"{output}/{lock.NAME}", None, "generation:1")
+    assert lock.read_lock(output)[2] == version and holder.run_id == "other"
+    assert main([*words, "--break-lock"]) == 0
+    assert lock.read_lock(output) is None
+    assert create_new(f"{output}/{lock.NAME}", json.dumps(elsewhere | {"machine": holder.machine, "pid": 0}).encode())
+    lock.release(output, "other")  # as the job does at its end
+    assert lock.read_lock(output) is None
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])

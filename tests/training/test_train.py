@@ -123,7 +123,6 @@ def test_the_report_agrees_with_the_bundle(trained):
     assert f"{metrics['splits']['test']['top1']:.3f}" in page
     for name in ("confusion", "calibration"):
         assert cv2.imread(str(report / f"{name}.png")) is not None
-    assert list((report / "tensorboard").rglob("events.out.tfevents.*"))
 
 
 def in_a_process(*words: object) -> str:
@@ -179,8 +178,10 @@ def test_the_softmax_head_has_numbers_of_its_own(trained, tmp_path, capsys):
     bundle = read_bundle(str(tmp_path / "bundle"))
     found = load_model(bundle, 1)(np.full((1, 32, 32, 3), 90, np.uint8))
     assert found.sum() == pytest.approx(1, abs=1e-4) and set(bundle.thresholds) == {0}
-    page = (tmp_path / "bundle/report/report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3  # with the curves of its training
+    report = tmp_path / "bundle/report"
+    page = (report / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3 and cv2.imread(str(report / "curves.png")) is not None
+    assert list((report / "tensorboard").rglob("events.out.tfevents.*"))
 
 
 def test_frames_and_pictures_of_nothing_beside_folders(trained, tmp_path, capsys):

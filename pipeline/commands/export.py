@@ -1,0 +1,79 @@
+"""`movie-tags export`: the tags of a folder of results in the formats of other tools, and corrected ones back."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.pipeline.commands.common import DONE, SOME_FAILED
+from movie_tags.report.exports import FORMATS, load
+from movie_tags.report.tables import Results
+
+SHOWN_REASONS = 20
+OPTIONS = {
+    "usage": "movie-tags export DIR --to FORMAT [--output DIR2]\n"
+    "       movie-tags export FILE --from labelstudio --output SPANS.csv",
+    "description": "Write the tags of a folder of results for other tools, or take corrected ones back.\n\n"
+    "  movie-tags export results/ --to csv\n"
+    "  movie-tags export results/ --to nfo                 into the NFO beside each film\n"
+    "  movie-tags export project.json --from labelstudio --output SPANS.csv\n\n"
+    "formats:\n" + "\n".join(f"  {name:<19}{what}" for name, what in FORMATS.items()),
+    "epilog": "Exit status: 0 all films exported; 3 some left out, with the reasons; 2 wrong usage.",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="DIR", help="folder of results, local or gs:// (with --from: a file)")
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--to", choices=FORMATS, metavar="FORMAT", help="what to write: " + ", ".join(FORMATS))
+    way.add_argument(
+        "--from",
+        dest="back",
+        choices=["labelstudio"],
+        metavar="FORMAT",
+        help="labelstudio: spans that people corrected, as the SPANS.csv that `movie-tags dataset` takes",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR2",
+        help="where to [DIR/exports/FORMAT; of nfo, beside the films]; with --from a file [SPANS.csv]",
+    )
+
+
+def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    try:
+        if args.back:
+            return take_back(args.source, args.output or "SPANS.csv")
+        return write(args.source, args.to, args.output)
+    except OSError as error:
+        raise UserError(f"{args.output or args.source}: cannot be written to: {storage.plainly(error)}") from error
+
+
+def write(folder: str, name: str, output: str | None) -> int:
+    """Write an export; returns the exit status."""
+    exporting = load(name)
+    out = output or (None if name == "nfo" else storage.join(folder, "exports", name))
+    if out is not None:
+        storage.make_folder(out)
+    with Results(folder) as results:
+        written = exporting.write(results, out)
+    where = out or "beside the films"
+    print(f"{where}: {len(written.files)} files" if len(written.files) != 1 else f"{where}: 1 file")
+    for film, reason in written.left_out[:SHOWN_REASONS]:
+        print(f"movie-tags: {film}: {reason}", file=sys.stderr)
+    if len(written.left_out) > SHOWN_REASONS:
+        print(f"movie-tags: … and {len(written.left_out) - SHOWN_REASONS} more left out", file=sys.stderr)
+    return SOME_FAILED if written.left_out else DONE
+
+
+def take_back(file: str, path: str) -> int:
+    """Write SPANS.csv of a file that Label Studio exported; returns the exit status."""
+    from movie_tags.report.exports import labelstudio
+
+    spans = labelstudio.read(file)
+    labelstudio.write_spans(spans, path)
+    print(f"{path}: {len(spans)} spans of {len({span.uri for span in spans})} films; next: movie-tags dataset {path} …")
+    return DONE

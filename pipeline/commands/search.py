@@ -1,0 +1,69 @@
+"""`movie-tags search`: films, or their scenes, by a boolean expression of tags."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from movie_tags.pipeline.commands.common import DONE, count, share
+from movie_tags.report.search import Found, Search, parse, resolve
+from movie_tags.report.words import clock, timecode
+
+OPTIONS = {
+    "description": "Search the films of a folder of results by their tags.\n\n"
+    "  movie-tags search results/ 'beach and children and not violence'\n"
+    "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes",
+    "epilog": "A tag is named by itself or by words of it: beach is Beach/Sea. A film has the tags of its short list,\n"
+    "or with --min those from that relative strength on. It counts as much as the weakest of the tags joined by\n"
+    "and, the strongest of those joined by or. Of a scene, the mean probability is what counts.",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", metavar="DIR", help="folder of results, local or gs://")
+    parser.add_argument("expression", metavar="EXPRESSION", help="tags, and, or, not, parentheses")
+    parser.add_argument(
+        "--scenes", action="store_true", help="the stretches throughout which the expression holds, not whole films"
+    )
+    parser.add_argument(
+        "--min",
+        type=share,
+        metavar="R",
+        help="a film has a tag from this relative strength on, 0 to 1 [of films the short list, of scenes any span]",
+    )
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="so many at most [50]")
+    parser.add_argument("--json", action="store_true", help="print an object a line: what a program reads")
+
+
+def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    with Search(args.results) as search:
+        expression = resolve(parse(args.expression), search.vocabulary())
+        find = search.scenes if args.scenes else search.films
+        found = find(expression, args.min, args.limit + 1)  # one more tells whether there are more
+    shown, more = found[: args.limit], len(found) > args.limit
+    if args.json:
+        for one in shown:
+            row = dataclasses.asdict(one)
+            if args.scenes:
+                row |= {"start": clock(one.start_s), "end": clock(one.end_s)}
+            print(json.dumps({name: value for name, value in row.items() if value is not None}, ensure_ascii=False))
+        return DONE
+    console = Console()
+    console.print(_table(shown), soft_wrap=True) if shown else print("nothing was found")
+    if more:
+        print("… and more; --limit shows them")
+    return DONE
+
+
+def _table(found: Sequence[Found]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for one in found:
+        when = [] if one.start_s is None else [Text(f"{timecode(one.start_s)} to {timecode(one.end_s)}")]
+        table.add_row(Text("" if one.strength is None else f"{one.strength:.2f}"), *when, Text(one.title))
+    return table

@@ -1,0 +1,78 @@
+"""Chapters: spans of several tags at once -> one sequence that a player's menu can show."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from movie_tags.report.exports import kept_spans
+from movie_tags.report.tables import Film, Results, Span
+
+MIN_CHAPTER_S = 5.0
+NO_TAG = "…"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A stretch of a film, in whole milliseconds after its first frame, and its title."""
+
+    start_ms: int
+    end_ms: int
+    title: str
+
+
+def find_chapters(spans: Iterable[Span], duration_s: float, min_s: float = MIN_CHAPTER_S) -> tuple[Chapter, ...]:
+    """Cut a film where its most probable tag changes.
+
+    Args:
+        spans: of one film.
+        duration_s: of the film.
+        min_s: shorter chapters are joined to the one before; the first one, to the next.
+
+    Returns:
+        Chapters that cover the film from its beginning to its end without gap or overlap; where no tag is, the title
+        is NO_TAG. None of a film without spans or length.
+    """
+    end_ms = round(duration_s * 1000)
+    found = [(round(s.start_s * 1000), min(round(s.end_s * 1000), end_ms), s) for s in spans]
+    found = [(start, end, span) for start, end, span in found if start < end]
+    if not found:
+        return ()
+    cuts = sorted({0, end_ms, *(start for start, _, _ in found), *(end for _, end, _ in found)})
+    parts: list[Chapter] = []
+    for start, end in itertools.pairwise(cuts):
+        here = [span for begin, stop, span in found if begin <= start and end <= stop]
+        strongest = min(here, key=lambda span: (-span.mean_probability, span.tag), default=None)
+        parts.append(Chapter(start, end, strongest.tag if strongest else NO_TAG))
+    return _joined(_lengthened(_joined(parts), round(min_s * 1000)))
+
+
+def _joined(parts: Sequence[Chapter]) -> tuple[Chapter, ...]:
+    joined: list[Chapter] = []
+    for part in parts:
+        if joined and joined[-1].title == part.title:
+            joined[-1] = Chapter(joined[-1].start_ms, part.end_ms, part.title)
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+def _lengthened(parts: Sequence[Chapter], min_ms: int) -> tuple[Chapter, ...]:
+    long: list[Chapter] = []
+    begin = None  # of what is too short and has nothing before it
+    for part in parts:
+        if part.end_ms - part.start_ms < min_ms and long:
+            long[-1] = Chapter(long[-1].start_ms, part.end_ms, long[-1].title)
+        elif part.end_ms - part.start_ms < min_ms and part is not parts[-1]:
+            begin = part.start_ms if begin is None else begin
+        else:
+            long.append(Chapter(part.start_ms if begin is None else begin, part.end_ms, part.title))
+            begin = None
+    return tuple(long)
+
+
+def chapters_of(results: Results, film: Film) -> tuple[Chapter, ...]:
+    """The chapters of a film: of the tags of its short list."""
+    spans = kept_spans(results, film)
+    return find_chapters(spans, film.duration_s or max((span.end_s for span in spans), default=0.0))

@@ -1,0 +1,67 @@
+"""CSV: films, their tags, and spans; spans.csv has the columns that `movie-tags dataset` takes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from movie_tags import storage
+from movie_tags.report.exports import Written
+from movie_tags.report.tables import Film, Results
+
+FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
+STRENGTHS = ("relative_strength", "strength", "occurrences", "peak_probability", "confidence", "seconds", "share")
+TAGS = ("id", "title", "tag", "kept", *STRENGTHS)
+SPANS = ("uri", "start", "end", "tag", "mean_probability", "peak_probability", "key_frames", "id", "title")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula. Titles and tags are others' text: it must stay text."""
+
+
+def harmless(value: object) -> object:
+    """A cell; text that a spreadsheet would run as a formula begins with an apostrophe."""
+    return "'" + value if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def write(results: Results, out: str) -> Written:
+    """films.csv, tags.csv and spans.csv in a folder: UTF-8 with the mark that spreadsheets know it by.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    tables = {"films": (FILMS, film_rows), "tags": (TAGS, tag_rows), "spans": (SPANS, span_rows)}
+    written = Written()
+    for name, (columns, rows) in tables.items():
+        path = storage.join(out, f"{name}.csv")
+        with storage.create(path) as file:
+            text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+            lines = csv.writer(text)
+            lines.writerow(columns)
+            for film in results.films():
+                lines.writerows([harmless(cell) for cell in row] for row in rows(results, film))
+            text.flush()
+            text.detach()
+        written.files.append(path)
+    return written
+
+
+def film_rows(results: Results, film: Film) -> Iterator[Sequence]:
+    """The film, with the names of its kept tags, the strongest first."""
+    tags = "; ".join(tag.tag for tag in film.tags)
+    yield film.id, film.uri, film.title, film.duration_s, film.shots, film.key_frames, tags, "; ".join(film.warnings)
+
+
+def tag_rows(results: Results, film: Film) -> Iterator[Sequence]:
+    """Every tag of the film, the strongest first; `kept` is 1 for those of the short list."""
+    kept = {tag.tag for tag in film.tags}
+    for tag in film.all_tags:
+        known = [getattr(tag, name) for name in STRENGTHS]
+        yield film.id, film.title, tag.tag, int(tag.tag in kept), *("" if value is None else value for value in known)
+
+
+def span_rows(results: Results, film: Film) -> Iterator[Sequence]:
+    """Every span of the film, in order of time."""
+    for s in results.spans(film.id):
+        known = (s.mean_probability, s.peak_probability, s.key_frames)
+        yield film.uri, s.start_s, s.end_s, s.tag, *known, film.id, film.title

@@ -1,0 +1,45 @@
+"""FFMETADATA: chapters that `ffmpeg -i FILM -i FILE -map_chapters 1 -codec copy OUT` puts into a film."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from movie_tags import storage
+from movie_tags.report.exports import Written, in_folder, one_line
+from movie_tags.report.exports.chapters import Chapter, chapters_of
+from movie_tags.report.tables import Results
+
+
+def write(results: Results, out: str) -> Written:
+    """FILM.ffmetadata for each film that has spans.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    written = Written()
+    for film, name in in_folder(results):
+        chapters = chapters_of(results, film)
+        if not chapters:
+            written.left_out.append((film.title, "no tag of it is sure enough for a chapter"))
+            continue
+        path = storage.join(out, f"{name}.ffmetadata")
+        storage.write_text(path, as_text(chapters))
+        written.files.append(path)
+    return written
+
+
+def as_text(chapters: Sequence[Chapter]) -> str:
+    """The file of some chapters."""
+    parts = [
+        f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={c.start_ms}\nEND={c.end_ms}\ntitle={escaped(c.title)}\n" for c in chapters
+    ]
+    return ";FFMETADATA1\n" + "".join(parts)
+
+
+def escaped(text: str) -> str:
+    """Text as the value of a key: what means something to the format stands behind a backslash."""
+    value = re.sub(r"([=;#\\])", r"\\\1", one_line(text))
+    # ffmpeg takes any line that ends in a backslash for the first half of one.
+    return value + " " if value.endswith("\\") else value

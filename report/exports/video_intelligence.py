@@ -1,0 +1,71 @@
+"""Google's Video Intelligence API: a film's tags in the JSON that a label detection of it answers.
+
+Built of the types of Google's own client: of a film as a whole `segmentLabelAnnotations`, shot by shot
+`shotLabelAnnotations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from google.cloud import videointelligence as vi
+
+from movie_tags import storage
+from movie_tags.report.exports import Written, in_folder
+from movie_tags.report.tables import Film, KeyFrame, Results
+
+
+def write(results: Results, out: str) -> Written:
+    """FILM.json for each film, as `AnnotateVideoResponse` of the REST interface.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    written = Written()
+    for film, name in in_folder(results):
+        path = storage.join(out, f"{name}.json")
+        response = response_of(film, results.key_frames(film.id))
+        text = vi.AnnotateVideoResponse.to_json(response, preserving_proto_field_name=False)
+        storage.write_text(path, text + "\n")
+        written.files.append(path)
+    return written
+
+
+def response_of(film: Film, key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoResponse:
+    """A film's tags.
+
+    A tag's confidence is how sure the model was of it for the film as a whole, or else its peak; in a shot, its
+    probability on the key frame.
+    """
+    end_s = film.duration_s or max((frame.shot_end_s for frame in key_frames), default=0.0)
+    whole = _segment(0.0, end_s)
+    shots: dict[str, list[vi.LabelSegment]] = {}
+    peaks: dict[str, float] = {}
+    for frame in key_frames:
+        segment = _segment(frame.shot_start_s, min(frame.shot_end_s, end_s))
+        for tag, probability in frame.top:
+            shots.setdefault(tag, []).append(vi.LabelSegment(segment=segment, confidence=probability))
+            peaks[tag] = max(peaks.get(tag, 0.0), probability)
+    of_film = []
+    for tag in film.tags:
+        sure = peaks.get(tag.tag, 0.0) if tag.sureness is None else tag.sureness
+        of_film.append(_annotation(tag.tag, [vi.LabelSegment(segment=whole, confidence=sure)]))
+    result = vi.VideoAnnotationResults(
+        input_uri=film.uri.removeprefix("gs:/"),  # as the API answers: /bucket/object
+        segment=whole,
+        segment_label_annotations=of_film,
+        shot_label_annotations=[_annotation(tag, segments) for tag, segments in sorted(shots.items())],
+    )
+    return vi.AnnotateVideoResponse(annotation_results=[result])
+
+
+def _segment(start_s: float, end_s: float) -> vi.VideoSegment:
+    return vi.VideoSegment(start_time_offset=timedelta(seconds=start_s), end_time_offset=timedelta(seconds=end_s))
+
+
+def _annotation(tag: str, segments: list[vi.LabelSegment]) -> vi.LabelAnnotation:
+    return vi.LabelAnnotation(
+        entity=vi.Entity(entity_id=f"/movie-tags/{tag}", description=tag, language_code="en-US"), segments=segments
+    )

@@ -1,0 +1,57 @@
+"""WebVTT: chapters for a player's menu, and a metadata track that says at each time which tags are seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from html import escape
+
+import webvtt
+
+from movie_tags import storage
+from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
+from movie_tags.report.exports.chapters import chapters_of
+from movie_tags.report.tables import Results
+from movie_tags.report.words import clock
+
+
+def write(results: Results, out: str) -> Written:
+    """FILM.chapters.vtt and FILM.metadata.vtt for each film that has spans; the metadata is an object of JSON a cue.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    written = Written()
+    for film, name in in_folder(results):
+        chapters = chapters_of(results, film)
+        if not chapters:
+            written.left_out.append((film.title, "no tag of it is sure enough for a chapter"))
+            continue
+        titled = [(c.start_ms, c.end_ms, cue_text(c.title)) for c in chapters]
+        spans = [
+            (round(s.start_s * 1000), round(s.end_s * 1000), _object(s.tag, s.mean_probability, s.peak_probability))
+            for s in kept_spans(results, film)
+        ]
+        for kind, cues in (("chapters", titled), ("metadata", spans)):
+            path = storage.join(out, f"{name}.{kind}.vtt")
+            storage.write_text(path, as_text(cues))
+            written.files.append(path)
+    return written
+
+
+def as_text(cues: Iterable[tuple[int, int, str]]) -> str:
+    """The file of some cues: when they begin and end, in milliseconds, and their text."""
+    track = webvtt.WebVTT()
+    track.captions.extend(webvtt.Caption(clock(a / 1000), clock(b / 1000), text) for a, b, text in cues)
+    return track.content + "\n"
+
+
+def cue_text(title: str) -> str:
+    """A title as the text of a cue: no markup, no end of the cue."""
+    return escape(one_line(title), quote=False)
+
+
+def _object(tag: str, mean: float, peak: float) -> str:
+    text = json.dumps({"tag": tag, "mean_probability": mean, "peak_probability": peak})
+    return text.replace(">", "\\u003e").replace("<", "\\u003c").replace("&", "\\u0026")  # "-->" would end the cue

@@ -1,0 +1,469 @@
+# ruff: noqa: F811
+"""Each export read back with the library or the program that its users open it with."""
+
+import base64
+import csv as csv_files
+import itertools
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from xml.etree import ElementTree
+
+import av
+import browser
+import duckdb
+import imageio_ffmpeg
+import opentimelineio as otio
+import pandas as pd
+import pytest
+import webvtt
+from exported import FILM, FORMULA, HOSTILE, NTSC, RATES, SPANS, export, films  # noqa: F401
+from google.cloud import videointelligence as vi
+from hypothesis import example, given
+from hypothesis import strategies as st
+from lxml import etree
+from opentimelineio.opentime import RationalTime, from_timecode
+
+from movie_tags.pipeline.commands import main
+from movie_tags.report.exports import FORMATS, chapters, ffmetadata, frames, labelstudio, load, nfo, vtt
+from movie_tags.report.exports import otio as otio_export
+from movie_tags.report.exports.csv import harmless
+from movie_tags.report.tables import Film, Results, Span, Tag
+from movie_tags.training.labelled import read_spans
+
+
+def ffmpeg(*words):
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *map(str, words)], check=True)
+
+
+# CSV
+
+
+def test_csv_is_read_by_pandas_and_duckdb(films, tmp_path):
+    export(films, "csv", tmp_path)
+    table = pd.read_csv(tmp_path / "films.csv")
+    assert list(table["title"]) == [HOSTILE, "'" + FORMULA, "pal.mp4", "gone.mp4"]
+    assert table["tags"][0] == f"Beach/Sea; Children; {FORMULA}"
+    tags = pd.read_csv(tmp_path / "tags.csv")
+    assert list(tags["kept"][:4]) == [1, 1, 1, 0]
+    seconds = duckdb.read_csv(str(tmp_path / "spans.csv")).aggregate('tag, sum("end" - start) AS s', "tag").fetchall()
+    assert dict(seconds) == pytest.approx({"Beach/Sea": 20, "Children": 60, "Weak": 12, "'" + FORMULA: 32.08})
+
+
+def test_no_cell_of_a_csv_is_a_formula(films, tmp_path):
+    export(films, "csv", tmp_path)
+    for path in tmp_path.glob("*.csv"):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            assert not [cell for row in csv_files.reader(file) for cell in row if cell[:1] in "=+-@\t\r" and cell]
+    assert [harmless(value) for value in (-1.5, 3, "-x", "a=b")] == [-1.5, 3, "'-x", "a=b"]
+
+
+def test_spans_csv_is_a_data_set_to_train_on(films, tmp_path):
+    export(films, "csv", tmp_path)
+    video = read_spans(str(tmp_path / "spans.csv"))[0]
+    assert video.uri == str(films / "ntsc.mp4")
+    assert (video.spans[1].start_s, video.spans[1].end_s, video.spans[1].tag) == (2.0, 7.0, "Beach/Sea")
+
+
+# NFO
+
+OLD = """<?xml version='1.0' encoding="UTF-8"  standalone='yes' ?>\r
+<!-- <tag>not one</tag> --><movie>\r
+\t<title>A &amp; B</title>\r
+\t<genre>Drama / Crime</genre><plot><![CDATA[<tag>no</tag>]]></plot>\r
+\t<tag>beach/sea</tag>\r
+\t<tag >mine</tag ><set><tag>of a set</tag></set>\r
+\t<empty   a='1'/>\r
+</movie>\r
+https://www.themoviedb.org/movie/1 <- not XML & more
+"""
+
+
+def assert_only_inserted(old, new):
+    """New bytes are the old ones with one piece put in."""
+    more = len(new) - len(old)
+    same = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(old))
+    assert more >= 0
+    assert old[same:] == new[same + more :]
+
+
+def test_an_nfo_keeps_every_byte_and_gains_only_tags_that_it_lacks():
+    old = OLD.encode()
+    new = nfo.merge(old, ["Beach/Sea", "Car chase", "a / b", "<x> & y", "MINE", "Car chase"])
+    assert_only_inserted(old, new)
+    head = new[: new.rindex(b"</movie>") + len(b"</movie>")]
+    root = etree.fromstring(head)
+    assert [element.text for element in root.findall("tag")] == ["beach/sea", "mine", "Car chase", "a/b", "<x> & y"]
+    assert [element.text for element in root.findall("genre")] == ["Drama / Crime"]
+    assert b"\t<tag>Car chase</tag>\r\n" in new.replace(b"<set>", b"\r\n<set>") and b"\n\n" not in new
+    assert nfo.merge(new, ["Beach/Sea", "Car chase", "a / b"]) == new
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "windows-1252", "us-ascii"])
+def test_an_nfo_keeps_its_encoding(encoding):
+    text = '<?xml version="1.0" encoding="{}"?>\n<movie>\n  <title>T</title>\n</movie>\n'
+    old = text.format(encoding.removesuffix("-sig")).encode(encoding)
+    new = nfo.merge(old, ["Café", "漢字"])
+    assert_only_inserted(old, new)
+    assert [element.text for element in etree.fromstring(new).findall("tag")] == ["Café", "漢字"]
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        "<movie></movie>",
+        "<movie/>",
+        "<movie />\n",
+        "<movie><tag>a</tag></movie>",
+        "<movie><tag/></movie>",
+        "<movie>\n</movie>",
+        "<movie>\n  <tag>a</tag><!-- c -->\n</movie>",
+        "<episodedetails><title>x</title>\n</episodedetails>",
+    ],
+)
+def test_an_nfo_of_any_form_takes_tags(old):
+    new = nfo.merge(old.encode(), ["New one"])
+    before, after = ElementTree.fromstring(old), ElementTree.fromstring(new)
+    assert [t.text for t in after.findall("tag")] == [t.text for t in before.findall("tag")] + ["New one"]
+    assert after.tag == before.tag
+
+
+@pytest.mark.parametrize("old", ["https://www.themoviedb.org/movie/1", "", "<html></html>", "<movie><title>", "\0\1"])
+def test_what_is_no_nfo_of_a_film_is_left_alone(old):
+    with pytest.raises(nfo.NfoError):
+        nfo.merge(old.encode(), ["a"])
+
+
+@given(st.lists(st.text(max_size=12), max_size=4), st.lists(st.text(max_size=12), max_size=4))
+@example([], ["a\0b", "]]>", "</tag>"])
+def test_any_text_becomes_tags_and_only_once(first, second):
+    once = nfo.merge(nfo.new_nfo("t", first), second)
+    assert nfo.merge(once, [*first, *second]) == once
+    texts = [element.text for element in etree.fromstring(once).findall("tag")]
+    assert all(" / " not in text for text in texts)
+
+
+def test_nfo_beside_the_films_and_elsewhere(films, tmp_path, capsys):
+    (films / "pal.nfo").write_text("<movie>\n  <title>mine</title>\n</movie>\n")
+    (films / "film.nfo").write_text("https://www.themoviedb.org/movie/1\n")
+    try:
+        names = export(films, "nfo", tmp_path, status=3)
+        assert (films / "pal.nfo").read_text().count("<tag>") == 0
+        assert ElementTree.parse(tmp_path / f"{names['pal.mp4']}.nfo").findtext("title") == "mine"
+        assert main(["export", str(films / "results"), "--to", "nfo"]) == 3
+        said = capsys.readouterr().err
+        assert "film.nfo: no XML" in said and "gone.mp4 is not there any more" in said
+        assert [t.text for t in ElementTree.parse(films / "pal.nfo").findall("tag")] == [
+            "Beach/Sea",
+            "Children",
+            FORMULA,
+        ]
+        assert (films / "film.nfo").read_text() == "https://www.themoviedb.org/movie/1\n"
+        assert (films / "ntsc.nfo").exists() and not (films / "gone.nfo").exists()
+    finally:
+        for path in films.glob("*.nfo"):
+            path.unlink()
+
+
+# Chapters
+
+spans = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 100), st.integers(0, 100), st.integers(1, 9)).map(
+        lambda t: Span("f", t[0], min(t[1:3]) / 2, max(t[1:3]) / 2, t[3] / 10, t[3] / 10, 1)
+    ),
+    max_size=8,
+)
+
+
+@given(spans, st.integers(1, 60), st.sampled_from([0.0, 5.0, 30.0]))
+def test_chapters_cover_the_film_without_gap_or_overlap(found, length, least):
+    got = chapters.find_chapters(found, float(length), least)
+    if not any(s.start_s < min(s.end_s, length) for s in found):
+        assert got == ()
+        return
+    assert got[0].start_ms == 0 and got[-1].end_ms == length * 1000
+    assert all(a.end_ms == b.start_ms for a, b in itertools.pairwise(got))
+    assert len(got) == 1 or all(c.end_ms - c.start_ms >= least * 1000 for c in got)
+    if not least:
+        assert all(a.title != b.title for a, b in itertools.pairwise(got))
+        for chapter in got:
+            here = [s.mean_probability for s in found if s.start_s * 1000 <= chapter.start_ms < s.end_s * 1000]
+            named = [
+                s.mean_probability
+                for s in found
+                if s.tag == chapter.title and s.start_s * 1000 <= chapter.start_ms < s.end_s * 1000
+            ]
+            assert max(here, default=0) == max(named, default=0)
+
+
+def test_chapters_are_cut_where_the_strongest_tag_changes():
+    found = [Span("f", "a", 0.0, 30.0, 0.5, 0.5, 1), Span("f", "b", 20.0, 40.0, 0.9, 0.9, 1)]
+    got = chapters.find_chapters(found, 60.0)
+    assert [(c.start_ms, c.end_ms, c.title) for c in got] == [
+        (0, 20_000, "a"),
+        (20_000, 40_000, "b"),
+        (40_000, 60_000, chapters.NO_TAG),
+    ]
+
+
+def test_vtt_is_read_by_webvtt_and_by_ffmpeg(films, tmp_path):
+    name = export(films, "vtt", tmp_path)["pal.mp4"]
+    cues = webvtt.read(tmp_path / f"{name}.metadata.vtt")
+    got = [(cue.start_in_seconds, json.loads(cue.text)["tag"]) for cue in cues]
+    assert got == [(2, "Beach/Sea"), (5, "Children"), (12, FORMULA)]
+    track = tmp_path / f"{name}.chapters.vtt"
+    assert next(cue.text for cue in webvtt.read(track)) == "Beach/Sea"
+    ffmpeg("-i", films / "pal.mp4", "-i", track, "-c", "copy", "-c:s", "mov_text", tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.subtitles
+    with av.open(str(track)) as container:
+        first = next(packet for packet in container.demux() if packet.size)
+        assert bytes(first) == b"Beach/Sea" and first.pts == 0
+
+
+TRACK = """
+const done = arguments[1], video = document.createElement("video"), track = document.createElement("track");
+const fail = () => done("no track"), ends = (cue) => [cue.startTime, cue.endTime, cue.getCueAsHTML().textContent];
+track.kind = "metadata"; track.src = "data:text/vtt;base64," + arguments[0];
+track.onload = () => done([...track.track.cues].map(ends)); track.onerror = fail;
+video.append(track); document.body.append(video); track.track.mode = "hidden";
+"""
+
+
+@pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
+def test_vtt_is_read_by_a_browser(tmp_path):
+    """Any title comes out as the text it is, in a film of more than an hour."""
+    titles = [HOSTILE, "a --> b", "&amp; <b>", "Beach/Sea"]
+    cues = [chapters.Chapter(k * 1_000_000, (k + 1) * 1_000_000, title) for k, title in enumerate(titles)]
+    text = vtt.as_text((c.start_ms, c.end_ms, vtt.cue_text(c.title)) for c in cues)
+    with browser.opened() as driver:
+        driver.get("data:text/html,<body>")
+        found = driver.execute_async_script(TRACK, base64.b64encode(text.encode()).decode())
+    assert found == [[c.start_ms / 1000, c.end_ms / 1000, " ".join(c.title.split())] for c in cues]
+
+
+def test_ffmetadata_is_muxed_by_ffmpeg(films, tmp_path):
+    name = export(films, "ffmetadata", tmp_path)["ntsc.mp4"]
+    source, out = tmp_path / f"{name}.ffmetadata", tmp_path / "out.mp4"
+    ffmpeg("-i", films / "ntsc.mp4", "-i", source, "-map_chapters", "1", "-codec", "copy", out)
+    with av.open(str(out)) as container:
+        found = [(float(c["start"] * c["time_base"]), c["metadata"]["title"]) for c in container.chapters()]
+    with Results(str(films / "results")) as results:
+        wanted = chapters.chapters_of(results, next(results.films()))
+    assert found == [(c.start_ms / 1000, c.title) for c in wanted]
+
+
+@pytest.mark.parametrize("title", [HOSTILE, "a=b;c#d\\", "\\\\;", "[CHAPTER]", ";x"])
+def test_any_title_passes_through_ffmetadata(films, tmp_path, title):
+    source, out = tmp_path / "x.ffmetadata", tmp_path / "out.mkv"
+    source.write_text(ffmetadata.as_text([chapters.Chapter(0, 5000, title), chapters.Chapter(5000, 9000, "next")]))
+    ffmpeg("-i", films / "pal.mp4", "-i", source, "-map_chapters", "1", "-codec", "copy", out)
+    with av.open(str(out)) as container:
+        assert [c["metadata"]["title"].rstrip() for c in container.chapters()] == [" ".join(title.split()), "next"]
+
+
+# Editors
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_otio_markers_stand_on_exact_frames(films, tmp_path, name):
+    base = export(films, "otio", tmp_path, status=3)[name]
+    timeline = otio.adapters.read_from_file(str(tmp_path / f"{base}.otio"))
+    (clip,) = timeline.find_clips()
+    rate = RATES[name]
+    assert Fraction(clip.source_range.duration.rate).limit_denominator(1001) == rate
+    assert clip.source_range.duration.value == round(Fraction("20.02") * rate)
+    beach = next(marker for marker in clip.markers if marker.name == "Beach/Sea")
+    assert beach.marked_range.start_time.value == int(2 * rate)  # the frame on screen at 2 s
+    assert beach.marked_range.end_time_exclusive().value == int(7 * rate)
+    assert clip.media_reference.target_url == (films / name).as_uri()
+    assert len(clip.markers) == 3  # no tag off the short list
+
+
+def test_edl_counts_ntsc_in_drop_frames_and_film_not(films, tmp_path):
+    names = export(films, "otio", tmp_path, status=3)
+    ntsc = (tmp_path / f"{names['ntsc.mp4']}.edl").read_text()
+    # 20.02 s at 30000/1001 are 600 frames: 00:00:20;00. The frame on screen at 2 s is number 59: 00:00:01;29.
+    assert "00:00:00;00 00:00:20;00" in ntsc
+    assert "LOC: 00:00:01;29" in ntsc
+    film = (tmp_path / f"{names['film.mp4']}.edl").read_text()
+    assert "00:00:00:00 00:00:20:00" in film  # 480 frames
+    for name, rate in RATES.items():
+        path = str(tmp_path / f"{names[name]}.edl")
+        timeline = otio.adapters.read_from_file(path, rate=float(rate))
+        (clip,) = timeline.find_clips()
+        assert clip.source_range.duration.value == round(Fraction("20.02") * rate)
+        if rate != NTSC:  # this adapter writes drop-frame timecodes of markers, and does not read them
+            assert [marker.marked_range.start_time.value for marker in clip.markers] == [
+                int(s * rate) for s in (2, 5, 12)
+            ]
+    marks = [line.split()[2] for line in ntsc.splitlines() if line.startswith("* LOC")]
+    assert [from_timecode(mark, float(NTSC)).value for mark in marks] == [int(s * NTSC) for s in (2, 5, 12)]
+
+
+def test_an_hour_of_drop_frames():
+    """At one hour 108 timecodes have been dropped, and clock and timecode agree."""
+    hour = frames.Frames(NTSC, 400_000, 1, 1).at(3600.0)
+    assert hour == 107_892
+    assert RationalTime(hour, float(NTSC)).to_timecode(float(NTSC)) == "01:00:00;00"
+
+
+def test_fcpxml_has_the_true_length_of_a_frame(films, tmp_path):
+    names = export(films, "otio", tmp_path, status=3)
+    for name, rate in RATES.items():
+        path = tmp_path / f"{names[name]}.fcpxml"
+        root = etree.parse(path).getroot()
+        (form,) = root.iter("format")
+        assert form.get("frameDuration") == f"{rate.denominator}/{rate.numerator}s"
+        assert (form.get("width"), form.get("height")) == ("64", "48")
+        marks = {mark.get("value"): mark for mark in root.iter("marker")}
+        start = Fraction(marks["Beach/Sea"].get("start").rstrip("s"))
+        assert start == int(2 * rate) / rate
+        assert start + Fraction(marks["Beach/Sea"].get("duration").rstrip("s")) == int(7 * rate) / rate
+        assert not [mark for mark in marks.values() if "completed" in mark.attrib]  # markers, no tasks
+        collection = otio.adapters.read_from_file(str(path))
+        assert [clip.name for clip in collection.find_children(descended_from_type=otio.schema.Clip)]
+
+
+def test_markers_count_from_the_timecode_of_the_film_itself(films, tmp_path):
+    path = tmp_path / "tc.mov"
+    ffmpeg("-i", films / "ntsc.mp4", "-c", "copy", "-timecode", "01:00:00;00", path)
+    counted = frames.frames_of(str(path), 20.02)
+    film = Film("x", str(path), "x", 20.02, tags=(Tag("a", 1.0),))
+    timeline = otio_export.timeline_of(film, (Span("x", "a", 2.0, 4.0, 0.5, 0.5, 1),), counted)
+    (clip,) = timeline.find_clips()
+    assert clip.markers[0].marked_range.start_time.to_timecode() == "01:00:01;29"
+    edl = otio_export.as_text(timeline, "cmx_3600", counted)
+    assert "01:00:00;00 01:00:20;00 01:00:00;00 01:00:20;00\n" in edl and "* LOC: 01:00:01;29" in edl
+    root = etree.fromstring(otio_export.as_text(timeline, "fcpx_xml", counted).encode())
+    begin = 107_892 / NTSC
+    (asset,), (video,), (mark,) = (list(root.iter(name)) for name in ("asset", "video", "marker"))
+    times = [asset.get("start"), video.get("start"), video.get("offset")]
+    assert [Fraction(time.rstrip("s")) for time in times] == [begin] * 3
+    assert Fraction(mark.get("start").rstrip("s")) == begin + 59 / NTSC
+
+
+def test_a_film_that_is_gone_is_named_with_the_remedy(films, tmp_path, capsys):
+    export(films, "otio", tmp_path, status=3)
+    assert "gone.mp4 is not there any more, and its frame rate is needed; put the film back" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stated", "true"),
+    [("2997/100", NTSC), ("23976/1000", FILM), ("24", 24), ("59.94", Fraction(60000, 1001)), ("8", 8), ("12.5", 12.5)],
+)
+def test_rates_that_containers_round_are_made_exact(stated, true):
+    assert frames.exact(Fraction(stated)) == true
+
+
+@given(st.fractions(1, 120), st.floats(0, 5000), st.floats(0, 5000))
+def test_frames_of_a_stretch_lie_in_the_film(rate, start, end):
+    counted = frames.Frames(rate, 1000, 1, 1)
+    first, after = counted.between(min(start, end), max(start, end))
+    assert 0 <= first < after <= 1000
+
+
+# Labels
+
+
+def test_fiftyone_labels_have_the_documented_form(films, tmp_path):
+    names = export(films, "fiftyone", tmp_path, status=3)
+    media, labels = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("data", "labels"))
+    assert set(media) == set(labels["labels"]) == set(names.values()) - {names["gone.mp4"]}
+    assert all(os.path.exists(uri) for uri in media.values())
+    beach = labels["labels"][names["pal.mp4"]][0]
+    assert (beach["label"], beach["support"]) == ("Beach/Sea", [51, 175])  # from 1, both included
+    assert set(labels["classes"]) == {"Beach/Sea", "Children", FORMULA}
+
+
+def annotated(tasks):
+    """What Label Studio exports when a person accepts each prediction as it is."""
+    return [
+        {
+            "id": k,
+            "data": task["data"],
+            "annotations": [{"result": task["predictions"][0]["result"]}],
+            "predictions": [],
+        }
+        for k, task in enumerate(tasks)
+    ]
+
+
+def test_label_studio_and_back(films, tmp_path, capsys):
+    export(films, "labelstudio", tmp_path, status=3)
+    config = ElementTree.parse(tmp_path / "config.xml").getroot()
+    assert [label.get("value") for label in config.iter("Label")] == ["Beach/Sea", "Children", "Weak", FORMULA]
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    (tmp_path / "project.json").write_text(json.dumps(annotated(tasks)))
+    back = tmp_path / "SPANS.csv"
+    assert main(["export", str(tmp_path / "project.json"), "--from", "labelstudio", "--output", str(back)]) == 0
+    videos = {Path(video.uri).name: video for video in read_spans(str(back))}
+    assert set(videos) == set(RATES)
+    for name, rate in RATES.items():
+        assert videos[name].uri == str(films / name)
+        kept = [row for row in SPANS if row[0] != "Weak"]
+        for span, (tag, start, end, _) in zip(videos[name].spans, kept, strict=True):
+            assert span.tag == tag
+            assert 0 <= start - span.start_s < 1 / rate and 0 <= end - span.end_s < 1 / rate
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("not JSON", "is no JSON"),
+        ("[]", "nobody has marked"),
+        ('[{"video": "x", "tags": []}]', "not as .* made it"),
+        ('[{"data": {"uri": "a", "fps": 25}, "annotations": [{"was_cancelled": true, "result": []}]}]', "nobody"),
+    ],
+)
+def test_what_is_no_export_of_label_studio_is_said_in_words(tmp_path, content, reason):
+    (tmp_path / "p.json").write_text(content)
+    with pytest.raises(labelstudio.LabelStudioError, match=reason):
+        labelstudio.read(str(tmp_path / "p.json"))
+
+
+def test_files_that_cannot_be_read_or_written_are_named(films, tmp_path, capsys):
+    assert main(["export", str(tmp_path / "gone.json"), "--from", "labelstudio"]) == 2
+    assert "gone.json: cannot be read: No such file" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["export", str(films / "results"), "--to", "csv", "--output", str(tmp_path / "file")]) == 2
+    assert "file: cannot be written to: File exists" in capsys.readouterr().err
+
+
+def test_video_intelligence_is_read_by_googles_own_types(films, tmp_path):
+    name = export(films, "video-intelligence", tmp_path)["pal.mp4"]
+    text = (tmp_path / f"{name}.json").read_text()
+    (result,) = vi.AnnotateVideoResponse.from_json(text).annotation_results
+    assert result.input_uri == str(films / "pal.mp4")
+    labels = {label.entity.description: label for label in result.segment_label_annotations}
+    assert list(labels) == ["Beach/Sea", "Children", FORMULA]
+    (whole,) = labels["Beach/Sea"].segments
+    assert whole.confidence == pytest.approx(0.9)
+    assert whole.segment.end_time_offset.total_seconds() == 20.02
+    shots = {label.entity.description: label.segments for label in result.shot_label_annotations}
+    assert [s.segment.start_time_offset.total_seconds() for s in shots["Children"]] == [2.0, 7.0]
+    assert [s.confidence for s in shots["Children"]] == pytest.approx([0.25, 0.7])
+    # What scripts for the REST interface walk through.
+    first = json.loads(text)["annotationResults"][0]["segmentLabelAnnotations"][0]
+    assert first["segments"][0]["segment"]["endTimeOffset"] == "20.020s"
+
+
+def test_every_format_is_listed_and_can_be_written_to_a_default_folder(films, capsys):
+    for name in FORMATS:
+        assert load(name).write
+    assert main(["export", str(films / "results"), "--to", "csv"]) == 0
+    assert (films / "results" / "exports" / "csv" / "films.csv").exists()
+    with pytest.raises(SystemExit):
+        main(["export", str(films / "results"), "--to", "docx"])
+    assert main(["export", str(films), "--to", "csv"]) == 2
+    assert "holds no results" in capsys.readouterr().err
+
+
+def test_a_library_that_is_missing_is_named_with_the_extra(films, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "webvtt", None)
+    monkeypatch.delitem(sys.modules, "movie_tags.report.exports.vtt", raising=False)
+    assert main(["export", str(films / "results"), "--to", "vtt", "--output", str(tmp_path)]) == 2
+    assert "--to vtt needs the package webvtt: pip install 'movie-tags[export]'" in capsys.readouterr().err
