@@ -43,6 +43,8 @@ bench: $(READY)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
 
 bundled-model: $(READY)
 	@$(BIN)/python -m movie_tags.training.distil --output build/compact

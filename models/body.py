@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ def write_body(path: Path, weights: list[np.ndarray]) -> None:
     """Write a network's weights, in Keras' order; matrices and convolutions as float16."""
     # Few numbers are saved by the small ones, and the scales of normalisation may be out of float16's range.
     kept = [array.astype(np.float16) if array.ndim > 1 else array.astype(np.float32) for array in weights]
-    np.savez_compressed(path, **{f"{i:03}": array for i, array in enumerate(kept)})
+    named: dict[str, Any] = {f"{i:03}": array for i, array in enumerate(kept)}
+    np.savez_compressed(path, **named)
 
 
 def read_body(path: Path = BODY) -> list[np.ndarray]:

@@ -199,7 +199,8 @@ def _views_of(card: dict, size: tuple[int, int]) -> tuple[View, ...]:
     """What the card says that is looked at; the whole picture, if it says nothing."""
     if VIEWS not in card:
         return (View("whole", size),)
-    return tuple(View(str(view["view"]), tuple(int(n) for n in view["size"])) for view in card[VIEWS])
+    sizes = ((str(view["view"]), view["size"]) for view in card[VIEWS])
+    return tuple(View(cut, (int(height), int(width))) for cut, (height, width) in sizes)
 
 
 def _files_of(uri: str, part: str) -> list[str]:

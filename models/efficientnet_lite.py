@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAGIC = 0x1950A86A20F9469CFC6C
 """What a file of PyTorch's old format begins with."""
 
-DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+DTYPES: dict[Any, np.dtype] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 STAGES = (
     (3, 1, 16, 1, 1),

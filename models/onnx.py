@@ -58,7 +58,8 @@ def taking_of(card: dict) -> Taking:
     said = card.get(CARD_KEY)
     if not isinstance(said, dict) or not said.keys() <= {field.name for field in fields(Taking)}:
         raise ValueError(f"'{CARD_KEY}' in {MODEL_JSON} does not say how {ONNX} takes pictures")
-    taking = Taking(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
+    taking = Taking(**values)
     if taking.layout not in LAYOUTS or taking.channels not in CHANNELS or taking.answer not in ANSWERS:
         raise ValueError(f"'{CARD_KEY}' in {MODEL_JSON} names no layout, channels or answer that there are")
     if len(taking.mean) != 3 or len(taking.deviation) != 3 or not all(taking.deviation):
@@ -85,9 +86,8 @@ def shown(picture: np.ndarray, taking: Taking) -> np.ndarray:
         pixels = pixels[top : top + taking.crop, left : left + taking.crop]
     if taking.channels == "rgb":
         pixels = pixels[..., ::-1]
-    values = (pixels.astype(np.float32) * np.float32(taking.scale) - np.float32(taking.mean)) / np.float32(
-        taking.deviation
-    )
+    mean, deviation = (np.array(value, np.float32) for value in (taking.mean, taking.deviation))
+    values = (pixels.astype(np.float32) * np.float32(taking.scale) - mean) / deviation
     return np.ascontiguousarray(values if taking.layout == "nhwc" else values.transpose(2, 0, 1))[None]
 
 

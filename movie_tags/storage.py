@@ -68,8 +68,9 @@ def plainly(error: BaseException) -> str:
     causes = [cause for cause in (details or {}).values() if isinstance(cause, BaseException)]
     if causes:
         return plainly(causes[0])
-    if getattr(error, "code", None) in ANSWERS:  # google-cloud-storage's exceptions
-        return ANSWERS[error.code]
+    code = getattr(error, "code", None)  # google-cloud-storage's exceptions
+    if code in ANSWERS:
+        return ANSWERS[code]
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.strip().splitlines()[0][:200]
 

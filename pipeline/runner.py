@@ -24,7 +24,8 @@ def beam_option_actions() -> dict[str, argparse.Action]:
 def separate_beam_options(argv: Sequence[str], ours: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
     """Take Beam's options with their values out of a command line: (the rest, Beam's). Ours win where names meet."""
     actions = beam_option_actions()
-    rest, beam = [], []
+    rest: list[str] = []
+    beam: list[str] = []
     words = list(argv)
     while words:
         word = words.pop(0)

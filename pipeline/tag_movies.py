@@ -124,7 +124,7 @@ def film_confidences(models: Ensemble) -> dict[str, FilmConfidence]:
     Raises:
         BundleError: what one says is malformed.
     """
-    found = {}
+    found: dict[str, FilmConfidence] = {}
     for bundle in models.bundles:
         try:
             model = FilmConfidence.of_card(bundle.card)

@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import IO
 
 from movie_tags import storage
 from movie_tags.pipeline.manifest import (
@@ -323,7 +323,7 @@ def _owner_of_results(entries: dict[int, Entry]) -> int | None:
     return None
 
 
-def _write_replaced(out: BinaryIO, before: Sequence[bytes], now: Sequence[bytes]) -> None:
+def _write_replaced(out: IO[bytes], before: Sequence[bytes], now: Sequence[bytes]) -> None:
     pictures = [{json.loads(line).get("thumbnail") for line in lines} - {None} for lines in (before, now)]
     out.writelines(f"{picture}\n".encode() for picture in sorted(pictures[0] - pictures[1]))
 

@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -373,7 +373,7 @@ class Search:
                 raise OutputError(f"{self.folder}: {name} cannot be read: {storage.plainly(error)}") from error
         return self._local[name]
 
-    def _rows(self, query: str) -> Iterator[tuple]:
+    def _rows(self, query: str) -> list[tuple]:
         try:
             return self._db.execute(query).fetchall()
         except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:

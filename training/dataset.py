@@ -412,7 +412,8 @@ def build_dataset(
         if uri.lower().endswith((".csv", ".jsonl", ".json")):
             labelled = read_labels(uri)
         else:
-            labelled, ignored = find_pictures(uri, source_pattern)
+            pictures_here, ignored = find_pictures(uri, source_pattern)
+            labelled = [*pictures_here]
             passed_over += ignored
         for item in labelled:
             if isinstance(item, LabelledPicture):

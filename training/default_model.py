@@ -110,7 +110,8 @@ def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict
         ]
         joined = np.mean(rows, 0) if spec["combine"] == "mean" else np.concatenate(rows, 1)
         found.update(zip(keys, joined, strict=True))
-        keys.clear(), pictures.clear()
+        keys.clear()
+        pictures.clear()
 
     for split in SPLITS:
         for path in sorted(Path(dataset.uri).glob(f"{split}-*.tfrecord")):

@@ -202,7 +202,7 @@ def film_truth(applies: np.ndarray, maybe: np.ndarray, vocabulary: Sequence[str]
     """
     plain = applies.sum(0) >= min(2, max(1, 0.2 * len(applies)))
     may = (applies.sum(0) + maybe.sum(0) > 0) & ~plain
-    return Truth(*(frozenset(vocabulary[i] for i in np.flatnonzero(part)) for part in (plain, may)))
+    return Truth(*(frozenset(vocabulary[i] for i in np.flatnonzero(part).tolist()) for part in (plain, may)))
 
 
 def fit_film_confidence(
@@ -236,7 +236,8 @@ def confidences_by_fold(
             said.append(1 / (1 + np.exp(-(rows @ np.array(model.weights) + model.intercept))))
             right.append(plain)
             may.append(allowed)
-    return tuple(np.concatenate(part) if part else np.zeros(0) for part in (said, right, may))
+    all_said, all_right, all_may = (np.concatenate(part) if part else np.zeros(0) for part in (said, right, may))
+    return all_said, all_right, all_may
 
 
 def _statements(films, truth) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -203,7 +203,7 @@ class _Backup(keras.callbacks.BackupAndRestore):
         super().on_epoch_end(epoch, logs)
         self.curves_file.parent.mkdir(parents=True, exist_ok=True)
         staged = self.curves_file.with_name("unfinished.npy")
-        np.save(staged, self.curves.values, allow_pickle=True)
+        np.save(staged, np.array(self.curves.values, object), allow_pickle=True)
         staged.replace(self.curves_file)
 
     def on_train_end(self, logs: dict | None = None) -> None:

@@ -135,7 +135,7 @@ def judge(
         given = truth.get(group)
         if given is None and len(rows) < LEAST_FRAMES:
             continue
-        films[group] = film_tags(probabilities[rows], vocabulary, thresholds), len(rows)
+        films[group] = film_tags(probabilities[rows], vocabulary, list(thresholds)), len(rows)
         seen = film_truth(labels.applies[rows], labels.maybe[rows], vocabulary)
         if given is not None and not given.may:
             given = Truth(given.plain, (seen.plain | seen.may) - given.plain)

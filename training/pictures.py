@@ -50,7 +50,7 @@ def split_pictures(
 
     Whether a picture is held out depends on its name alone, so that a grown data set keeps its old split.
     """
-    parts: tuple[list[Picture], ...] = ([], [], [])
+    parts: tuple[list[Picture], list[Picture], list[Picture]] = ([], [], [])
     for picture in pictures:
         if picture.source in held_out_sources:
             parts[2].append(picture)

@@ -45,7 +45,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, vocabulary: Sequence[
     predicted = np.eye(len(vocabulary))[p.argmax(1)]
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, zero_division=0)
     occurring = labels.sum(0) > 0
-    average = {i: float(average_precision_score(labels[:, i], p[:, i])) for i in np.flatnonzero(occurring)}
+    average = {i: float(average_precision_score(labels[:, i], p[:, i])) for i in np.flatnonzero(occurring).tolist()}
     matrix = confusion(p, labels)
     return {
         **accuracy(p, labels),
@@ -108,7 +108,7 @@ def draw_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
 def draw_confusion(matrix: Sequence[Sequence[float]], vocabulary: Sequence[str]) -> bytes:
     """The confusion matrix as shares of each true tag's pictures, without tags that have none; a PNG."""
     counts = np.asarray(matrix)
-    rows = np.flatnonzero(counts.sum(1))
+    rows = np.flatnonzero(counts.sum(1)).tolist()
     shares = counts[rows] / counts[rows].sum(1, keepdims=True)
     figure = Figure((max(4.0, 0.24 * len(vocabulary) + 3), max(3.0, 0.24 * len(rows) + 2)), layout="constrained")
     axes = figure.subplots()

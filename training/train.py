@@ -314,7 +314,8 @@ def compare(
 def run_bundle(bundle: ModelBundle, dataset: Dataset, keys: Sequence[str]) -> np.ndarray:
     """A bundle's probabilities of pictures of a data set, float [N, tags], in the order of their keys."""
     model = load_model(bundle, 2)
-    wanted, rows, batch = set(keys), {}, []
+    wanted, rows = set(keys), {}
+    batch: list[tuple[str, np.ndarray]] = []
 
     def flush() -> None:
         results = predict(model, [pixels for _, pixels in batch], bundle.fitted) if batch else []

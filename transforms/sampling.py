@@ -33,6 +33,9 @@ from movie_tags.transforms.video import Decoder, VideoError, is_seekable, missin
 MAX_GAP_S = 3600
 """A longer silence between two frames is a damaged clock, not a still picture."""
 
+FOREVER = 2**63
+"""Later than any presentation time, in ticks."""
+
 MAX_LOOKAHEAD_PACKETS = 1500
 """A queue of more packets than this is decoded without waiting to learn which frames are needed."""
 
@@ -569,7 +572,7 @@ def on_screen(
     """
     k, due = first, clock.due(first)
     current = current_pts = None
-    limit = math.inf if end is None else end
+    limit = FOREVER if end is None else end
     for pts, frame in frames:
         if current is None:
             if pts > due or pts >= limit:
@@ -617,7 +620,7 @@ def on_screen_once(
     Raises:
         VideoError: presentation times jump by more than MAX_GAP_S.
     """
-    limit = math.inf if end is None else end
+    limit = FOREVER if end is None else end
     current = current_pts = None
 
     def is_due(until: float) -> bool:

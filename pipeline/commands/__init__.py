@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
+from typing import cast
 
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import RUN_FAILED, WRONG_USAGE, Parser, add_verbose
@@ -72,8 +73,13 @@ def build_parser(*commands: str) -> Parser:
 
 def command_parser(name: str) -> Parser:
     """The parser of one command."""
-    (group,) = build_parser(name)._subparsers._group_actions
-    return group.choices[name]
+    return commands_of(build_parser(name))[name]
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, Parser]:
+    """The parsers of the commands, by their names."""
+    (group,) = parser._subparsers._group_actions
+    return cast(dict[str, Parser], group.choices)
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -83,15 +89,16 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = build_parser(name or "none")
     if name is None:
         return parser.parse_args(argv), []
-    (group,) = parser._subparsers._group_actions
-    rest, beam = list(argv[1:]), []
+    command = commands_of(parser)[name]
+    rest = list(argv[1:])
+    beam: list[str] = []
     if getattr(load(name), "TAKES_BEAM_OPTIONS", False) and not {"-h", "--help"} & set(rest):
         from movie_tags.pipeline.runner import separate_beam_options  # imports Beam
 
-        rest, beam = separate_beam_options(rest, group.choices[name])
+        rest, beam = separate_beam_options(rest, command)
     args, unknown = parser.parse_known_args([name, *rest])
     if unknown:
-        group.choices[name].error("unrecognized arguments: " + " ".join(unknown))
+        command.error("unrecognized arguments: " + " ".join(unknown))
     return args, beam
 
 

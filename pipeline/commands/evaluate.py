@@ -25,7 +25,7 @@ from movie_tags.pipeline.commands.common import (
     positive,
     share,
 )
-from movie_tags.pipeline.results import read_table
+from movie_tags.pipeline.reading import read_table
 from movie_tags.pipeline.runner import local_options
 from movie_tags.training import dataset as data
 from movie_tags.training.evaluation import (
@@ -190,7 +190,10 @@ def sure_enough(tag: dict, least: float) -> bool:
 def reliability_of_tags(judged: Iterable[tuple[dict, bool]]) -> list[dict]:
     """How often a tag is given by a person, by the confidence in it; empty for a model without confidence."""
     pairs = [(tag["confidence"], right) for tag, right in judged if tag.get("confidence") is not None]
-    return reliability(*(np.array(part, float) for part in zip(*pairs, strict=True))) if pairs else []
+    if not pairs:
+        return []
+    said, right = np.array(pairs, float).T
+    return reliability(said, right)
 
 
 def evaluate_strengths(args: argparse.Namespace) -> dict:

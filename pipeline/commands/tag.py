@@ -224,12 +224,11 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
     """
     if args.preset == "paper" and args.min_probability is None:
         args.min_probability = 0.0
-    method, work = (
-        kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
-        for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))
-    )
+    given = vars(args)
+    method = Method(**{f.name: given[f.name] for f in dataclasses.fields(Method) if f.name in given})
+    numbers = {f.name: given[f.name] for f in dataclasses.fields(Work) if f.name in given and f.name != "thumbnails"}
     limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
-    work = dataclasses.replace(work, limits=limits)
+    work = Work(**numbers, limits=limits)
     return TaggingRun(
         args.inputs,
         output,

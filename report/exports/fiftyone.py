@@ -22,7 +22,8 @@ def write(results: Results, out: str) -> Written:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    media, labels, classes, written = {}, {}, set(), Written()
+    media, labels, written = {}, {}, Written()
+    classes: set[str] = set()
     for film, name in in_folder(results):
         try:
             frames = frames_of(film.uri, film.duration_s)

@@ -45,9 +45,9 @@ def response_of(film: Film, key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoR
     peaks: dict[str, float] = {}
     for frame in key_frames:
         segment = _segment(frame.shot_start_s, min(frame.shot_end_s, end_s))
-        for tag, probability in frame.top:
-            shots.setdefault(tag, []).append(vi.LabelSegment(segment=segment, confidence=probability))
-            peaks[tag] = max(peaks.get(tag, 0.0), probability)
+        for name, probability in frame.top:
+            shots.setdefault(name, []).append(vi.LabelSegment(segment=segment, confidence=probability))
+            peaks[name] = max(peaks.get(name, 0.0), probability)
     of_film = []
     for tag in film.tags:
         sure = peaks.get(tag.tag, 0.0) if tag.sureness is None else tag.sureness
