@@ -145,7 +145,9 @@ def test_every_parameter_reaches_its_option():
             assert f"--{name}={value}" in beam_words
         elif name == "inputs":
             assert args.inputs == value.split()
-        elif name in ("overwrite", "thumbnails", "in_process"):
+        elif name == "model":
+            assert args.model == [value]
+        elif name in ("force", "break_lock", "thumbnails", "in_process"):
             assert getattr(args, name) is True
         else:
             option = tag_options()._option_string_actions["--" + name.replace("_", "-")]
