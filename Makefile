@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo picture test test-flink soak bench lint bundled-model clean
+.PHONY: demo picture test test-flink soak bench lint bundled-model default-model clean
 
 # Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
 $(READY): setup.py pyproject.toml constraints.txt
@@ -48,6 +48,10 @@ lint: $(READY)
 bundled-model: $(READY)
 	@$(BIN)/python -m movie_tags.training.distil --output build/compact
 	@cp build/compact/body.npz models/compact/
+
+default-model: $(READY)
+	@$(BIN)/python -m movie_tags.training.default_model --model default
+	@$(BIN)/python -m movie_tags.training.default_model --model compact
 
 clean:
 	rm -rf $(VENV) build

@@ -17,7 +17,7 @@ setup(
     package_data={
         "movie_tags": ["py.typed"],
         "movie_tags.report": ["*.j2", "*.css", "*.js"],
-        "movie_tags.training": ["*.txt", "*.j2"],
+        "movie_tags.training": ["*.txt", "*.j2", "*.json"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/*.npz"],
     },
     install_requires=[

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import resolve
 from movie_tags.models.bundle import ModelBundle, read_bundle
 from movie_tags.models.loading import Model, fit, load_model, predict
 from movie_tags.pipeline.method import Method
@@ -105,7 +105,7 @@ def films() -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweep", action="store_true", help="several gaps, the least cosine and the price of each")
-    parser.add_argument("--model", default=BUNDLED, help="the model bundle")
+    parser.add_argument("--model", default=resolve(), help="the model bundle")
     parser.add_argument("films", nargs="*", type=Path, help="the films [the shared footage]")
     args = parser.parse_args()
     use_one_thread()

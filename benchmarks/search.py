@@ -24,7 +24,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from movie_tags.models import BUNDLED
+from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.method import Method
 from movie_tags.pipeline.parquet import SCHEMAS
@@ -65,7 +65,7 @@ def key_frames(vocabulary: list[str], random: np.random.Generator) -> Iterator[K
 
 def rows(films: int) -> Iterator[tuple[str, dict]]:
     """(table, row), film by film, always the same."""
-    vocabulary, random, method = read_bundle(BUNDLED).vocabulary, np.random.default_rng(1), Method()
+    vocabulary, random, method = read_bundle(resolve(COMPACT)).vocabulary, np.random.default_rng(1), Method()
     combine = CombineStrengths()
     for number in range(films):
         video = Video(f"film-{number:05}", f"gs://films/{number:05}.mp4", f"Film {number}")
@@ -85,7 +85,7 @@ def rows(films: int) -> Iterator[tuple[str, dict]]:
 
 def generate(folder: Path, films: int) -> None:
     """Write the same tables twice: FOLDER/jsonl and FOLDER/parquet."""
-    vocabulary = list(read_bundle(BUNDLED).vocabulary)
+    vocabulary = list(read_bundle(resolve(COMPACT)).vocabulary)
     lines, writers, waiting = {}, {}, {}
     for kind in ("jsonl", "parquet"):
         (folder / kind).mkdir(parents=True)

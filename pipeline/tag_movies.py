@@ -11,14 +11,14 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from movie_tags.models import DEFAULT
-from movie_tags.models.bundle import ModelBundle
+from movie_tags.models.bundle import BundleError, ModelBundle
 from movie_tags.models.ensemble import Ensemble, read_models
 from movie_tags.pipeline.catalogue import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.shots import Film, FindShots
 from movie_tags.transforms.spans import FindSpans
-from movie_tags.transforms.strength import CombineStrengths, TagStrength, strongest
+from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, strongest, with_confidence
 from movie_tags.transforms.tagging import TagKeyFrames
 from movie_tags.transforms.thumbnails import KeepThumbnails
 from movie_tags.transforms.video import Failure, Video
@@ -110,7 +110,7 @@ class TagMovies(beam.PTransform):
             }
             | "Gather" >> beam.CoGroupByKey()
             | "Results"
-            >> beam.ParDo(_Results(method.min_relative_strength)).with_outputs(
+            >> beam.ParDo(_Results(method.min_relative_strength, film_confidences(self.models))).with_outputs(
                 self.KEY_FRAMES, self.SPANS, self.ERRORS, main=self.TAGS
             )
         )
@@ -118,11 +118,29 @@ class TagMovies(beam.PTransform):
         return {**tables, self.MERGED: named[DistinctVideos.MERGED]}
 
 
+def film_confidences(models: Ensemble) -> dict[str, FilmConfidence]:
+    """By tag, how confidence in it is reckoned; without the tags of bundles that do not say.
+
+    Raises:
+        BundleError: what one says is malformed.
+    """
+    found = {}
+    for bundle in models.bundles:
+        try:
+            model = FilmConfidence.of_card(bundle.card)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{bundle.uri}: 'film_confidence' in model.json is malformed ({error!r})") from error
+        if model:
+            found |= dict.fromkeys(bundle.vocabulary, model)
+    return found
+
+
 class _Results(beam.DoFn):
     """All that is known of a video -> its VideoTags, KeyFrameTags and Spans, or its Failure; one of the two, always."""
 
-    def __init__(self, min_relative_strength: float):
+    def __init__(self, min_relative_strength: float, confidences: dict[str, FilmConfidence]):
         self.min_relative_strength = min_relative_strength
+        self.confidences = confidences
         self.tagged = Metrics.counter("results", "videos_tagged")
         self.failed = Metrics.counter("results", "videos_failed")
 
@@ -136,7 +154,8 @@ class _Results(beam.DoFn):
         self.tagged.inc()
         (film,) = known["films"]
         key_frames = sorted(known["key_frames"], key=lambda frame: frame.time_s)
-        all_tags = known["strengths"][0] if known["strengths"] else ()
+        strengths = known["strengths"][0] if known["strengths"] else ()
+        all_tags = with_confidence(strengths, len(key_frames), self.confidences)
         yield (
             video,
             VideoTags(

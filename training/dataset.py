@@ -2,8 +2,8 @@
 
 manifest.json    what is in it, what was dropped and why, how it was made; written last
 MANIFEST.md      the same for people
-index.jsonl      one picture a line: id, key, source, split, tags
-SPLIT-*.tfrecord tf.train.Examples of image (encoded bytes), id, key, hash, source, tags
+index.jsonl      one picture a line: id, key, source, split, tags, maybe, complete
+SPLIT-*.tfrecord tf.train.Examples of image (encoded bytes), id, key, hash, source, tags, maybe, complete
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from movie_tags.training.labelled import (
     LabelledPicture,
     LabelledVideo,
     ReadLabelled,
-    Span,
     find_pictures,
     from_example,
-    read_spans,
+    read_labels,
     to_example,
 )
 from movie_tags.training.vocabulary import TAGS
@@ -50,13 +49,23 @@ class DatasetError(UserError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture of a data set, without its pixels."""
+    """A picture of a data set, without its pixels.
+
+    Attributes:
+        id, key, source: as of `Candidate`.
+        split: one of SPLITS.
+        tags: what is in it.
+        maybe: tags of which nobody knows whether they apply.
+        complete: whether all other tags are known not to apply, as of labelled frames and pictures of nothing.
+    """
 
     id: str
     key: str
     source: str
     split: str
     tags: tuple[str, ...]
+    maybe: tuple[str, ...] = ()
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,16 +113,19 @@ def merge(
 ) -> tuple[list[Candidate], dict[str, str], dict[str, str]]:
     """Keep one of each group of near-duplicates, with the tags of all of them.
 
+    What one of them has for certain is no longer a maybe. One that is labelled completely makes the group so, unless
+    others have tags that it does not know of.
+
     Returns:
         (the candidates kept, in order of id; then {id of one left out: id of the one kept in its place}: of those whose
         bytes are the same, as when a picture stands under several tags, and of those that only look the same)
     """
     items = sorted(candidates, key=lambda item: item.id)
     first = near_duplicates([item.hash for item in items], max_distance)
-    tags: dict[int, set[str]] = defaultdict(set)
+    groups: dict[int, list[Candidate]] = defaultdict(list)
     for item, place in zip(items, first, strict=True):
-        tags[place].update(item.tags)
-    kept = [replace(items[i], tags=tuple(sorted(tags[i]))) for i, place in enumerate(first) if place == i]
+        groups[place].append(item)
+    kept = [_joined(items[place], group) for place, group in sorted(groups.items())]
     seen: dict[str, str] = {}
     same, near = {}, {}
     for item, place in zip(items, first, strict=True):
@@ -123,6 +135,14 @@ def merge(
             near[item.id] = items[place].id
         seen[item.key] = item.id
     return kept, same, near
+
+
+def _joined(kept: Candidate, group: Sequence[Candidate]) -> Candidate:
+    tags = {tag for item in group for tag in item.tags}
+    maybe = {tag for item in group for tag in item.maybe} - tags
+    complete = [item for item in group if item.complete]
+    agreed = all(tags <= {*item.tags, *item.maybe} for item in complete)
+    return replace(kept, tags=tuple(sorted(tags)), maybe=tuple(sorted(maybe)), complete=bool(complete) and agreed)
 
 
 def split_by_source(items: Sequence[Candidate], previous: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -185,7 +205,7 @@ class ExtractCandidates(beam.PTransform):
         )
         (
             found.candidates
-            | "Summary" >> beam.Map(lambda item: json.dumps([item.id, item.key, item.hash, item.source, item.tags]))
+            | "Summary" >> beam.Map(lambda item: json.dumps(_summary(item)))
             | "WriteSummaries" >> beam.io.WriteToText(storage.join(self.staging, "summaries"))
         )
         (
@@ -193,6 +213,10 @@ class ExtractCandidates(beam.PTransform):
             | "Reason" >> beam.Map(json.dumps)
             | "WriteDropped" >> beam.io.WriteToText(storage.join(self.staging, "dropped"))
         )
+
+
+def _summary(item: Candidate) -> list:
+    return [item.id, item.key, item.hash, item.source, item.tags, item.maybe, item.complete]
 
 
 class WriteSplits(beam.PTransform):
@@ -227,13 +251,18 @@ class _Choose(beam.DoFn):
         item = from_example(data)
         entry = self.entries.get(item.id)
         if entry:
-            yield beam.pvalue.TaggedOutput(entry.split, to_example(replace(item, tags=entry.tags)))
+            yield beam.pvalue.TaggedOutput(entry.split, to_example(_labelled(item, entry)))
+
+
+def _labelled(item: Candidate, entry: Entry) -> Candidate:
+    return replace(item, tags=entry.tags, maybe=entry.maybe, complete=entry.complete)
 
 
 def read_summaries(staging: str) -> tuple[list[Candidate], list[tuple[str, str]]]:
     """What `ExtractCandidates` wrote: the candidates without their pictures, and (id, reason) of what was dropped."""
     items = [
-        Candidate(id, key, hash, source, tuple(tags)) for id, key, hash, source, tags in _rows(staging, "summaries")
+        Candidate(id, key, hash, source, tuple(tags), b"", tuple(maybe), complete)
+        for id, key, hash, source, tags, maybe, complete in _rows(staging, "summaries")
     ]
     return items, sorted((id, reason) for id, reason in _rows(staging, "dropped"))
 
@@ -263,6 +292,8 @@ def make_manifest(
     return {
         "pictures": {split: sum(entry.split == split for entry in entries) for split in SPLITS},
         "several_tags": sum(len(entry.tags) > 1 for entry in entries),
+        "complete": sum(entry.complete for entry in entries),
+        "nothing": sum(entry.complete and not entry.tags for entry in entries),
         "tags": {
             tag: {**{split: by_tag[tag][split] for split in SPLITS}, "sources": len(sources_of[tag])}
             for tag in order_tags(by_tag)
@@ -292,7 +323,8 @@ def manifest_text(manifest: dict) -> str:
         "",
         f"{sum(manifest['pictures'].values())} pictures: "
         + ", ".join(f"{n} {split}" for split, n in manifest["pictures"].items())
-        + f"; {manifest['several_tags']} of them with several tags.",
+        + f"; {manifest['several_tags']} of them with several tags, {manifest['complete']} labelled completely, "
+        f"{manifest['nothing']} without any tag.",
         f"{len(dropped['same_picture'])} files were a picture that stands elsewhere, too; their tags were joined. "
         f"Dropped: {len(dropped['near_duplicates'])} near-duplicates, {len(dropped['unusable'])} unusable.",
         "",
@@ -325,7 +357,7 @@ def write_index(uri: str, entries: Iterable[Entry]) -> None:
 def read_index(uri: str) -> list[Entry]:
     with storage.open_stream(uri) as stream:
         rows = [json.loads(line) for line in stream]
-    return [Entry(**{**row, "tags": tuple(row["tags"])}) for row in rows]
+    return [Entry(**{**row, "tags": tuple(row["tags"]), "maybe": tuple(row.get("maybe", ()))}) for row in rows]
 
 
 def read_dataset(uri: str) -> Dataset:
@@ -367,24 +399,29 @@ def build_dataset(
     max_distance: int = MAX_DISTANCE,
     watch: Callable[[int], AbstractContextManager] = lambda number: nullcontext(),
 ) -> dict:
-    """Make a data set from folders of labelled pictures and tables of labelled spans; returns its manifest.
+    """Make a data set from folders of labelled pictures and tables of frames and spans; returns its manifest.
 
     Two passes: the first reads every input and notes a perceptual hash of each picture, the second writes the pictures
     that were chosen. Between them the driver chooses, by the hashes, sources and tags alone. `watch` is entered, with
     the number of inputs, while the first goes on.
     """
     pictures: dict[LabelledPicture, None] = {}  # each once, whatever names it
-    spans: dict[str, set[Span]] = {}
+    videos: dict[tuple[str, str], LabelledVideo] = {}
     passed_over: list[tuple[str, str]] = []
     for uri in inputs:
-        if uri.lower().endswith(".csv"):
-            for video in read_spans(uri):
-                spans.setdefault(video.uri, set()).update(video.spans)
+        if uri.lower().endswith((".csv", ".jsonl", ".json")):
+            labelled = read_labels(uri)
         else:
-            here, ignored = find_pictures(uri, source_pattern)
-            pictures.update(dict.fromkeys(here))
+            labelled, ignored = find_pictures(uri, source_pattern)
             passed_over += ignored
-    found = [*pictures, *(LabelledVideo(uri, tuple(sorted(stretches))) for uri, stretches in spans.items())]
+        for item in labelled:
+            if isinstance(item, LabelledPicture):
+                pictures[item] = None
+            else:
+                known = videos.get((item.uri, item.source), LabelledVideo(item.uri))
+                spans, frames = {*known.spans, *item.spans}, {*known.frames, *item.frames}
+                videos[item.uri, item.source] = replace(item, spans=tuple(sorted(spans)), frames=tuple(sorted(frames)))
+    found = [*pictures, *videos.values()]
     staging = storage.join(output, f".staging-{uuid.uuid4().hex[:12]}")
     try:
         storage.make_folder(staging)
@@ -404,7 +441,15 @@ def build_dataset(
         kept, same, duplicates = merge(items, max_distance)
         by_source = split_by_source(kept, keep) if split_by == "source" else {}
         entries = [
-            Entry(item.id, item.key, item.source, by_source.get(item.source) or split_at_random(item.key), item.tags)
+            Entry(
+                item.id,
+                item.key,
+                item.source,
+                by_source.get(item.source) or split_at_random(item.key),
+                item.tags,
+                item.maybe,
+                item.complete,
+            )
             for item in kept
         ]
         stale = [

@@ -23,13 +23,15 @@ Compute = Callable[[tf.Tensor], tf.Tensor]
 class _Server(tf.Module):
     """Pictures uint8 [N, H, W, 3] of any size -> probabilities; and -> features, where the model gives them."""
 
-    def __init__(self, size: int, logits: Compute, temperature: float, features: Compute | None, tracked: Any):
+    def __init__(
+        self, size: int, logits: Compute, temperature: float, features: Compute | None, tracked: Any, answer: Compute
+    ):
         super().__init__()
         self.size = size
         self.tracked = tracked
         signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, "images")]
         self.serve = tf.function(
-            lambda images: {"probabilities": tf.nn.softmax(logits(self._sized(images)) / temperature)}, signature
+            lambda images: {"probabilities": answer(logits(self._sized(images)) / temperature)}, signature
         )
         if features:  # whatever function a module has is saved with it
             self.features = tf.function(lambda images: {FEATURES: features(self._sized(images))}, signature)
@@ -70,6 +72,7 @@ def write_bundle(
     temperature: float,
     card: dict,
     features: Compute | None = None,
+    answer: Compute = tf.nn.softmax,
 ) -> None:
     """Write a bundle with a model for LiteRT and one for TensorFlow, in place of whatever bundle stood there.
 
@@ -79,14 +82,15 @@ def write_bundle(
         tracked: the modules and variables that `logits` and `features` use.
         vocabulary: the tags in the order of the logits.
         size: side of the network's input, in pixels.
-        temperature: what the logits are divided by before the softmax, so that probabilities are calibrated.
+        temperature: what the logits are divided by before `answer`, so that probabilities are calibrated.
         card: what `model.json` is to say besides sizes, versions and the fingerprint.
         features: as `logits`, but gives features [N, width]; for a network that others may learn on.
+        answer: logits [N, tags] -> probabilities.
 
     Raises:
         BundleError: the network has operations that LiteRT does not know.
     """
-    server = _Server(size, logits, temperature, features, tracked)
+    server = _Server(size, logits, temperature, features, tracked, answer)
     signatures = {"serving_default": server.serve}
     if features:
         signatures[FEATURES] = server.features

@@ -1,15 +1,18 @@
-"""Labelled pictures: folders of TAG/*.jpg and labelled spans of videos -> candidates for a data set."""
+"""Labelled pictures: folders of TAG/*.jpg, labelled frames and spans of videos -> candidates for a data set."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
+import json
 import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import apache_beam as beam
 import cv2
@@ -22,9 +25,9 @@ from PIL import Image
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.progress import report_progress
-from movie_tags.training.vocabulary import tag_of_folder
+from movie_tags.training.vocabulary import NOTHING_FOLDER, tag_of_folder
 from movie_tags.transforms.entropy import entropy
-from movie_tags.transforms.sampling import Frame, SegmentReader, plan_segments
+from movie_tags.transforms.sampling import Frame, SegmentReader, Tally, plan_segments, read_samples
 from movie_tags.transforms.shots import compare
 from movie_tags.transforms.video import failure_of
 
@@ -40,11 +43,21 @@ class LabelError(UserError):
 
 @dataclass(frozen=True)
 class LabelledPicture:
-    """A picture file, its tag, and the film, clip or collection it comes from."""
+    """A picture file and what is known of it.
+
+    Attributes:
+        uri: the file.
+        tags: what is in it.
+        source: the film, clip or collection it comes from.
+        maybe: tags of which nobody knows whether they apply.
+        complete: whether all other tags are known not to apply; otherwise nothing is known of them.
+    """
 
     uri: str
-    tag: str
+    tags: tuple[str, ...]
     source: str
+    maybe: tuple[str, ...] = ()
+    complete: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -56,12 +69,26 @@ class Span:
     tag: str
 
 
+@dataclass(frozen=True, order=True)
+class FrameLabels:
+    """The frame on screen so many seconds after a video's first frame, its tags, and those that may apply, too.
+
+    Of every other tag it is known that it does not apply.
+    """
+
+    time_s: float
+    tags: tuple[str, ...]
+    maybe: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class LabelledVideo:
-    """A video and its labelled spans."""
+    """A video, its labelled spans and frames, and its source: what it was cut from (by default its file's name)."""
 
     uri: str
-    spans: tuple[Span, ...]
+    spans: tuple[Span, ...] = ()
+    frames: tuple[FrameLabels, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +102,7 @@ class Candidate:
         source: the film, clip or collection it comes from.
         tags: what is in it.
         image: its encoded bytes (JPEG, PNG, …); left out where only the decision about it is at stake.
+        maybe, complete: as of `LabelledPicture`.
     """
 
     id: str
@@ -83,6 +111,8 @@ class Candidate:
     source: str
     tags: tuple[str, ...]
     image: bytes = field(default=b"", repr=False, compare=False)
+    maybe: tuple[str, ...] = ()
+    complete: bool = False
 
 
 def find_pictures(
@@ -91,7 +121,7 @@ def find_pictures(
     """The pictures of a folder TAG/NAME, local or remote, in order; and (address, reason) of pictures passed over.
 
     Args:
-        folder: holds one folder for each tag.
+        folder: holds one folder for each tag; those in a folder `_none` show nothing of the vocabulary.
         source_pattern: a regular expression; its first group, found at the beginning of a file's name, is the picture's
             source. A picture whose name it does not match is a source of its own.
 
@@ -105,7 +135,8 @@ def find_pictures(
         inside = posixpath.dirname(posixpath.dirname(path)) == folder.replace("\\", "/").rstrip("/")
         if inside and name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."):
             matched = pattern.match(name)
-            found.append(LabelledPicture(path, tag_of_folder(tag), matched.group(1) if matched else name))
+            tags = () if tag == NOTHING_FOLDER else (tag_of_folder(tag),)
+            found.append(LabelledPicture(path, tags, matched.group(1) if matched else name, complete=not tags))
         elif name.lower().endswith((*PICTURE_SUFFIXES, *OTHER_SUFFIXES)) and not name.startswith("."):
             reason = "is not in a tag's folder (TAG/NAME.jpg)" if not inside else "is of a kind that cannot be read"
             passed_over.append((path, f"{reason}; move it, or save it as JPEG or PNG"))
@@ -154,6 +185,107 @@ def read_spans(uri: str) -> list[LabelledVideo]:
     if not videos:
         raise LabelError(f"{uri}: has no rows")
     return [LabelledVideo(video, tuple(sorted(set(spans)))) for video, spans in videos.items()]
+
+
+def read_labels(uri: str) -> list[LabelledPicture | LabelledVideo]:
+    """The labelled inputs of a table: a CSV of spans (`read_spans`), or a CSV or JSONL of frames (`read_frames`).
+
+    Raises:
+        LabelError: the file cannot be read, or a row makes no sense; the message names the line.
+    """
+    if uri.lower().endswith(".csv") and {"uri", "start", "end"} & set(_header(uri)):
+        return list(read_spans(uri))
+    return read_frames(uri)
+
+
+def _header(uri: str) -> list[str]:
+    with _table(uri) as text:
+        return list(csv.DictReader(text).fieldnames or ())
+
+
+@contextlib.contextmanager
+def _table(uri: str) -> Iterator[io.TextIOWrapper]:
+    try:
+        with storage.open_seekable(uri) as stream:
+            yield io.TextIOWrapper(stream, "utf-8-sig", newline="")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LabelError(f"{uri}: cannot be read: {error}") from error
+
+
+def read_frames(uri: str) -> list[LabelledPicture | LabelledVideo]:
+    """The labelled frames of a CSV with the columns `file,time_s,tags,maybe`, or of a JSONL of such objects.
+
+    `file` is a video or a picture, below the table's folder unless its address is whole; `time_s` is when the frame is
+    on screen, in seconds or [hh:]mm:ss after the video's first frame; a picture needs none. `tags` plainly apply,
+    `maybe` nobody knows of, all other tags do not apply: lists in JSON, separated by `;` in CSV. `maybe` may be left
+    out, and so may `film` (or `group`): what the file was cut from, by default the file itself. Other columns are
+    passed over.
+
+    Raises:
+        LabelError: the file cannot be read, or a row makes no sense; the message names the line.
+    """
+    pictures: dict[LabelledPicture, None] = {}
+    frames: dict[tuple[str, str], set[FrameLabels]] = {}
+    folder = uri.replace("\\", "/").rpartition("/")[0]
+    with _table(uri) as text:
+        for line, row in _json_rows(uri, text) if uri.lower().endswith((".jsonl", ".json")) else _csv_rows(uri, text):
+            try:
+                name = str(row.get("file") or "").strip()
+                if not name:
+                    raise ValueError("file is empty")
+                whole = os.path.isabs(name) or storage.scheme_of(name) is not None
+                path = name if whole or not folder else storage.join(folder, name)
+                tags, maybe = _tag_list(row.get("tags")), _tag_list(row.get("maybe"))
+                source = str(row.get("film") or row.get("group") or "").strip()
+                if path.lower().endswith(PICTURE_SUFFIXES):
+                    pictures[LabelledPicture(path, tags, source or posixpath.basename(path), maybe, True)] = None
+                else:
+                    time = row.get("time_s")
+                    at = seconds("" if time is None else str(time))
+                    frames.setdefault((path, source), set()).add(FrameLabels(at, tags, maybe))
+            except ValueError as error:
+                raise LabelError(f"{uri}, line {line}: {error}") from error
+    if not pictures and not frames:
+        raise LabelError(f"{uri}: has no rows")
+    videos = [LabelledVideo(path, (), tuple(sorted(found)), source) for (path, source), found in frames.items()]
+    return [*pictures, *videos]
+
+
+def _csv_rows(uri: str, text: io.TextIOBase) -> Iterator[tuple[int, dict]]:
+    reader = csv.DictReader(text)
+    missing = {"file", "tags"}.difference(reader.fieldnames or ())
+    if missing:
+        raise LabelError(
+            f"{uri}: has no column {sorted(missing)[0]!r}; a table of frames has file,time_s,tags,maybe, one of spans "
+            "uri,start,end,tag"
+        )
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _json_rows(uri: str, text: io.TextIOBase) -> Iterator[tuple[int, dict]]:
+    for number, line in enumerate(text, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise LabelError(f"{uri}, line {number}: not an object of JSON ({error})") from error
+        if not isinstance(row, dict) or not {"file", "tags"} <= row.keys():
+            raise LabelError(f"{uri}, line {number}: not an object with 'file', 'time_s' and 'tags'")
+        yield number, row
+
+
+def _tag_list(value: object) -> tuple[str, ...]:
+    """Tags as written in a table, each once, in alphabetical order.
+
+    Raises:
+        ValueError: they are neither a list of strings nor a string.
+    """
+    values = value.split(";") if isinstance(value, str) else value or ()
+    if not isinstance(values, (list, tuple)) or not all(isinstance(tag, str) for tag in values):
+        raise ValueError(f"{value!r} is not a list of tags")
+    return tuple(sorted({tag.strip() for tag in values if tag.strip()}))
 
 
 def seconds(text: str | None) -> float:
@@ -231,6 +363,25 @@ def frames_of_spans(
     yield from close(shot)
 
 
+def labelled_frames(video: LabelledVideo, fps: float) -> Iterator[tuple[FrameLabels, np.ndarray | None]]:
+    """The frames that a video's labels speak of: uint8 RGB pixels [H, W, 3]; None for one that is not there.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    on_the_clock = all(abs(frame.time_s * fps - round(frame.time_s * fps)) < 1e-6 for frame in video.frames)
+    rate = Fraction(fps).limit_denominator(10**6) if on_the_clock else Fraction(1000)
+    (segment,) = plan_segments(video.uri, rate)
+    wanted: dict[int, list[FrameLabels]] = {}
+    for frame in video.frames:
+        wanted.setdefault(round(frame.time_s * rate), []).append(frame)
+    for sample in read_samples(video.uri, segment.clock, wanted.keys(), Tally()):
+        for frame in wanted.pop(sample.index):
+            yield frame, sample.pixels
+    for frames in wanted.values():
+        yield from ((frame, None) for frame in frames)
+
+
 def to_jpeg(pixels: np.ndarray) -> bytes:
     """Uint8 RGB [H, W, 3] as a JPEG file."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -248,14 +399,16 @@ def _decoded(jpeg: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def candidate(id: str, image: bytes, source: str, tags: Iterable[str]) -> Candidate | None:
+def candidate(
+    id: str, image: bytes, source: str, tags: Iterable[str], maybe: Iterable[str] = (), complete: bool = False
+) -> Candidate | None:
     """Hash an encoded picture; None where the bytes are no picture."""
     pixels = decode_picture(image)
     if pixels is None:
         return None
     bits = imagehash.phash(Image.fromarray(pixels)).hash.ravel()
     number = int("".join("1" if bit else "0" for bit in bits), 2)
-    return Candidate(id, hashlib.sha256(image).hexdigest(), number, source, tuple(tags), image)
+    return Candidate(id, hashlib.sha256(image).hexdigest(), number, source, tuple(tags), image, tuple(maybe), complete)
 
 
 def to_example(item: Candidate) -> bytes:
@@ -271,6 +424,8 @@ def to_example(item: Candidate) -> bytes:
         "hash": strings(f"{item.hash:016x}"),
         "source": strings(item.source),
         "tags": strings(*item.tags),
+        "maybe": strings(*item.maybe),
+        "complete": tf.train.Feature(int64_list=tf.train.Int64List(value=[item.complete])),
     }
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
 
@@ -284,7 +439,8 @@ def from_example(data: bytes) -> Candidate:
 
     (image,) = feature["image"].bytes_list.value
     (id,), (key,), (digits,), (source,) = (strings(name) for name in ("id", "key", "hash", "source"))
-    return Candidate(id, key, int(digits, 16), source, tuple(strings("tags")), image)
+    complete = any(feature["complete"].int64_list.value)
+    return Candidate(id, key, int(digits, 16), source, tuple(strings("tags")), image, tuple(strings("maybe")), complete)
 
 
 class ReadLabelled(beam.DoFn):
@@ -313,7 +469,8 @@ class ReadLabelled(beam.DoFn):
     def _picture(self, element: LabelledPicture) -> Iterator:
         try:
             with storage.open_stream(element.uri) as stream:
-                found = candidate(element.uri, stream.read(), element.source, [element.tag])
+                image = stream.read()
+            found = candidate(element.uri, image, element.source, element.tags, element.maybe, element.complete)
         except Exception as error:  # whatever a storage client may raise costs this picture alone
             yield self._drop(element.uri, f"cannot be read: {error}")
             return
@@ -324,6 +481,11 @@ class ReadLabelled(beam.DoFn):
         yield found
 
     def _video(self, element: LabelledVideo) -> Iterator:
+        source = element.source or os.path.basename(element.uri)
+        if element.frames:
+            yield from self._frames(element, source)
+        if not element.spans:
+            return
         seen: set[Span] = set()
         try:
             for at, tags, pixels in frames_of_spans(element, self.fps, self.threshold, self.min_entropy, self.every):
@@ -333,7 +495,7 @@ class ReadLabelled(beam.DoFn):
                     yield self._drop(id, "carries too little information (entropy filter)")
                     continue
                 self.read.inc()
-                yield candidate(id, to_jpeg(pixels), os.path.basename(element.uri), tags)
+                yield candidate(id, to_jpeg(pixels), source, tags)
         except Exception as error:  # a damaged video costs itself alone
             yield self._drop(element.uri, failure_of(error, "sampling").reason)
             return
@@ -341,6 +503,18 @@ class ReadLabelled(beam.DoFn):
             yield self._drop(
                 f"{element.uri}#t={span.start_s:g},{span.end_s:g}", f"no frame is sampled in this span of {span.tag}"
             )
+
+    def _frames(self, element: LabelledVideo, source: str) -> Iterator:
+        try:
+            for frame, pixels in labelled_frames(element, self.fps):
+                id = f"{element.uri}#t={frame.time_s:g}"
+                if pixels is None:
+                    yield self._drop(id, "the video has no frame then")
+                    continue
+                self.read.inc()
+                yield candidate(id, to_jpeg(pixels), source, frame.tags, frame.maybe, True)
+        except Exception as error:  # a damaged video costs itself alone
+            yield self._drop(element.uri, failure_of(error, "sampling").reason)
 
     def _drop(self, id: str, reason: str) -> beam.pvalue.TaggedOutput:
         self.dropped.inc()

@@ -120,15 +120,24 @@ def draw_confusion(matrix: Sequence[Sequence[float]], vocabulary: Sequence[str])
     return _png(figure)
 
 
-def draw_calibration(bins: Sequence[tuple[float, float, int]]) -> bytes:
-    """How often the first tag is right, over how probable it was said to be; a PNG."""
+def draw_calibration(
+    bins: Sequence[tuple[float, float, int]],
+    said: str = "probability of the first tag",
+    right: str = "share that is right",
+) -> bytes:
+    """How often what was said is right, over how probable it was said to be; a PNG.
+
+    Args:
+        bins: (what was said, how often it was right, how many) of each.
+        said, right: the names of the axes.
+    """
     figure = Figure((5, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], "--", color="grey", label="perfect")
-    axes.plot([said for said, _, _ in bins], [right for _, right, _ in bins], "o-", label="measured")
-    for said, right, number in bins:
-        axes.annotate(str(number), (said, right), textcoords="offset points", xytext=(4, -10), fontsize=7)
-    axes.set(xlabel="probability of the first tag", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    axes.plot([x for x, _, _ in bins], [y for _, y, _ in bins], "o-", label="measured")
+    for x, y, number in bins:
+        axes.annotate(str(number), (x, y), textcoords="offset points", xytext=(4, -10), fontsize=7)
+    axes.set(xlabel=said, ylabel=right, xlim=(0, 1), ylim=(0, 1))
     axes.legend()
     return _png(figure)
 
@@ -158,7 +167,11 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     test = metrics["splits"]["test"]
-    charts = {"curves": draw_curves(curves)}
+    charts = {"curves": draw_curves(curves)} if curves else {}
+    films = metrics.get("film_confidence_reliability")
+    if films:
+        points = [(row["said"], row["right"], row["number"]) for row in films]
+        charts["films"] = draw_calibration(points, "confidence in a film's tag", "share that a person gives")
     if test["pictures"]:
         charts["confusion"] = draw_confusion(test["confusion"], vocabulary)
         charts["calibration"] = draw_calibration(calibration_bins(probabilities, labels))

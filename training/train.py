@@ -7,12 +7,13 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
+from sklearn.metrics import average_precision_score
 
 from movie_tags import storage
 from movie_tags.errors import UserError
@@ -23,9 +24,11 @@ from movie_tags.training.backbones import COMPACT, Backbone
 from movie_tags.training.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.export import write_bundle
 from movie_tags.training.features import read_features, read_records
-from movie_tags.training.head import Examples, HeadSettings, train_head
+from movie_tags.training.head import Examples, Head, HeadSettings, train_head
 from movie_tags.training.labelled import decode_picture, from_example
+from movie_tags.training.learn import learn, settings_of
 from movie_tags.training.metrics import accuracy, fit_temperature, softmax
+from movie_tags.training.multilabel import MultiLabelSettings, labels_of_entries, sigmoid
 from movie_tags.training.report import measure, write_report
 
 REPORT = "report"
@@ -50,10 +53,11 @@ def train(
     backbone: Backbone,
     parts: str,
     output: str,
-    settings: HeadSettings,
+    settings: HeadSettings | MultiLabelSettings,
     min_pictures: int,
     work: Path,
     counted: dict[str, int],
+    refit: bool = True,
     old: ModelBundle | None = None,
     learned_sources: Collection[str] = (),
     options: PipelineOptions | None = None,
@@ -66,10 +70,12 @@ def train(
         backbone: the frozen network.
         parts: the folder of the cached features, complete.
         output: the bundle, local or remote.
-        settings: of the head.
+        settings: of the head; their kind is the head's.
         min_pictures: tags with fewer training pictures are left out.
         work: a local folder for the state of an unfinished training.
         counted: features "computed" and "cached", for the report.
+        refit: whether the head that ships learns anew, from all splits; the report is of one that learned from the
+            training split alone.
         old: a bundle whose tags keep their order, and with which old tags are compared.
         learned_sources: what `old` learned from: not fit to compare the two on.
         options: of the Beam run that analyses the features.
@@ -92,45 +98,36 @@ def train(
                 f"{dataset.uri}: {len(vocabulary)} tags with {min_pictures} training pictures or more; two are needed"
             )
         examples = {split: _examples(dataset.of(split), parts, graph, vocabulary, backbone.width) for split in SPLITS}
-        state = hashlib.sha256(json.dumps([asdict(settings), vocabulary, parts], default=str).encode())
-        for split in SPLITS:
-            state.update(examples[split].features.tobytes())
-            state.update(examples[split].labels.tobytes())
-        head, curves = train_head(
-            examples["train"],
-            examples["validation"],
-            settings,
-            report / "tensorboard",
-            work / f"head-{state.hexdigest()[:16]}",
-            on_step,
+        learned = (
+            _learn_sigmoids(dataset, examples, vocabulary, settings, refit)
+            if isinstance(settings, MultiLabelSettings)
+            else _learn_softmax(examples, vocabulary, settings, parts, report / "tensorboard", work, on_step, refit)
         )
-        logits = {split: head.logits(tf.constant(part.features)).numpy() for split, part in examples.items()}
-        temperature = 1.0
-        if settings.calibrate:
-            temperature = fit_temperature(logits["validation"], examples["validation"].labels)
-        found = {split: softmax(values / temperature) for split, values in logits.items()}
+        found = learned.found
         metrics = {
             "name": f"a head on {backbone.spec.name}",
             "vocabulary": vocabulary,
             "left_out": order_tags(set(dataset.manifest["tags"]) - set(vocabulary)),
             "backbone": {**asdict(backbone.spec), "width": backbone.width, "fingerprint": backbone.fingerprint},
-            "settings": asdict(settings),
-            "temperature": round(temperature, 4),
+            "settings": learned.settings,
+            "refit": refit,
+            "temperature": round(learned.temperature, 4),
             "split_by": dataset.manifest["made_with"]["split_by"],
             "features": counted,
             "data": {"pictures": dataset.manifest["pictures"], "dropped": len(dataset.manifest["dropped"]["unusable"])},
             "splits": {split: measure(found[split], examples[split].labels, vocabulary) for split in SPLITS},
+            **learned.measured,
         }
         if old:
             metrics["grown"] = compare(old, dataset, vocabulary, found["test"], learned_sources)
-        write_report(report, metrics, vocabulary, curves, found["test"], examples["test"].labels)
+        write_report(report, metrics, vocabulary, learned.curves, found["test"], examples["test"].labels)
         if metrics["split_by"] == "source":
             splits = {entry.source: entry.split for entry in dataset.entries}
             (report / SPLIT_OF_SOURCES).write_text(json.dumps(splits, indent=0, sort_keys=True) + "\n", "utf-8")
 
         scale, layer = scaling.load_scaling(graph)
-        kernel, bias = tf.Variable(head.kernel, trainable=False), tf.Variable(head.bias, trainable=False)
-        served = type(head)(kernel, bias, head.relu)
+        kernel, bias = (tf.Variable(part, trainable=False) for part in (learned.head.kernel, learned.head.bias))
+        served = Head(kernel, bias, learned.head.relu)
         card = {
             "name": metrics["name"],
             "backbone": backbone.spec.name if backbone.spec.name == COMPACT else metrics["backbone"],
@@ -139,8 +136,10 @@ def train(
                 "split_by": metrics["split_by"],
                 "counts": {tag: counts[tag] for tag in vocabulary},
                 "settings": metrics["settings"],
+                "refit": refit,
             },
             "temperature": metrics["temperature"],
+            **learned.card,
             "accuracy": {
                 split: {name: metrics["splits"][split][name] for name in ("top1", "top3", "pictures")}
                 for split in ("validation", "test")
@@ -153,15 +152,100 @@ def train(
             (backbone.tracked, layer, kernel, bias),
             vocabulary,
             backbone.spec.size,
-            temperature,
+            learned.temperature,
             card,
+            answer=tf.nn.sigmoid if isinstance(settings, MultiLabelSettings) else tf.nn.softmax,
         )
         stale = storage.list_files(storage.join(output, REPORT))
         if stale:
             storage.remove(stale)
         storage.send(report, storage.join(output, REPORT))
-    shutil.rmtree(work / f"head-{state.hexdigest()[:16]}", ignore_errors=True)
+    if learned.unfinished:
+        shutil.rmtree(learned.unfinished, ignore_errors=True)
     return metrics
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """A head that ships, and what one that learned from the training split alone says of every split.
+
+    Attributes:
+        head: what ships, on scaled features.
+        temperature: what its logits are divided by.
+        found: probabilities by split, float [N, tags].
+        curves: of `train_head`; empty where there are no steps.
+        settings: as the report gives them.
+        card, measured: what else `model.json` and metrics.json say.
+        unfinished: a folder of the state of training, to be removed when all is written.
+    """
+
+    head: Head
+    temperature: float
+    found: dict[str, np.ndarray]
+    curves: dict[str, list[float]]
+    settings: dict
+    card: dict
+    measured: dict
+    unfinished: Path | None = None
+
+
+def _learn_sigmoids(
+    dataset: Dataset,
+    examples: dict[str, Examples],
+    vocabulary: Sequence[str],
+    settings: MultiLabelSettings,
+    refit: bool,
+) -> _Learned:
+    labels = {split: labels_of_entries(dataset.of(split), vocabulary, settings) for split in SPLITS}
+    judged = learn(examples["train"].features, labels["train"], vocabulary, settings)
+    found = {split: sigmoid(judged.head.logits(examples[split].features)) for split in SPLITS}
+    ships = judged
+    if refit:
+        everything = np.concatenate([examples[split].features for split in SPLITS])
+        ships = learn(
+            everything,
+            labels_of_entries([entry for split in SPLITS for entry in dataset.of(split)], vocabulary, settings),
+            vocabulary,
+            settings,
+        )
+    measured = {
+        "frames": int(sum(part.frames.sum() for part in labels.values())),
+        "films": len(ships.judged[0].films),
+        "film_confidence_reliability": ships.judged[0].reliability,
+    }
+    head = Head(ships.head.kernel, ships.head.bias, relu=False)
+    return _Learned(head, 1.0, found, {}, settings_of(settings), ships.card(vocabulary), measured)
+
+
+def _learn_softmax(
+    examples: dict[str, Examples],
+    vocabulary: Sequence[str],
+    settings: HeadSettings,
+    parts: str,
+    logs: Path,
+    work: Path,
+    on_step: Callable[[int], None] | None,
+    refit: bool,
+) -> _Learned:
+    state = hashlib.sha256(json.dumps([asdict(settings), vocabulary, parts], default=str).encode())
+    for split in SPLITS:
+        state.update(examples[split].features.tobytes())
+        state.update(examples[split].labels.tobytes())
+    unfinished = work / f"head-{state.hexdigest()[:16]}"
+    head, curves = train_head(examples["train"], examples["validation"], settings, logs, unfinished, on_step)
+    logits = {split: head.logits(tf.constant(part.features)).numpy() for split, part in examples.items()}
+    temperature = 1.0
+    if settings.calibrate:
+        temperature = fit_temperature(logits["validation"], examples["validation"].labels)
+    found = {split: softmax(values / temperature) for split, values in logits.items()}
+    held = sum(len(examples[split].labels) for split in ("validation", "test"))
+    if refit and held:
+        everything = Examples(
+            *(np.concatenate([getattr(examples[split], part) for split in SPLITS]) for part in ("features", "labels"))
+        )
+        nothing = Examples(everything.features[:0], everything.labels[:0])
+        head, _ = train_head(everything, nothing, settings)
+    return _Learned(head, temperature, found, curves, {"head": "softmax", **asdict(settings)}, {}, {}, unfinished)
 
 
 def _examples(entries: Sequence[Entry], parts: str, graph: Path, vocabulary: Sequence[str], width: int) -> Examples:
@@ -210,6 +294,8 @@ def compare(
         if mine.any():
             recall[tag] = {
                 "pictures": int(mine.sum()),
+                "average_precision_before": round(float(average_precision_score(mine, said[:, i])), 4),
+                "average_precision_now": round(float(average_precision_score(mine, now[:, i])), 4),
                 "before": round(float((right_before[mine] == i).mean()), 4),
                 "now": round(float((right_now[mine] == i).mean()), 4),
             }

@@ -4,6 +4,9 @@ from importlib.resources import files
 
 TAGS: tuple[str, ...] = tuple((files(__package__) / "vocabulary.txt").read_text("utf-8").splitlines())
 
+NOTHING_FOLDER = "_none"
+"""The folder of pictures that show nothing of the vocabulary."""
+
 
 def folder_name(tag: str) -> str:
     """The folder that holds a tag's pictures: `/` and spaces become `_`, a final full stop goes."""

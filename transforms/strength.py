@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 
@@ -22,6 +23,8 @@ class TagStrength:
         relative_strength: R_i of equation 6, in [0, 1].
         peak_probability: its highest probability on a key frame.
         seconds: of the film in shots that carry it.
+        confidence: how probable it is that a person would give the tag to the film, in [0, 1]; None where the model
+            does not know.
     """
 
     tag: str
@@ -31,6 +34,83 @@ class TagStrength:
     relative_strength: float
     peak_probability: float
     seconds: float
+    confidence: float | None = None
+
+
+STATISTICS = ("mean_logit", "peak_logit", "log_weight", "log_share")
+
+
+@dataclass(frozen=True)
+class FilmConfidence:
+    """How statistics of a tag in a film become its confidence: sigmoid(intercept + weights · statistics).
+
+    In `model.json`: "film_confidence": {"intercept": number, "weights": {name: number, for each of STATISTICS}}.
+    """
+
+    intercept: float
+    weights: tuple[float, ...]
+
+    @classmethod
+    def of_card(cls, card: dict) -> FilmConfidence | None:
+        """What a bundle's `model.json` says; None where it says nothing.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is malformed.
+        """
+        said = card.get("film_confidence")
+        if said is None:
+            return None
+        return cls(float(said["intercept"]), tuple(float(said["weights"][name]) for name in STATISTICS))
+
+
+def statistics(tag: TagStrength, strongest_weight: float, key_frames: int) -> tuple[float, ...]:
+    """What a film's confidence in a tag is reckoned from, in the order of STATISTICS.
+
+    The log-odds of the mean and of the peak of its probabilities where it counts; the logarithm of its strength by that
+    of the film's strongest tag; the logarithm of the share of the film's key frames on which it counts.
+
+    Args:
+        tag: the tag.
+        strongest_weight: the strength of the film's strongest tag.
+        key_frames: those of the film that were tagged.
+    """
+    mean = tag.probability_sum / tag.occurrences
+    weight = tag.strength / strongest_weight if strongest_weight else 1.0
+    return (
+        _logit(mean),
+        _logit(tag.peak_probability),
+        math.log(max(weight, 1e-6)),
+        math.log(tag.occurrences / max(key_frames, tag.occurrences)),
+    )
+
+
+def with_confidence(
+    tags: tuple[TagStrength, ...], key_frames: int, by_tag: Mapping[str, FilmConfidence]
+) -> tuple[TagStrength, ...]:
+    """A film's tags with the confidence in each.
+
+    Args:
+        tags: all that count in the film.
+        key_frames: those of the film that were tagged.
+        by_tag: the models; tags without one stay as they are.
+    """
+    strongest_weight = max((tag.strength for tag in tags), default=0.0)
+    return tuple(
+        replace(tag, confidence=_confidence(by_tag[tag.tag], statistics(tag, strongest_weight, key_frames)))
+        if tag.tag in by_tag
+        else tag
+        for tag in tags
+    )
+
+
+def _confidence(model: FilmConfidence, values: tuple[float, ...]) -> float:
+    odds = model.intercept + sum(weight * value for weight, value in zip(model.weights, values, strict=True))
+    return round(1 / (1 + math.exp(-max(-30.0, min(30.0, odds)))), 6)
+
+
+def _logit(probability: float) -> float:
+    probability = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(probability / (1 - probability))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ TEXTS = {
     "inputs": ("TEXT", rf"^\s*{GCS}(\s+{GCS})*\s*$"),
     "output": ("GCS_WRITE_FOLDER", f"^{GCS}$"),
     "model": ("TEXT", f"^({'|'.join(NAMES)}|{GCS})$"),
+    "preset": ("TEXT", "^(default|paper)$"),
     "accelerator": ("TEXT", "^type:[-a-z0-9]+;count:[1-9][0-9]*(;[-_a-z0-9]+(:[-_a-z0-9.]+)?)*$"),
 }
 # Beam's own options that a job of this template needs, and which the launching service has no field for.

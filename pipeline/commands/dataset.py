@@ -25,7 +25,12 @@ METHOD = Method()
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="folder of TAG/*.jpg, or .csv of labelled spans (uri,start,end,tag)"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="folder of TAG/*.jpg (_none/*.jpg show nothing of the vocabulary), .csv of labelled spans "
+        "(uri,start,end,tag), or .csv or .jsonl of labelled frames and pictures (file,time_s,tags,maybe; film: what "
+        "they are split by)",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the data set, local or gs://")
     parser.add_argument("--overwrite", action="store_true", help="replace the data set in DIR")
@@ -50,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pictures whose perceptual hashes differ in at most N of 64 bits are one [4]",
     )
-    films = parser.add_argument_group("frames of labelled spans (as in tagging)")
+    films = parser.add_argument_group("frames of labelled spans (as in tagging; labelled frames are taken as they are)")
     films.add_argument("--every-frame", action="store_true", help="take every sampled frame, not only key frames")
     films.add_argument("--fps", type=positive, default=METHOD.fps, metavar="N", help="samples a second [1]")
     films.add_argument("--shot-threshold", type=share, default=METHOD.shot_threshold, metavar="D", help="[0.5]")

@@ -71,6 +71,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", action="store_true", help="make pages to look at of the results, in DIR/report (needs --output)"
     )
+    parser.add_argument(
+        "--preset",
+        choices=["default", "paper"],
+        default="default",
+        help="paper: every one of a key frame's top tags counts, however improbable (--min-probability 0), as printed",
+    )
     due = parser.add_argument_group(
         "what is due (what is new or has changed since DIR was last written to, and failures that may pass)"
     )
@@ -216,6 +222,8 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
     Raises:
         UserError: something that was asked for cannot be used.
     """
+    if args.preset == "paper" and args.min_probability is None:
+        args.min_probability = 0.0
     method, work = (
         kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if f.name in asked})
         for kind, asked in ((Method, vars(args)), (Work, vars(args).keys() - {"thumbnails"}))

@@ -26,6 +26,7 @@ from movie_tags.training import dataset as data
 from movie_tags.training.backbones import COMPACT, load_backbone, make_spec
 from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
 from movie_tags.training.head import PAPER, HeadSettings
+from movie_tags.training.multilabel import MultiLabelSettings
 from movie_tags.training.train import REPORT, TrainingError, has_splits, settled_splits, train
 
 OPTIONS = {
@@ -71,7 +72,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cache", metavar="DIR", help="where features are kept [~/.cache/movie-tags]")
     add_split(parser, "; of a folder only: a data set has its splits")
-    head = parser.add_argument_group("the head (defaults are the preset's)")
+    parser.add_argument(
+        "--refit",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="when all is measured, learn the head of the bundle anew, from all splits [yes]",
+    )
+    parser.add_argument(
+        "--head",
+        choices=["sigmoid", "softmax"],
+        help="sigmoid: many tags or none; softmax: the paper's [sigmoid; of the preset paper, softmax]",
+    )
+    many = parser.add_argument_group("the head of sigmoids")
+    many.add_argument("--l2", type=positive, metavar="C", help="of the kernel, on standardised features [0.03]")
+    many.add_argument("--frame-weight", type=positive, metavar="W", help="of a film frame's labels [4]")
+    head = parser.add_argument_group("the softmax head (defaults are the preset's)")
     length = head.add_mutually_exclusive_group()
     length.add_argument("--steps", type=count, metavar="N", help="batches to learn from, in hundreds [2000]")
     length.add_argument("--epochs", type=positive, metavar="N", help="instead: times the training pictures' number")
@@ -80,7 +95,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     head.add_argument("--dropout", type=share, metavar="SHARE", help="share of the features dropped [0.5]")
     head.add_argument("--weight-decay", type=float, metavar="RATE", help="[0.3]")
     head.add_argument("--balance", type=share, metavar="B", help="0: pictures as they come; 1: tags equally often [0]")
-    head.add_argument("--seed", type=int, metavar="N", help="[1]")
+    parser.add_argument("--seed", type=int, metavar="N", help="of what is drawn at random [the head's own]")
     work = parser.add_argument_group("how features are extracted")
     work.add_argument("--feature-batch", type=count, default=32, metavar="N", help="pictures a batch [32]")
     work.add_argument("--accelerator", metavar="HINT", help="Beam's resource hint for the inference step")
@@ -129,7 +144,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     missing = wanted - cached_keys(parts)
     if missing:
         raise TrainingError(f"{parts}: {len(missing)} pictures have no features; run the command again")
-    bar = Counted("training the head", "steps", settings.steps)
+    bar = Counted("training the head", "steps", getattr(settings, "steps", 1))
     with bar:
         metrics = train(
             dataset,
@@ -140,6 +155,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             args.min_pictures,
             cache_place() / "unfinished",
             {"computed": len(wanted) - cached, "cached": cached},
+            args.refit,
             old,
             {source for source, split in settled.items() if split == "train"},
             PipelineOptions(runner="FnApiRunner"),
@@ -161,10 +177,25 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     return DONE
 
 
-def head_settings(args: argparse.Namespace, training_pictures: int) -> HeadSettings:
-    """The preset with whatever was asked for in its place; epochs become steps."""
-    names = [field.name for field in dataclasses.fields(HeadSettings)]
+def head_settings(args: argparse.Namespace, training_pictures: int) -> HeadSettings | MultiLabelSettings:
+    """The preset with whatever was asked for in its place; epochs become steps.
+
+    Raises:
+        TrainingError: something was asked for that the head does not have.
+    """
+    kind = args.head or ("softmax" if args.preset == "paper" else "sigmoid")
+    mine, other = (HeadSettings, MultiLabelSettings)[:: 1 if kind == "softmax" else -1]
+    names = {field.name for field in dataclasses.fields(mine)}
+    foreign = ({field.name for field in dataclasses.fields(other)} | {"epochs"}) - names
+    foreign -= {"epochs"} if kind == "softmax" else set()
+    for name in sorted(foreign):
+        if getattr(args, name, None) is not None:
+            raise TrainingError(
+                f"--{name.replace('_', '-')}: a {kind} head has no such number; choose the other --head"
+            )
     given = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+    if kind == "sigmoid":
+        return MultiLabelSettings(**given)
     settings = dataclasses.replace(PAPER if args.preset == "paper" else HeadSettings(), **given)
     if args.epochs is not None:
         steps = math.ceil(args.epochs * training_pictures / settings.batch_size)

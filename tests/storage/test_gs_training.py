@@ -21,7 +21,7 @@ def test_from_pictures_to_a_bundle_all_on_gs(gs, tmp_path):
     assert main(["dataset", images, "--output", data, "--split-by", "random", *HERE]) == 0
     assert sum(read_dataset(data).manifest["pictures"].values()) == 30
     assert not [name for name in gs.names("data/") if "staging" in name]
-    words = ["--backbone", "MobileNetV2", "--weights", "random", "--size", "32", "--steps", "20", *HERE]
+    words = ["--backbone", "MobileNetV2", "--weights", "random", "--size", "32", *HERE]
     assert main(["train", "--dataset", data, "--output", bundle, "--cache", cache, *words]) == 0
     assert main(["train", "--dataset", data, "--output", bundle, "--cache", cache, *words]) == 2  # there is one already
     assert main(["train", "--dataset", data, "--output", bundle, "--cache", cache, "--overwrite", *words]) == 0

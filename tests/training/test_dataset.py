@@ -60,6 +60,16 @@ def test_of_near_duplicates_one_is_kept_with_the_tags_of_all():
     assert near == {"b/2.jpg": "a/1.jpg"}
 
 
+def test_what_near_duplicates_know_together():
+    def item(name, tags, maybe=(), complete=False):
+        return Candidate(name, name, 0, "s", tags, b"", maybe, complete)
+
+    (kept,), _, _ = merge([item("a", ("War",)), item("b", (), ("War", "Food"), True)])
+    assert (kept.tags, kept.maybe, kept.complete) == (("War",), ("Food",), True)
+    (kept,), _, _ = merge([item("a", ("War",)), item("b", (), (), True)])  # one of nothing that stands under a tag, too
+    assert (kept.tags, kept.complete) == (("War",), False)
+
+
 SOURCED = st.lists(
     st.tuples(st.sampled_from("abcdefghij"), st.sampled_from(["War", "Food", "Drama"])), min_size=1, max_size=80
 )
@@ -103,7 +113,7 @@ def test_tags_keep_an_earlier_order_then_table_1s_then_the_alphabets():
 
 
 def test_an_index_comes_back(tmp_path):
-    entries = [Entry("a", "k", "s", "train", ("War", "Été")), Entry("b", "l", "s", "test", ())]
+    entries = [Entry("a", "k", "s", "train", ("War", "Été"), ("Food",), True), Entry("b", "l", "s", "test", ())]
     write_index(str(tmp_path / "index.jsonl"), entries)
     assert read_index(str(tmp_path / "index.jsonl")) == entries
 

@@ -1,22 +1,30 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from films import picture, write_video
+from films import SHARED, needs_footage, picture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_tags.training.labelled import (
     Candidate,
+    FrameLabels,
     LabelError,
+    LabelledPicture,
     LabelledVideo,
+    ReadLabelled,
     Span,
     candidate,
     choose_samples,
     find_pictures,
     frames_of_spans,
     from_example,
+    labelled_frames,
+    read_frames,
+    read_labels,
     read_spans,
     seconds,
     to_example,
@@ -99,16 +107,18 @@ def test_spans_are_gathered_by_video(tmp_path):
 
 
 def test_pictures_of_a_folder(tmp_path):
-    for name in ("Beach_Sea/one__1.jpg", "Beach_Sea/plain.png", "Time_travel/two__1.JPG", "stray.jpg", "War/notes.txt"):
+    names = ("Beach_Sea/one__1.jpg", "Beach_Sea/plain.png", "Time_travel/two__1.JPG", "stray.jpg", "War/notes.txt")
+    for name in (*names, "_none/one__9.jpg"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(to_jpeg(picture(1)))
     (tmp_path / "War/moving.gif").write_bytes(b"GIF89a")
     found, passed_over = find_pictures(str(tmp_path))
-    assert [(p.uri[len(str(tmp_path)) + 1 :], p.tag, p.source) for p in found] == [
-        ("Beach_Sea/one__1.jpg", "Beach/Sea", "one"),
-        ("Beach_Sea/plain.png", "Beach/Sea", "plain.png"),
-        ("Time_travel/two__1.JPG", "Time travel", "two"),
+    assert [(p.uri[len(str(tmp_path)) + 1 :], p.tags, p.source, p.complete) for p in found] == [
+        ("Beach_Sea/one__1.jpg", ("Beach/Sea",), "one", False),
+        ("Beach_Sea/plain.png", ("Beach/Sea",), "plain.png", False),
+        ("Time_travel/two__1.JPG", ("Time travel",), "two", False),
+        ("_none/one__9.jpg", (), "one", True),
     ]
     assert [(path.rpartition("/")[2], reason.split(";")[0]) for path, reason in passed_over] == [
         ("moving.gif", "is of a kind that cannot be read"),
@@ -119,9 +129,11 @@ def test_pictures_of_a_folder(tmp_path):
 
 
 def test_a_candidate_survives_its_example():
-    item = Candidate("x.jpg", "ab", 2**64 - 1, "one", ("Beach/Sea", "été"), b"\x00\xff")
-    back = from_example(to_example(item))
-    assert (back, back.image) == (item, item.image)
+    item = Candidate("x.jpg", "ab", 2**64 - 1, "one", ("Beach/Sea", "été"), b"\x00\xff", ("War",), True)
+    for complete in (True, False):
+        item = replace(item, complete=complete)
+        back = from_example(to_example(item))
+        assert (back, back.image) == (item, item.image)
 
 
 def test_a_perceptual_hash_bears_scaling_but_not_another_picture():
@@ -136,3 +148,63 @@ def test_a_perceptual_hash_bears_scaling_but_not_another_picture():
     assert (one ^ small).bit_count() <= 4 < (one ^ other).bit_count()
     assert candidate("x", b"no picture", "s", ["War"]) is None
     assert json.loads(json.dumps(one)) == one
+
+
+def test_a_table_of_frames_in_either_form(tmp_path):
+    csv, lines = tmp_path / "frames.csv", tmp_path / "frames.jsonl"
+    csv.write_text("file,time_s,tags,maybe,film\na/b.mp4,1:02,War; Food,Drama,\nc.jpg,,,War,one\n/x/d.mp4,2,,,two\n")
+    rows = [
+        {"file": "a/b.mp4", "time_s": 62, "tags": ["War", "Food"], "maybe": ["Drama"], "card": False},
+        {"file": "c.jpg", "film": "one", "time_s": 7, "tags": [], "maybe": ["War"]},
+        {"file": "/x/d.mp4", "time_s": 2.0, "tags": [], "group": "two"},
+    ]
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    expected = [
+        LabelledPicture(f"{tmp_path}/c.jpg", (), "one", ("War",), True),
+        LabelledVideo(f"{tmp_path}/a/b.mp4", (), (FrameLabels(62, ("Food", "War"), ("Drama",)),), ""),
+        LabelledVideo("/x/d.mp4", (), (FrameLabels(2, ()),), "two"),
+    ]
+    assert read_labels(str(csv)) == read_labels(str(lines)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("f.csv", "file,time_s\na.mp4,1\n", "no column 'tags'"),
+        ("f.csv", "file,time_s,tags\n", "no rows"),
+        ("f.csv", "file,time_s,tags\na.mp4,,War\n", "line 2: '' is not a time"),
+        ("f.csv", "file,time_s,tags\n,1,War\n", "line 2: file is empty"),
+        ("f.jsonl", '{"file": "a.mp4", "time_s": 1, "tags": ["War"]}\nnothing\n', "line 2: not an object of JSON"),
+        ("f.jsonl", '{"file": "a.mp4", "time_s": 1, "tags": [3]}\n', "line 1: .* is not a list of tags"),
+        ("f.jsonl", "[1]\n", "line 1: not an object with 'file'"),
+    ],
+)
+def test_tables_of_frames_that_make_no_sense(tmp_path, name, text, complaint):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(LabelError, match=complaint) as error:
+        read_frames(str(path))
+    assert str(path) in str(error.value)
+
+
+def test_labelled_frames_are_those_on_screen_at_their_times(tmp_path):
+    shots = [picture(seed) for seed in (1, 2, 3)]
+    film = write_video(tmp_path / "f.mp4", [pixels for pixels in shots for _ in range(50)])  # three shots of 2 s
+    labels = tuple(FrameLabels(at, (), ()) for at in (0, 1.5, 2.25, 5.9, 40))
+    found = dict(labelled_frames(LabelledVideo(str(film), (), labels), 1))
+    assert found.keys() == set(labels) and found[labels[-1]] is None
+    for label, shown in zip(labels, (0, 0, 1, 2), strict=False):
+        assert np.abs(found[label].astype(int) - shots[shown]).mean() < 12
+    video = LabelledVideo(str(film), (), (FrameLabels(3, ("War",), ("Food",)), FrameLabels(9, ())), "the film")
+    read, dropped = ReadLabelled(1, 0.5, 0.2, False).process(video)
+    assert (read.tags, read.maybe, read.complete, read.source) == (("War",), ("Food",), True, "the film")
+    assert dropped.value == (f"{film}#t=9", "the video has no frame then")
+
+
+@needs_footage
+def test_the_shared_labels_are_read_as_they_are():
+    frames = read_labels(str(SHARED / "frames/LABELS.jsonl"))
+    videos = read_labels(str(SHARED / "videos/KEY_FRAMES.jsonl"))
+    assert len(frames) > 700 and all(isinstance(item, LabelledPicture) and item.complete for item in frames)
+    assert len({item.source for item in frames}) > 80
+    assert sum(len(item.frames) for item in videos) == 545 and all(Path(item.uri).exists() for item in videos)

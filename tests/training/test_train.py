@@ -42,7 +42,7 @@ def run(*words: object) -> int:
     return main([*map(str, words), *(["--direct_num_workers", "1"] if words[0] in ("dataset", "train") else [])])
 
 
-SMALL = ["--backbone", "MobileNetV2", "--weights", "random", "--size", "32", "--steps", "60", "--batch-size", "50"]
+SMALL = ["--backbone", "MobileNetV2", "--weights", "random", "--size", "32"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def trained(tmp_path_factory):
     (root / "images/Swimming/copy__1.jpg").write_bytes((root / "images/Desert/source1__01.jpg").read_bytes())
     assert run("dataset", root / "images", "--output", root / "data", "--split-by", "random") == 3
     words = ["--dataset", root / "data", "--output", root / "bundle", "--cache", root / "cache"]
-    assert run("train", *words, *SMALL) == 0
+    assert run("train", *words, *SMALL, "--no-refit") == 0
     return root
 
 
@@ -99,8 +99,7 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     known = read_features(cache_folder(str(trained / "cache"), backbone), keys)
     deviation = np.where(known.std(0) > 0, known.std(0), 1)
     logits = ((features - known.mean(0)) / deviation) @ kernel + bias
-    scaled = np.exp(logits / bundle.card["temperature"])
-    offline = scaled / scaled.sum(1, keepdims=True)
+    offline = 1 / (1 + np.exp(-logits))
     assert np.allclose(
         np.stack([found.probabilities for found in predict(model, pictures, partial(fit, size=(32, 32)))]),
         offline,
@@ -120,11 +119,10 @@ def test_the_report_agrees_with_the_bundle(trained):
     assert found["top1"] == pytest.approx(metrics["splits"]["test"]["top1"], abs=0.01)
     assert metrics["splits"]["train"]["top1"] > 0.8
     page = (report / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3 and "http" not in page
+    assert page.count("data:image/png;base64,") == 2 and "http" not in page
     assert f"{metrics['splits']['test']['top1']:.3f}" in page
-    for name in ("curves", "confusion", "calibration"):
+    for name in ("confusion", "calibration"):
         assert cv2.imread(str(report / f"{name}.png")) is not None
-    assert list((report / "tensorboard").rglob("events.out.tfevents.*"))
 
 
 def in_a_process(*words: object) -> str:
@@ -143,7 +141,7 @@ def test_growing_computes_only_what_is_new_and_keeps_the_order(trained, tmp_path
     words = ["dataset", images, "--output", tmp_path / "data", "--split-by", "random"]
     assert run(*words) == 0
     words = ["--dataset", tmp_path / "data", "--output", tmp_path / "grown", "--cache", trained / "cache"]
-    assert run("train", *words, *SMALL, "--grow", trained / "bundle") == 0
+    assert run("train", *words, *SMALL, "--no-refit", "--grow", trained / "bundle") == 0
     metrics = json.loads((tmp_path / "grown/report/metrics.json").read_text())
     assert metrics["vocabulary"] == ["Desert", "Forest", "Swimming", "Time travel"]
     assert metrics["features"] == {"computed": 30, "cached": 90}
@@ -152,7 +150,94 @@ def test_growing_computes_only_what_is_new_and_keeps_the_order(trained, tmp_path
     assert grown["new_tags"] == ["Time travel"] and grown["lost_tags"] == []
     assert grown["pictures"] == before["pictures"]  # splits at random depend on the picture alone
     assert grown["old_model"]["top1"] == pytest.approx(before["top1"], abs=0.01)
+    assert set(grown["recall"]) == {"Desert", "Forest", "Swimming"}  # what each of the old tags lost
+    assert grown["new_model"]["top1"] >= grown["old_model"]["top1"] - 0.2
+    new = metrics["splits"]["test"]["per_tag"]["Time travel"]
+    assert new["pictures"] and new["average_precision"] > 0.7
     assert "What the new tags cost" in (tmp_path / "grown/report/report.html").read_text()
+
+
+def test_the_head_that_ships_learns_from_everything_and_is_judged_by_one_that_did_not(trained, tmp_path):
+    words = ["--dataset", trained / "data", "--output", tmp_path / "bundle", "--cache", trained / "cache"]
+    assert run("train", *words, *SMALL) == 0
+    before, now = (json.loads((folder / "bundle/report/metrics.json").read_text()) for folder in (trained, tmp_path))
+    assert (before["refit"], now["refit"]) == (False, True) and now["splits"] == before["splits"]
+    one, two = (load_model(read_bundle(str(folder / "bundle")), 1) for folder in (trained, tmp_path))
+    batch = np.full((1, 32, 32, 3), 90, np.uint8)
+    assert not np.allclose(one(batch), two(batch), atol=1e-6)
+    bundle = read_bundle(str(tmp_path / "bundle"))
+    assert bundle.card["activation"] == "sigmoid" and set(bundle.card["thresholds"]) == set(bundle.vocabulary)
+    assert all(0 < value < 1 for value in bundle.thresholds)
+
+
+def test_the_softmax_head_has_numbers_of_its_own(trained, tmp_path, capsys):
+    words = ["--dataset", trained / "data", "--output", tmp_path / "bundle", "--cache", trained / "cache", *SMALL]
+    assert run("train", *words, "--steps", "60") == 2
+    assert "--steps: a sigmoid head has no such number" in capsys.readouterr().err
+    assert run("train", *words, "--head", "softmax", "--steps", "60", "--batch-size", "50") == 0
+    bundle = read_bundle(str(tmp_path / "bundle"))
+    found = load_model(bundle, 1)(np.full((1, 32, 32, 3), 90, np.uint8))
+    assert found.sum() == pytest.approx(1, abs=1e-4) and set(bundle.thresholds) == {0}
+    report = tmp_path / "bundle/report"
+    page = (report / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3 and cv2.imread(str(report / "curves.png")) is not None
+    assert list((report / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_frames_and_pictures_of_nothing_beside_folders(trained, tmp_path, capsys):
+    """Labelled frames of films, complete but for their maybes, make thresholds and the confidence in films' tags."""
+    rows = []
+    for film in range(12):
+        tag = ("Desert", "Swimming")[film % 2]
+        noises = np.random.default_rng(1000 + film).integers(0, 256, (6, 6, 8, 3), np.uint8)
+        coarse = [cv2.resize(noise, (80, 60), interpolation=cv2.INTER_CUBIC) for noise in noises]
+        colour = np.array(COLOURS[tag][::-1])  # a video's frames are RGB
+        shown = [(0.4 * noise + 0.6 * colour).astype(np.uint8) for noise in coarse[:4]] + coarse[4:]
+        write_video(tmp_path / f"film{film}.mp4", [pixels for pixels in shown for _ in range(25)])
+        for at in range(6):
+            tags, maybe = ([tag], []) if at < 4 else ([], ["Forest"] if at == 4 else [])
+            rows.append({"file": f"film{film}.mp4", "time_s": at, "tags": tags, "maybe": maybe})
+    (tmp_path / "frames.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "more/_none").mkdir(parents=True)
+    grey = np.random.default_rng(1).integers(100, 140, (60, 80, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "more/_none/grey__1.png"), grey)
+    words = [trained / "images", tmp_path / "more", tmp_path / "frames.jsonl", "--output", tmp_path / "data"]
+    assert run("dataset", *words, "--near-duplicate-bits", "0") == 3  # the broken file
+    dataset = read_dataset(str(tmp_path / "data"))
+    assert dataset.manifest["complete"] >= 60 and dataset.manifest["nothing"] >= 13
+    words = ["--dataset", tmp_path / "data", "--output", tmp_path / "bundle", "--cache", tmp_path / "cache", *SMALL]
+    assert run("train", *words) == 0
+    card = read_bundle(str(tmp_path / "bundle")).card
+    assert set(card["film_confidence"]["weights"]) == {"mean_logit", "peak_logit", "log_weight", "log_share"}
+    metrics = json.loads((tmp_path / "bundle/report/metrics.json").read_text())
+    assert metrics["films"] == 12 and metrics["film_confidence_reliability"]
+    capsys.readouterr()
+    words = ["--model", tmp_path / "bundle", "--dataset", tmp_path / "frames.jsonl", "--least", "1"]
+    assert run("evaluate", "frames", *words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["frames"] >= 60 and 0 < found["mean_average_precision"] <= 1
+    assert run("tag", tmp_path / "film0.mp4", "--model", tmp_path / "bundle", "--output", tmp_path / "out") == 0
+    assert (
+        run(
+            "tag",
+            tmp_path / "film0.mp4",
+            "--model",
+            tmp_path / "bundle",
+            "--output",
+            tmp_path / "p",
+            "--preset",
+            "paper",
+        )
+        == 0
+    )
+    (sure,), (every,) = (
+        [json.loads(line) for line in (tmp_path / folder / "tags.jsonl").read_text().splitlines()]
+        for folder in ("out", "p")
+    )
+    assert all(0 <= tag["confidence"] <= 1 for tag in sure["all_tags"] + every["all_tags"])
+    assert sum(tag["occurrences"] for tag in every["all_tags"]) == 3 * every["key_frames"]  # all of the top three
+    for folder in ("out", "p"):
+        assert run("evaluate", "strengths", "--results", tmp_path / folder) == 0
 
 
 def test_inception_v3_from_a_film_to_a_bundle_with_the_papers_head(tmp_path):

@@ -1,0 +1,195 @@
+import json
+
+import numpy as np
+import pytest
+from films import SHARED, needs_footage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from movie_tags.pipeline.commands import main
+from movie_tags.training.evaluation import TableError
+from movie_tags.training.films import (
+    Truth,
+    agreement_with,
+    film_tags,
+    film_truth,
+    fit_film_confidence,
+    judge_films,
+    judge_frames,
+    match_films,
+    read_truth,
+    reliability,
+    strengths_that_differ,
+)
+from movie_tags.transforms.strength import FilmConfidence, TagStrength, with_confidence
+
+TAGS = ("War", "Food", "Drama")
+SETS = st.frozensets(st.sampled_from(TAGS))
+
+
+def test_the_tables_of_truth(tmp_path):
+    table = tmp_path / "FILES.tsv"
+    table.write_text(
+        'file\tcontent\ttags_that_plainly_apply\ttags_that_may_apply\na.mp4\t"x\tWar; Food\tDrama\nb.mp4\ty\t\t\n'
+    )
+    assert read_truth(str(table)) == {
+        "a.mp4": Truth(frozenset({"War", "Food"}), frozenset({"Drama"})),
+        "b.mp4": Truth(frozenset()),
+    }
+    table.write_text("file\tcontent\na\tb\n")
+    with pytest.raises(TableError, match="no column 'tags_that_plainly_apply'"):
+        read_truth(str(table))
+
+
+@needs_footage
+def test_the_shared_tables_of_truth():
+    trailers, videos = (read_truth(str(SHARED / f"videos/{name}FILES.tsv")) for name in ("trailers/", ""))
+    assert len(trailers) == 34 and all(truth.may for truth in list(trailers.values())[:3])
+    assert "Sword fight" in videos["films/sintel_trailer_480p.mp4"].plain
+
+
+def test_films_are_matched_by_the_ends_of_their_addresses():
+    addresses = ["gs://b/x/a.mp4", "/y/clips/a.mp4", "c.mp4"]
+    assert match_films(["clips/a.mp4", "c.mp4", "none.mp4"], addresses) == {
+        "clips/a.mp4": "/y/clips/a.mp4",
+        "c.mp4": "c.mp4",
+    }
+    with pytest.raises(TableError, match="the name of 2 films"):
+        match_films(["a.mp4"], addresses)
+
+
+@given(st.lists(st.tuples(SETS, SETS, SETS), min_size=1, max_size=6))
+def test_agreement_against_its_definition(rows):
+    kept = {str(i): tags for i, (tags, _, _) in enumerate(rows)}
+    truth = {str(i): Truth(plain, may - plain) for i, (_, plain, may) in enumerate(rows)}
+    found = agreement_with(kept, truth)
+    pairs = [(film, tag) for film, tags in kept.items() for tag in tags]
+    right = sum(tag in truth[film].plain for film, tag in pairs)
+    may = sum(tag in truth[film].may for film, tag in pairs)
+    plain = sum(len(t.plain) for t in truth.values())
+    assert found["strict"] == (right / len(pairs) if pairs else None)
+    assert found["lenient"] == ((right + may) / len(pairs) if pairs else None)
+    assert found["recall"] == (right / plain if plain else None)
+    judged = judge_films(kept, truth, draws=20)
+    assert sum(row["kept"] for row in judged["per_tag"].values()) == len(pairs)
+    for name, (low, high) in judged["interval_90"].items():
+        assert 0 <= low <= high <= 1 and name in ("strict", "lenient", "recall")
+
+
+def test_frames_are_judged_without_their_maybes():
+    applies = np.array([[1, 0], [0, 0], [0, 1]])
+    probabilities = np.array([[0.5, 0.1], [0.9, 0.2], [0.1, 0.3]])
+    maybe = np.array([[False, False], [True, False], [False, False]])
+    found = judge_frames(probabilities, applies, maybe, ("War", "Food"), least=1)
+    assert found["per_tag"]["War"]["average_precision"] == 1 == found["mean_average_precision"]
+    assert judge_frames(probabilities, applies, maybe & False, ("War", "Food"), 1)["per_tag"]["War"] == {
+        "frames": 1,
+        "average_precision": 0.5,
+    }
+    assert sum(row["number"] for row in found["reliability"]) == 5
+
+
+def test_reliability_of_what_is_as_said():
+    random = np.random.default_rng(0)
+    said = random.random(20_000)
+    for row in reliability(said, random.random(20_000) < said):
+        assert row["right"] == pytest.approx(row["said"], abs=0.05)
+
+
+def test_the_truth_of_a_film_from_its_frames():
+    applies = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 0]] + [[0, 0, 0]] * 7)
+    maybe = np.zeros((10, 3), bool)
+    maybe[4, 1] = True
+    assert film_truth(applies, maybe, TAGS) == Truth(frozenset({"War"}), frozenset({"Food", "Drama"}))
+
+
+def test_a_films_tags_are_what_passes_its_threshold_and_the_top():
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.5, 0.05, 0.4]])
+    found = {tag.tag: (tag.occurrences, tag.probability_sum) for tag in film_tags(probabilities, TAGS, [0.2] * 3, 2)}
+    assert found == {"War": (2, 1.1), "Food": (1, 0.3), "Drama": (1, 0.4)}
+
+
+def strength(tag: str, occurrences: int, mean: float, weight: float) -> TagStrength:
+    return TagStrength(tag, occurrences, mean * occurrences, weight, 1.0, mean, 1.0)
+
+
+def test_confidence_is_learned_and_grows_with_what_speaks_for_a_tag():
+    random = np.random.default_rng(0)
+    films, truth = {}, {}
+    for film in map(str, range(200)):
+        mean = float(random.uniform(0.2, 0.9))
+        films[film] = (strength("War", 3, mean, 1.0),), 10
+        truth[film] = Truth(frozenset({"War"}) if random.random() < mean else frozenset())
+    model = fit_film_confidence(films, truth)
+    low, high = (
+        with_confidence((strength("War", 3, mean, 1.0),), 10, {"War": model})[0].confidence for mean in (0.3, 0.8)
+    )
+    assert low == pytest.approx(0.3, abs=0.12) and high == pytest.approx(0.8, abs=0.12)
+    assert fit_film_confidence(dict(list(films.items())[:5]), truth) is None
+    unknown = with_confidence((strength("Food", 1, 0.5, 1.0),), 10, {"War": model})
+    assert unknown[0].confidence is None
+
+
+def test_confidence_by_hand():
+    model = FilmConfidence.of_card(
+        {
+            "film_confidence": {
+                "intercept": 1,
+                "weights": dict.fromkeys(("mean_logit", "peak_logit"), 0.0) | {"log_weight": 1.0, "log_share": 2.0},
+            }
+        }
+    )
+    tags = strength("War", 5, 0.5, 2.0), strength("Food", 1, 0.5, 1.0)
+    found = with_confidence(tags, 10, dict.fromkeys(TAGS, model))
+    odds = np.array([1 + 0 + 2 * np.log(0.5), 1 + np.log(0.5) + 2 * np.log(0.1)])
+    assert [tag.confidence for tag in found] == pytest.approx(list(1 / (1 + np.exp(-odds))), abs=1e-6)
+    assert FilmConfidence.of_card({}) is None
+
+
+def results(folder, strength: float = 0.3):
+    """A folder of results of one film, with one tag on two of its three key frames."""
+    key_frames = [
+        {"id": "f", "time_s": t, "shot_start_s": t, "shot_end_s": t + 1, "entropy": 5.0, "top": top, "seen": top}
+        for t, top in enumerate(
+            (
+                [{"tag": "War", "probability": 0.4}],
+                [],
+                [{"tag": "War", "probability": 0.2}, {"tag": "Food", "probability": 0.3}],
+            )
+        )
+    ]
+    tags = [
+        {"tag": "War", "strength": 2 / 3 * 0.6, "relative_strength": 1.0, "confidence": 0.8},
+        {"tag": "Food", "strength": 1 / 3 * strength, "relative_strength": 0.0, "confidence": 0.1},
+    ]
+    row = {"id": "f", "uri": "/v/trailers/f.mp4", "tags": tags[:1], "all_tags": tags}
+    folder.mkdir()
+    (folder / "tags.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "key_frames.jsonl").write_text("".join(json.dumps(row) + "\n" for row in key_frames))
+    return row, key_frames
+
+
+def test_strengths_follow_from_the_key_frames_or_are_named(tmp_path, capsys):
+    row, key_frames = results(tmp_path / "good")
+    assert strengths_that_differ([row], key_frames) == []
+    assert strengths_that_differ([row], key_frames[:2]) == ["f"]
+    assert main(["evaluate", "strengths", "--results", str(tmp_path / "good")]) == 0
+    results(tmp_path / "bad", 0.31)
+    assert main(["evaluate", "strengths", "--results", str(tmp_path / "bad")]) == 1
+    assert json.loads(capsys.readouterr().out.partition("}\n")[2])["differ"] == ["f"]
+
+
+def test_evaluate_films(tmp_path, capsys):
+    results(tmp_path / "r")
+    table = tmp_path / "FILES.tsv"
+    table.write_text("file\ttags_that_plainly_apply\ttags_that_may_apply\nf.mp4\tWar;Sea\t\ng.mp4\tFood\t\n")
+    words = ["evaluate", "films", "--truth", str(table), "--results", str(tmp_path / "r")]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["strict"], found["recall"], found["films"]) == (1.0, 0.5, 1)
+    assert found["not_in_the_results"] == ["g.mp4"]
+    assert [(row["said"], row["right"]) for row in found["confidence"]] == [(0.1, 0.0), (0.8, 1.0)]
+    assert main([*words, "--min-confidence", "0.9"]) == 0
+    assert json.loads(capsys.readouterr().out)["without_a_tag"] == 1
+    table.write_text("file\ttags_that_plainly_apply\nother.mp4\tWar\n")
+    assert main(words) == 2 and "has none of the films" in capsys.readouterr().err
