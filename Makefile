@@ -34,6 +34,7 @@ test-flink: $(READY)
 
 soak: $(READY)
 	@MOVIE_TAGS_SOAK=$${MOVIE_TAGS_SOAK:-10000} $(BIN)/python -m pytest -s tests/soak
+	@MOVIE_TAGS_KILLS=20 $(BIN)/python -m pytest tests/pipeline/test_incremental.py -k killed_at
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/tag.py

@@ -31,7 +31,7 @@ def command_line(words: Sequence[str]) -> list[str]:
         option = name.replace("_", "-")
         if name == "--inputs":
             line += value.split()
-        elif option not in ours:
+        elif option not in ours or name == "--dry_run":  # which is Beam's, of another meaning
             line.append(word)
         elif ours[option].nargs != 0:
             line.append(f"{option}={value}")

@@ -1,9 +1,5 @@
-import json
-
 import pytest
 from films import picture, write_video
-from hypothesis import given
-from hypothesis import strategies as st
 
 from movie_tags.pipeline import parquet, results
 from movie_tags.pipeline.commands import main
@@ -40,19 +36,6 @@ def test_what_a_row_leaves_out_is_left_out_again(tmp_path):
     row = {name: value for name, value in ROWS["key_frames"].items() if name != "thumbnail"}
     parquet.write_rows("key_frames", [row], str(tmp_path / "key_frames.parquet"))
     assert list(read_table(str(tmp_path), "key_frames")) == [row]
-
-
-@given(st.lists(st.tuples(st.text(max_size=3), st.integers(0, 3), st.sampled_from("ab")), unique=True, max_size=20))
-def test_a_table_is_sorted_as_lines_of_json_are(tmp_path_factory, keys):
-    folder = tmp_path_factory.mktemp("sorting")
-    rows = [{**ROWS["spans"], "id": id, "start_s": float(start), "tag": tag} for id, start, tag in keys]
-    parquet.write_rows("spans", rows, str(folder / "spans.parquet"))
-    (folder / "other").mkdir()
-    lines = folder / "other" / "spans.jsonl"
-    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    parquet.sort_file("spans", folder / "spans.parquet")
-    results._sort_lines(lines)
-    assert list(read_table(str(folder), "spans")) == list(read_table(str(folder / "other"), "spans"))
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path):

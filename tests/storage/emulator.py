@@ -66,6 +66,9 @@ class Emulator:
     def names(self, prefix: str) -> list[str]:
         return [blob.name for blob in storage.Client().list_blobs(BUCKET, prefix=prefix)]
 
+    def remove(self, name: str) -> None:
+        storage.Client().bucket(BUCKET).blob(name).delete()
+
     def text(self, name: str) -> str:
         return storage.Client().bucket(BUCKET).blob(name).download_as_text()
 
