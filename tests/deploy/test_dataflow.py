@@ -101,6 +101,7 @@ SAMPLES = {
     "break_lock": "true",
     "part_size": "7",
     "format": "parquet",
+    "preset": "paper",
     "sampling": "codec-key-frames",
     "max_key_frame_gap": "2.5",
     "thumbnails": "true",
