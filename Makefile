@@ -15,7 +15,7 @@ $(READY): setup.py pyproject.toml constraints.txt
 demo: $(READY)
 	@echo "Making three short films from photographs ..."
 	@$(BIN)/python demo/films.py build/demo/films
-	@echo "Tagging them with the bundled model ..."
+	@echo "Tagging them ..."
 	@$(BIN)/movie-tags tag build/demo/films --output build/demo/tags --report
 	@echo "The tables are in build/demo/tags: tags.jsonl, key_frames.jsonl, spans.jsonl, errors.jsonl, run.json"
 	@echo "Open the page in a browser: $(CURDIR)/build/demo/tags/report/index.html"

@@ -22,19 +22,21 @@ DATA = Path(skimage.__file__).parent / "data"
 
 
 def photograph(name: str) -> np.ndarray:
-    """uint8 RGB [H, W, 3] of scikit-image, or scikit-learn's `china` and `flower`."""
-    if name in ("china", "flower"):
+    """uint8 RGB [H, W, 3] of scikit-image, or scikit-learn's `china`."""
+    if name == "china":
         return load_sample_image(f"{name}.jpg")
     picture = cv2.imread(str(DATA / name), cv2.IMREAD_COLOR)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def camera_move(picture: np.ndarray, seconds: float, zoom: float, pan: tuple[float, float]) -> list[np.ndarray]:
-    """Frames of a slow zoom and pan over a picture."""
+def camera_move(
+    picture: np.ndarray, seconds: float, zoom: float, pan: tuple[float, float], near: float = 1.0
+) -> list[np.ndarray]:
+    """Frames of a slow zoom and pan over a picture, of which at first a share of `near` of each side is seen."""
     width, height = SIZE
     frames = []
     for t in np.linspace(0, 1, round(seconds * FPS)):
-        share = 1 - zoom * t
+        share = near * (1 - zoom * t)
         side_x = min(picture.shape[1], picture.shape[0] * width / height) * share
         side_y = side_x * height / width
         x = (picture.shape[1] - side_x) * (0.5 + pan[0] * (t - 0.5))
@@ -67,27 +69,26 @@ def write_film(path: Path, frames: list[np.ndarray]) -> None:
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    cat, china, coffee, flower, rocket, woman, stars = (
+    cat, china, coffee, rocket, woman, stars = (
         photograph(name)
         for name in (
-            "chelsea.png", "china", "coffee.png", "flower", "rocket.jpg", "astronaut.png", "hubble_deep_field.jpg",
+            "chelsea.png", "china", "coffee.png", "rocket.jpg", "astronaut.png", "hubble_deep_field.jpg",
         )
     )  # fmt: skip
     films = {
         "cat_and_coffee.mp4": [
-            *camera_move(cat, 5, 0.2, (0.5, 0)),
+            *camera_move(cat, 5, 0.1, (0.1, 0), near=0.52),
             *camera_move(coffee, 4, 0.1, (0, 0.5)),
-            *fade(camera_move(cat, 4, 0.4, (-0.5, 0.2))),
+            *fade(camera_move(cat, 4, 0.1, (-0.1, 0.1), near=0.55)),
         ],
         "space.mp4": [
             *black(2),
             *camera_move(rocket, 5, 0.3, (0, 1)),
-            *camera_move(woman, 5, 0.2, (0, -0.5)),
-            *camera_move(stars, 4, 0.3, (1, 0)),
+            *camera_move(woman, 5, 0.05, (0, 0), near=0.5),
+            *camera_move(stars, 4, 0.1, (0.2, 0), near=0.5),
         ],
-        "temple_garden.mp4": [
+        "temple.mp4": [
             *camera_move(china, 6, 0.2, (0.8, 0)),
-            *camera_move(flower, 4, 0.2, (0, 0.5)),
             *black(2),
             *camera_move(china, 4, 0.4, (-0.8, -0.5)),
         ],
