@@ -109,7 +109,8 @@ def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict
             for network, view in looks
         ]
         joined = np.mean(rows, 0) if spec["combine"] == "mean" else np.concatenate(rows, 1)
-        found.update(zip(keys, joined, strict=True))
+        # Rounded as they are kept, so that a first run and a later one learn from the same numbers.
+        found.update(zip(keys, joined.astype(np.float16), strict=True))
         keys.clear()
         pictures.clear()
 

@@ -60,7 +60,8 @@ def test_the_recipe_makes_sources_of_a_bundle_and_judges_them(data, tmp_path):
     assert said == json.loads(json.dumps(card)) and set(said["thresholds"]) == {"War", "Food"}
     assert FilmConfidence.of_card(said) is not None or said.get("film_confidence") is None
     films = said["accuracy"]["films_left_out"]["films"]
-    assert films["films"] == 8 and films["recall"] > 0.7  # colours are easily told
+    assert films["films"] == 8 and films["strict"] > 0.9  # colours are easily told
+    assert films["recall"] >= 8 / 14  # six films have two tags each, and the weaker of two has a relative strength of 0
     assert said["accuracy"]["films_left_out"]["frames"]["mean_average_precision"] > 0.8
     text = (tmp_path / "out/CARD.md").read_text()
     assert "What it is trained on" in text and "Not for" in text and "| War |" in text
