@@ -91,7 +91,7 @@ def test_a_run_on_gs_gives_the_records_of_a_local_run(gs, films, tmp_path):
     assert kept == sorted(f"same-out/{name}" for name in set(listed))
     front = [name for name in gs.names("same-out/") if name.count("/") == 1]
     assert front == sorted(f"same-out/{name}" for name in [*FRONT, "latest.json", "run.json"])
-    # Each worker process fetched its model once, and the driver to check it and to try it; the SavedModel only to check.
+    # Each worker process fetched its model once, the driver to check and to try it; the SavedModel only to check.
     assert 3 <= len(gs.served("bundle/model.tflite")) <= 4
     assert len(gs.served("bundle/saved_model/variables/variables.data")) == 1
 
