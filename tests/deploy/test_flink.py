@@ -142,7 +142,7 @@ def test_the_cluster_gives_the_local_results(local, remote):
     _, there, job = remote
     assert job["state"] == "FINISHED"
     for name in ("tags", "key_frames"):
-        assert list(there.glob(f"{name}-*-of-*.jsonl")), "shards are what the README promises"
+        assert (there / f"{name}.jsonl").exists(), "one table, whatever shards the workers wrote"
         found = rows(there, name)
         assert found and found == nearly(rows(here, name))
 
@@ -210,5 +210,7 @@ def test_a_task_manager_dies_in_the_middle(cluster, films, local, tmp_path):
             for row in by_uri[str(uri)]
         ]
         found = [{**row, **({"title": None} if name == "tags" else {})} for row in rows(out, name)]
+        for row in found:  # copies of one film under several ids, which each but the first is told
+            row.pop("warnings", None)
         assert len(found) == len(expected)
         assert found == nearly(expected)
