@@ -37,6 +37,7 @@ soak: $(READY)
 	@MOVIE_TAGS_KILLS=20 $(BIN)/python -m pytest tests/pipeline/test_incremental.py -k killed_at
 
 bench: $(READY)
+	@$(BIN)/python benchmarks/light.py
 	@$(BIN)/python benchmarks/tag.py
 	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/train.py
