@@ -87,9 +87,9 @@ def rows(folder, name):
 
 
 def nearly(row):
-    """A row to compare with: probabilities and what is computed of them may differ by rounding."""
+    """A row to compare with: probabilities and what is computed of them may differ by rounding; no thumbnails there."""
     if isinstance(row, dict):
-        return {name: nearly(value) for name, value in row.items()}
+        return {name: nearly(value) for name, value in row.items() if name != "thumbnail"}
     if isinstance(row, list):
         return [nearly(value) for value in row]
     return pytest.approx(row, abs=1e-5) if isinstance(row, float) else row
