@@ -191,6 +191,9 @@ def folds_of(labels: Labels, number: int, seed: int) -> np.ndarray:
         for name in sorted(names, key=lambda name: -counts[name]):
             of_group[name] = int(np.argmin(load + random.uniform(0, 3, number)))
             load[of_group[name]] += counts[name]
+    if len(set(of_group.values())) == 1:  # a few groups of frames and of pictures may all have come to one
+        first = min(of_group)
+        of_group[first] = (of_group[first] + 1) % number
     fold[:] = [of_group[name] for name in labels.groups.tolist()]
     return fold
 
