@@ -112,7 +112,8 @@ class _ForkedWorker(local_job_service.SubprocessSdkWorker):
             for name, url in descriptors.items()
         }
         options = json_format.MessageToJson(self._provision_info.provision_info.pipeline_options)
-        environment |= {"PIPELINE_OPTIONS": options, "WORKER_ID": self._worker_id or ""}
+        # The fork server has the environment of the moment it began; a worker shall have today's.
+        environment = {**os.environ, **environment, "PIPELINE_OPTIONS": options, "WORKER_ID": self._worker_id or ""}
         process = fork_server().Process(target=work, args=(environment,), name=f"worker {self._worker_id}")
         process.start()
         _running.add(process)
@@ -149,10 +150,11 @@ def warm_up() -> None:
 
 
 def work(environment: Mapping[str, str]) -> None:
-    """Be one of Beam's workers, told by the environment where its runner is."""
+    """Be one of Beam's workers, told by the environment (the whole of it) where its runner is."""
+    os.environ.clear()
+    os.environ.update(environment)
     from apache_beam.runners.worker import sdk_worker_main
 
-    os.environ.update(environment)
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     sdk_worker_main.main([])
 
