@@ -38,7 +38,6 @@ soak: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/light.py
-	@$(BIN)/python benchmarks/tag.py
 	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/train.py
 	@$(BIN)/python benchmarks/report.py
@@ -47,6 +46,7 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+	@cd benchmarks && MYPYPATH=.:.. $(abspath $(BIN))/mypy --config-file ../pyproject.toml $(patsubst benchmarks/%.py,-m %,$(wildcard benchmarks/*.py))
 
 bundled-model: $(READY)
 	@$(BIN)/python -m movie_tags.training.distil --output build/compact

@@ -28,7 +28,8 @@ from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.method import Method
 from movie_tags.pipeline.parquet import SCHEMAS
-from movie_tags.pipeline.results import RUN_JSON, key_frames_row, spans_row, tags_row
+from movie_tags.pipeline.reading import RUN_JSON
+from movie_tags.pipeline.results import key_frames_row, spans_row, tags_row
 from movie_tags.pipeline.tag_movies import VideoTags
 from movie_tags.transforms.shots import Film
 from movie_tags.transforms.spans import find_spans
@@ -86,7 +87,8 @@ def rows(films: int) -> Iterator[tuple[str, dict]]:
 def generate(folder: Path, films: int) -> None:
     """Write the same tables twice: FOLDER/jsonl and FOLDER/parquet."""
     vocabulary = list(read_bundle(resolve(COMPACT)).vocabulary)
-    lines, writers, waiting = {}, {}, {}
+    lines, writers = {}, {}
+    waiting: dict[str, list] = {}
     for kind in ("jsonl", "parquet"):
         (folder / kind).mkdir(parents=True)
     for name in ("tags", "key_frames", "spans"):

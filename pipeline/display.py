@@ -153,7 +153,8 @@ class RunProgress(Reports):
         self.key_frames += report.get("key_frames", 0)
         self.bytes += report.get("bytes", 0)
         if "films_due" in report:
-            self.films_due, self.bytes_due = report["films_due"], report["bytes_due"]
+            self.films_due += report["films_due"]
+            self.bytes_due += report["bytes_due"]
             self.counted_from = time.monotonic()
         if "segments" in report:
             left = self.segments_left.pop(report["video"], report["segments"]) - 1

@@ -1,7 +1,8 @@
 """Beam's worker processes on this machine, forked from a warm parent that has our libraries loaded already.
 
 A worker that Beam starts itself is a new Python, which takes seconds of CPU to import Beam and FFmpeg. Here the
-standard library's fork server imports them once; each worker is a fork of it, for any pipeline of this process.
+standard library's fork server imports them once; each worker is a fork of it, for any pipeline of this process. And
+they share work in small bundles, so that none is idle while another has a long film to itself.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import grpc
+from apache_beam.metrics import monitoring_infos
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, endpoints_pb2
 from apache_beam.runners.portability import local_job_service
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner, execution, fn_runner, worker_handlers
+from apache_beam.runners.worker import bundle_processor
 from apache_beam.transforms import environments
 from apache_beam.utils import thread_pool_executor
 from google.protobuf import json_format, text_format
@@ -165,12 +169,94 @@ def _end_with_the_driver() -> None:
     os._exit(1)
 
 
+SPREAD = "Spread"
+"""What the names of reshuffles begin with whose elements are large pieces of work, some far larger than others."""
+BUNDLES_A_WORKER = 16
+"""Of such work; Beam's own runner makes one for each worker, and waits for the slower."""
+
+
 def forking_runner(options: PipelineOptions) -> FnApiRunner:
-    """Beam's local runner, with workers that are forks.
+    """Beam's local runner, with workers that are forks, and that take the next small bundle when they have done one.
 
     Args:
         options: of the pipeline; its running mode would have the runner start processes of its own.
     """
     options.view_as(DirectOptions).direct_running_mode = "in_memory"
     environment = ForkedEnvironment(environments.python_sdk_capabilities())
-    return FnApiRunner(default_environment=environment)
+    return _ForkingRunner(default_environment=environment)
+
+
+class _ForkingRunner(FnApiRunner):
+    def _get_bundle_manager(self, bundle_context_manager: execution.BundleContextManager) -> fn_runner.BundleManager:
+        manager = super()._get_bundle_manager(bundle_context_manager)
+        steps = bundle_context_manager.process_bundle_descriptor.transforms.values()
+        read = [step.unique_name for step in steps if step.spec.urn == bundle_processor.DATA_INPUT_URN]
+        uneven = any(part.startswith(SPREAD) for name in read for part in name.split("/"))
+        if uneven and isinstance(manager, fn_runner.ParallelBundleManager):
+            return _SmallBundles(manager.bundle_context_manager, cache_token_generator=manager._cache_token_generator)
+        return manager
+
+
+class _OneWorker:
+    """A stage's context as one of its workers sees it."""
+
+    def __init__(self, stage: execution.BundleContextManager, handler: worker_handlers.WorkerHandler):
+        self._stage = stage
+        self.worker_handlers = [handler]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stage, name)
+
+
+class _SmallBundles(fn_runner.ParallelBundleManager):
+    """Many small bundles of a stage's input, each taken by the next worker that has nothing to do."""
+
+    def process_bundle(
+        self,
+        inputs: Mapping[str, execution.PartitionableBuffer],
+        expected_outputs: dict,
+        fired_timers: Mapping,
+        expected_output_timers: dict,
+        dry_run: bool = False,
+    ) -> tuple:
+        stage = self.bundle_context_manager
+        bundles: list[dict[str, list[bytes]]] = [{} for _ in range(BUNDLES_A_WORKER * self._num_workers)]
+        for name, data in inputs.items():
+            for bundle, part in zip(bundles, data.partition(len(bundles)), strict=True):
+                if any(part):
+                    bundle[name] = part
+        waiting = [bundle for bundle in bundles if bundle] or [{}]
+        waiting = [{name: bundle.get(name, []) for name in inputs} for bundle in waiting]
+        waiting.reverse()  # they are taken from the end
+
+        def work(handler: worker_handlers.WorkerHandler) -> list[tuple]:
+            done: list[tuple] = []
+            while waiting:
+                try:
+                    bundle = waiting.pop()
+                except IndexError:  # another worker was faster
+                    break
+                manager = fn_runner.BundleManager(
+                    cast(Any, _OneWorker(stage, handler)),
+                    self._progress_frequency,
+                    cache_token_generator=self._cache_token_generator,
+                )
+                timers = fired_timers if not done and handler is stage.worker_handlers[0] else {}
+                try:
+                    done.append(
+                        manager.process_bundle(bundle, expected_outputs, timers, expected_output_timers, dry_run)
+                    )
+                except BaseException:
+                    waiting.clear()
+                    raise
+            return done
+
+        with ThreadPoolExecutor(self._num_workers) as executor:
+            results = [one for done in executor.map(work, stage.worker_handlers) for one in done]
+        infos = [info for result, _ in results for info in result.process_bundle.monitoring_infos]
+        merged = beam_fn_api_pb2.InstructionResponse(
+            process_bundle=beam_fn_api_pb2.ProcessBundleResponse(
+                monitoring_infos=monitoring_infos.consolidate(infos),
+            )
+        )
+        return merged, [split for _, splits in results for split in splits]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from movie_tags.transforms.limits import Limits
 
 if TYPE_CHECKING:
+    from movie_tags.transforms.sampling import Draft
     from movie_tags.transforms.thumbnails import Thumbnails
 
 
@@ -24,6 +25,7 @@ class Method:
         fps: samples a second.
         sampling: EXACT, or CODEC_KEY_FRAMES: a draft that decodes little but the codec's own key frames.
         max_key_frame_gap: seconds; what lies between codec key frames further apart is sampled exactly in a draft, too.
+        min_draft_length: seconds; shorter films are sampled exactly in a draft, too.
         shot_threshold: histogram difference in [0, 1] above which a shot begins.
         min_entropy: bits; key frames at or below carry no information.
         top_k: tags of a key frame.
@@ -35,7 +37,8 @@ class Method:
 
     fps: float = 1.0
     sampling: str = EXACT
-    max_key_frame_gap: float = 4.0
+    max_key_frame_gap: float = 12.0
+    min_draft_length: float = 180.0
     shot_threshold: float = 0.5
     min_entropy: float = 0.2
     top_k: int = 3
@@ -45,9 +48,11 @@ class Method:
     min_span: float = 0.0
 
     @property
-    def draft_gap(self) -> float | None:
-        """The longest gap between codec key frames, in seconds, that a draft leaves; None where no draft is wanted."""
-        return self.max_key_frame_gap if self.sampling == CODEC_KEY_FRAMES else None
+    def draft(self) -> Draft | None:
+        """What a draft may leave out; None where none is wanted."""
+        from movie_tags.transforms.sampling import Draft  # which brings decoders
+
+        return Draft(self.max_key_frame_gap, self.min_draft_length) if self.sampling == CODEC_KEY_FRAMES else None
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,6 @@ def method_key(method: Method, fingerprint: str) -> str:
     """
     numbers = asdict(method)
     if method.sampling == EXACT:  # implied before there were drafts
-        del numbers["sampling"], numbers["max_key_frame_gap"]
+        del numbers["sampling"], numbers["max_key_frame_gap"], numbers["min_draft_length"]
     content = {"method": numbers, "model": fingerprint}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,9 +43,10 @@ from movie_tags.pipeline.method import Method, Work, method_key
 from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_table
 from movie_tags.pipeline.results import COUNTS, THUMBNAILS, WriteTables, errors_row
 from movie_tags.pipeline.runner import local_options
-from movie_tags.pipeline.sizing import MOST_FILES, workers_for
+from movie_tags.pipeline.sizing import MOST_FILES, is_little
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.progress import report_progress
+from movie_tags.transforms.limits import Limits
 from movie_tags.transforms.thumbnails import Thumbnails
 from movie_tags.transforms.video import Failure
 
@@ -105,6 +106,7 @@ class TaggingRun:
         id: of the run, unlike any other's.
         options: Beam's.
         workers: processes on this machine; 0 where another runner does the work.
+        little: on this machine, and sooner done than divided.
     """
 
     def __init__(
@@ -147,7 +149,8 @@ class TaggingRun:
         self.models = read_models(model)
         for uri in self.inputs:
             check_input(uri)
-        self.options, self.workers = local_options(beam_words, lambda: workers_for(self.inputs, work.limits))
+        self.little = False
+        self.options, self.workers = local_options(beam_words, lambda: self.look(self.inputs, work.limits))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()
@@ -187,6 +190,16 @@ class TaggingRun:
             },
             "versions": {**{name: version(name) for name in VERSIONS}, "python": platform.python_version()},
         }
+
+    def look(self, inputs: Iterable[str], limits: Limits | None) -> int:
+        """How many processes inputs are worth; little work is also done in one pipeline."""
+        self.little = is_little(inputs, limits)
+        return 1 if self.little else cores()
+
+    @property
+    def divided(self) -> bool:
+        """Whether parts of the work are done and published one by one."""
+        return self.workers > 0 and not (self.little and self.part_size is None)
 
     # Pipelines
 
@@ -231,6 +244,10 @@ class TaggingRun:
         """All of it in one, for clusters; with `publishing` the job puts its results in place itself."""
         pipeline = self.pipeline()
         due, tables = self.find_due(pipeline)
+        if self.workers:
+            _ = due[FindDue.DUE] | "CountDue" >> beam.Map(
+                lambda item: report_progress(films_due=1, bytes_due=item.size)
+            )
         found = due | "TagMovies" >> TagMovies(self.models, self.method, self.work)
         errors = [found[TagMovies.ERRORS], tables[TagMovies.ERRORS]] | "AllErrors" >> beam.Flatten()
         written = self.write(PLAN, {**found, **tables, TagMovies.ERRORS: errors, "due": due[FindDue.DUE]})
@@ -274,7 +291,7 @@ class TaggingRun:
             storage.write_text(storage.join(self.folder, views.BEGUN_JSON), json.dumps(self.summary()) + "\n")
             try:
                 with watching:
-                    for said in self.parts() if self.workers else self.whole():
+                    for said in self.parts() if self.divided else self.whole():
                         self.counts.update(said["counts"])
                         self.counters.update(said["counters"])
             except BaseException as error:
@@ -322,7 +339,7 @@ class TaggingRun:
             raise
 
     def whole(self) -> Iterator[dict]:
-        """All in one job, for which we wait."""
+        """All in one pipeline, for which we wait."""
         counters = self.execute(self.whole_pipeline(publishing=False))
         yield views.commit_part(storage.join(self.folder, PLAN), None, self.about(counters))
 
@@ -367,7 +384,7 @@ class TaggingRun:
 
     def fit_to(self, due: Sequence[str]) -> None:
         """Choose how many processes the work on this machine is worth, now that it is known: all of it, or some."""
-        self.options, self.workers = local_options(self.beam_words, lambda: workers_for(due, self.work.limits))
+        self.options, self.workers = local_options(self.beam_words, lambda: self.look(due, self.work.limits))
         self.work = dataclasses.replace(self.work, threads=max(1, cores() // self.workers))
 
     def cut(self, due: Sequence[str], lists: str, scratch: str) -> Iterator[Part]:
@@ -379,13 +396,14 @@ class TaggingRun:
             scratch: a local folder.
         """
         most, most_bytes = self.part_size or PART_VIDEOS, PART_BYTES * self.workers
-        held: list[bytes] = []
+        held: list[tuple[int, bytes]] = []
         size = number = 0
 
         def close() -> Part:
             name = f"part-{number:05}"
             path = storage.join(lists, f"{name}.jsonl")
-            storage.write_bytes(path, b"".join(held))
+            # The largest first: what is begun last is then soon done, and no worker waits long for another.
+            storage.write_bytes(path, b"".join(line for _, line in sorted(held, key=lambda one: -one[0])))
             return Part(name, path, len(held))
 
         storage.write_bytes(storage.join(lists, "none.jsonl"), b"")
@@ -395,9 +413,9 @@ class TaggingRun:
             if held and (len(held) == most or large):
                 yield close()
                 held, size, number = [], 0, number + 1
-            held.append(line)
-            size += Due.of(line).size
-            films, total = films + 1, total + Due.of(line).size
+            bytes_of_it = Due.of(line).size
+            held.append((bytes_of_it, line))
+            size, films, total = size + bytes_of_it, films + 1, total + bytes_of_it
         report_progress(films_due=films, bytes_due=total)
         if held:
             yield close()

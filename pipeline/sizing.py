@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable
 
 from movie_tags import storage
-from movie_tags.machine import cores
 from movie_tags.pipeline.catalogue import InputError, expand
 from movie_tags.transforms.decoding import Decoding
 from movie_tags.transforms.limits import Limits
@@ -36,10 +35,10 @@ def cpu_seconds(uri: str, decoding: Decoding = Decoding(None)) -> float:
     return said.duration_s * (said.width * said.height * min(said.rate, 120) * DECODING_S + TAGGING_S)
 
 
-def workers_for(inputs: Iterable[str], limits: Limits | None = Limits()) -> int:
-    """How many processes to do the work in on this machine: one for little work, one a core for more.
+def is_little(inputs: Iterable[str], limits: Limits | None = Limits()) -> bool:
+    """Whether the work is done sooner in one process, and in one piece, than it takes to divide it.
 
-    Remote inputs are not looked into: fetching them pays for the processes.
+    Remote inputs are not looked into: fetching them pays for processes.
 
     Args:
         inputs: as a user names them.
@@ -49,16 +48,16 @@ def workers_for(inputs: Iterable[str], limits: Limits | None = Limits()) -> int:
     try:
         for uri in inputs:
             if storage.is_remote(uri):
-                return cores()
+                return False
             for item in expand(uri):
                 files += 1
                 if files > MOST_FILES or storage.is_remote(item.video.uri):
-                    return cores()
+                    return False
                 total += 0.0 if item.failure else cpu_seconds(item.video.uri, decoding)
                 if total > WORTH_WORKERS_S:
-                    _LOGGER.info("more than %g s of work, by the films' headers: %d workers", total, cores())
-                    return cores()
+                    _LOGGER.info("more than %g s of work, by the films' headers: a process a core", total)
+                    return False
     except InputError:  # is reported where the inputs are read
-        return cores()
+        return False
     _LOGGER.info("about %.1f s of work, by the films' headers: one process", total)
-    return 1
+    return True

@@ -79,7 +79,7 @@ class TagMovies(beam.PTransform):
         named = inputs if isinstance(inputs, dict) else inputs | "Distinct" >> DistinctVideos()
         videos = named[DistinctVideos.VIDEOS]
         shots = videos | "FindShots" >> FindShots(
-            method.fps, method.shot_threshold, work.segment_length, work.limits, method.draft_gap
+            method.fps, method.shot_threshold, work.segment_length, work.limits, method.draft
         )
         # A shot's key frame comes from within a segment or was read again. Both ways are tagged side by side rather
         # than flattened first: a flatten would hold pixels in the runner's memory.

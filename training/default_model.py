@@ -32,7 +32,9 @@ from movie_tags.training.labelled import decode_picture, from_example
 from movie_tags.training.learn import Judged, learn, settings_of
 from movie_tags.training.metrics import accuracy, calibration_error
 from movie_tags.training.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries, learnable
+from movie_tags.transforms.strength import TagStrength, strongest
 
+TRAILERS = "videos/trailers/FILES.tsv"
 MIN_PICTURES = 20
 """Tags with fewer plain labels are left out."""
 
@@ -127,11 +129,11 @@ def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict
     return found
 
 
-def truth_of_films(data: Path) -> dict[str, Truth]:
+def truth_of_films(data: Path, *tables: str) -> dict[str, Truth]:
     """The truth of the videos that tables give, by the group that their frames are in, where that is one film."""
     found: dict[str, list[Truth]] = {}
-    for table in (data / "videos/trailers/FILES.tsv", data / "videos/FILES.tsv"):
-        for name, truth in read_truth(str(table)).items():
+    for table in tables or (TRAILERS, "videos/FILES.tsv"):
+        for name, truth in read_truth(str(data / table)).items():
             if truth.plain:
                 found.setdefault(group_of(os.path.basename(name)), []).append(truth)
     # Where several videos are one group, the frames' labels must do.
@@ -146,6 +148,11 @@ def mixed_folds(labels: Labels, settings: MultiLabelSettings) -> np.ndarray:
     return fold
 
 
+def kept_of(judged: Judged) -> dict[str, list[TagStrength]]:
+    """By film, its short list."""
+    return {film: list(strongest(tags, Method().min_relative_strength)) for film, (tags, _) in judged.films.items()}
+
+
 def measure(judged: Judged, thresholds: np.ndarray, labels: Labels, vocabulary: Sequence[str]) -> dict:
     """What pictures out of fold say of a recipe; of stills those count whose tags had 30 others to learn from.
 
@@ -157,10 +164,7 @@ def measure(judged: Judged, thresholds: np.ndarray, labels: Labels, vocabulary: 
     """
     stills, frames = learnable(labels, judged.fold), labels.frames
     pictures, right = judged.probabilities[stills], labels.applies[stills]
-    kept = {
-        film: frozenset(tag.tag for tag in tags if tag.relative_strength >= Method().min_relative_strength)
-        for film, (tags, _) in judged.films.items()
-    }
+    kept = {film: frozenset(tag.tag for tag in tags) for film, tags in kept_of(judged).items()}
     passed = (judged.probabilities >= thresholds) & frames[:, None] & ~labels.maybe
     return {
         "pictures": {**accuracy(pictures, right), "calibration_error": round(calibration_error(pictures, right), 4)},
@@ -214,6 +218,7 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     (output / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
     (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write_card(output, card)
+    write_films(output, ships.judged[0], truth_of_films(data, TRAILERS))
     return card
 
 
@@ -228,9 +233,33 @@ def body_of(path: Path) -> dict:
 
 def write_card(folder: Path, card: dict) -> None:
     """Write CARD.md beside a `model.json`, from what that says."""
+    _render(folder / "CARD.md", "default_card.md.j2", card=card)
+
+
+def _render(path: Path, template: str, **what) -> None:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    template = environment.from_string((files(__package__) / "default_card.md.j2").read_text("utf-8"))
-    (folder / "CARD.md").write_text(template.render(card=card), "utf-8")
+    text = (files(__package__) / template).read_text("utf-8")
+    path.write_text(environment.from_string(text).render(**what), "utf-8")
+
+
+def write_films(folder: Path, judged: Judged, trailers: Iterable[str]) -> None:
+    """Write FILMS.md: film by film, what heads that did not see it keep, and what a person says.
+
+    Args:
+        folder: of the model.
+        judged: by heads of other films.
+        trailers: those that have a table of their own, before the others.
+    """
+    kept, first = kept_of(judged), set(trailers)
+    parts: dict[str, dict] = {"Trailers and clips": {}, "Other films, by the labels of their key frames": {}}
+    for film, tags in kept.items():
+        part = list(parts)[film not in first]
+        parts[part][film] = {"kept": tags, "truth": judged.truth[film]}
+    figures = {
+        part: judge_films({film: frozenset(t.tag for t in row["kept"]) for film, row in films.items()}, judged.truth)
+        for part, films in parts.items()
+    }
+    _render(folder / "FILMS.md", "default_films.md.j2", parts=parts, figures=figures)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from movie_tags.transforms.children import ChildEnded, stream
 from movie_tags.transforms.limits import Limits
 from movie_tags.transforms.sampling import (
+    Draft,
     Frame,
     SampleClock,
     Segment,
@@ -53,10 +54,10 @@ class Decoding:
         return headers
 
     def plan(
-        self, uri: str, fps: float | Fraction, segment_length: float | None, max_gap: float | None = None
+        self, uri: str, fps: float | Fraction, segment_length: float | None, draft: Draft | None = None
     ) -> list[Segment]:
         """As `plan_segments`."""
-        return list(self._stream(plan_segments, uri, fps, segment_length, max_gap))
+        return list(self._stream(plan_segments, uri, fps, segment_length, draft))
 
     def samples(self, uri: str, segment: Segment, tally: Tally) -> Iterator[Frame]:
         """The sampled frames of a segment, in order; the tally is complete when all were taken.

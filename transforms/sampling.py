@@ -84,6 +84,19 @@ class SampleClock:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """What a draft may leave out.
+
+    Attributes:
+        max_gap: seconds; what lies between codec key frames further apart is sampled exactly.
+        min_length: seconds; a shorter film is sampled exactly throughout, as its tags would hang on a few pictures.
+    """
+
+    max_gap: float
+    min_length: float
+
+
+@dataclass(frozen=True)
 class DraftClock(SampleClock):
     """The clock of a draft: every tick after the video's first frame has a number, and a picture stands for the ticks
     from its own presentation time until the next picture's.
@@ -142,18 +155,19 @@ class Frame:
 
 
 def plan_segments(
-    uri: str, fps: float | Fraction = 1, segment_length: float | None = None, max_gap: float | None = None
+    uri: str, fps: float | Fraction = 1, segment_length: float | None = None, draft: Draft | None = None
 ) -> list[Segment]:
     """Cut a video into segments of at least `segment_length` seconds at its codec's random access points.
 
-    Decodes one frame and reads one packet for each border. The lengths that headers state are not used: they lie. A
-    file shorter than its outermost boxes state gets a warning.
+    Decodes one frame and reads one packet for each border. The lengths that headers state are not used for it: they
+    lie. A file shorter than its outermost boxes state gets a warning.
 
     Args:
         uri: the video.
         fps: samples a second.
         segment_length: the shortest segment, in seconds; None for one segment.
-        max_gap: of a draft, the seconds between codec key frames from which on samples are exact; None: all are.
+        draft: what a draft may leave out; None samples exactly. A film is as long as its headers say, here alone; of
+            one whose headers do not say, a draft is made.
 
     Raises:
         VideoError: the video cannot be opened, or no frame of it can be decoded.
@@ -166,8 +180,8 @@ def plan_segments(
                 f"no frame could be decoded ({decoder.damaged} damaged packets); it may be encrypted or cut off"
             )
         clock = SampleClock(first[0], stream.time_base, Fraction(fps).limit_denominator(10**6))
-        if max_gap is not None:
-            gap = Fraction(max_gap).limit_denominator(10**6)
+        if draft is not None and not _shorter(container, stream, draft.min_length):
+            gap = Fraction(draft.max_gap).limit_denominator(10**6)
             clock = DraftClock(clock.origin, clock.time_base, clock.fps, gap)
         seekable = is_seekable(container)
         borders = list(_borders(container, stream, clock, segment_length)) if segment_length and seekable else []
@@ -181,6 +195,13 @@ def plan_segments(
         Segment(i, len(starts), clock, start, end, seek, seekable, () if i else warnings)
         for i, ((start, seek), end) in enumerate(zip(starts, ends, strict=True))
     ]
+
+
+def _shorter(container: av.container.InputContainer, stream: av.VideoStream, seconds: float) -> bool:
+    """Whether headers say that a video is shorter than that."""
+    if stream.duration:
+        return stream.duration * stream.time_base < seconds
+    return container.duration is not None and container.duration < seconds * av.time_base
 
 
 def _borders(container, stream, clock: SampleClock, segment_length: float) -> Iterator[tuple[int, int]]:

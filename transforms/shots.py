@@ -23,7 +23,7 @@ from movie_tags.progress import report_progress
 from movie_tags.storage import is_remote
 from movie_tags.transforms.decoding import Decoding
 from movie_tags.transforms.limits import Limits
-from movie_tags.transforms.sampling import Frame, SampleClock, Segment, Tally
+from movie_tags.transforms.sampling import Draft, Frame, SampleClock, Segment, Tally
 from movie_tags.transforms.video import Failure, Video, failure_of, use_one_thread
 
 HISTOGRAM_BINS = (12, 3, 3)
@@ -377,7 +377,7 @@ class FindShots(beam.PTransform):
         threshold: float,
         segment_length: float | None,
         limits: Limits | None = Limits(),
-        max_gap: float | None = None,
+        draft: Draft | None = None,
     ):
         """
         Args:
@@ -385,18 +385,18 @@ class FindShots(beam.PTransform):
             threshold: the difference above which a shot begins.
             segment_length: the shortest segment, in seconds.
             limits: of the processes in which films are decoded; None decodes in the workers themselves.
-            max_gap: of a draft, the seconds between codec key frames from which on samples are exact; None: all are.
+            draft: what a draft may leave out; None samples exactly.
         """
         super().__init__()
         self.decoding = Decoding(limits)
         self.fps = fps
         self.threshold = threshold
         self.segment_length = segment_length
-        self.max_gap = max_gap
+        self.draft = draft
 
     def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
         planned = videos | "Plan" >> beam.ParDo(
-            _PlanSegments(self.decoding, self.fps, self.segment_length, self.max_gap)
+            _PlanSegments(self.decoding, self.fps, self.segment_length, self.draft)
         ).with_outputs(self.FAILED, main="segments")
         found = (
             planned.segments
@@ -438,18 +438,18 @@ def _report(video: Video, segments: int, **what) -> None:
 class _PlanSegments(beam.DoFn):
     """Video -> (video, segment) for each of its segments."""
 
-    def __init__(self, decoding: Decoding, fps: float, segment_length: float | None, max_gap: float | None):
+    def __init__(self, decoding: Decoding, fps: float, segment_length: float | None, draft: Draft | None):
         self.decoding = decoding
         self.fps = fps
         self.segment_length = segment_length
-        self.max_gap = max_gap
+        self.draft = draft
         self.planned = Metrics.counter("sampling", "segments_planned")
         self.failed = Metrics.counter("sampling", "videos_not_opened")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
 
     def process(self, video: Video) -> Iterator:
         try:
-            segments = self.decoding.plan(video.uri, self.fps, self.segment_length, self.max_gap)
+            segments = self.decoding.plan(video.uri, self.fps, self.segment_length, self.draft)
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             self.failed.inc()
             _report(video, 1)

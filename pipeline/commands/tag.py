@@ -116,6 +116,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"of a draft: codec key frames further apart get exact samples between [{METHOD.max_key_frame_gap:g}]",
     )
     method.add_argument(
+        "--min-draft-length",
+        type=not_negative,
+        default=METHOD.min_draft_length,
+        metavar="SECONDS",
+        help=f"of a draft: shorter films are sampled exactly all the same [{METHOD.min_draft_length:g}]",
+    )
+    method.add_argument(
         "--shot-threshold",
         type=share,
         default=METHOD.shot_threshold,

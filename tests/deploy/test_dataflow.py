@@ -104,6 +104,7 @@ SAMPLES = {
     "preset": "paper",
     "sampling": "codec-key-frames",
     "max_key_frame_gap": "2.5",
+    "min_draft_length": "120",
     "thumbnails": "true",
     "fps": "0.5",
     "shot_threshold": "0.4",

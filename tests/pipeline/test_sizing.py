@@ -1,10 +1,9 @@
 import pytest
 from films import VIDEOS, needs_footage, picture, write_video
 
-from movie_tags.machine import cores
 from movie_tags.pipeline import sizing
 from movie_tags.pipeline.runner import local_options
-from movie_tags.pipeline.sizing import cpu_seconds, workers_for
+from movie_tags.pipeline.sizing import cpu_seconds, is_little
 
 
 @pytest.fixture
@@ -23,19 +22,19 @@ def test_the_guess_follows_pixels_and_seconds(film, tmp_path):
 
 def test_little_work_is_done_in_one_process(film, tmp_path, monkeypatch):
     (tmp_path / "bad.mp4").write_bytes(b"no film")
-    assert workers_for([str(tmp_path)]) == 1
+    assert is_little([str(tmp_path)])
     monkeypatch.setattr(sizing, "WORTH_WORKERS_S", cpu_seconds(film) * 1.5)
-    assert workers_for([film]) == 1
-    assert workers_for([film, film]) == cores()
+    assert is_little([film])
+    assert not is_little([film, film])
 
 
 def test_what_is_far_or_many_is_worth_workers(film, tmp_path, monkeypatch):
-    assert workers_for(["gs://bucket/a.mp4"]) == cores()
+    assert not is_little(["gs://bucket/a.mp4"])
     catalogue = tmp_path / "c.csv"
     catalogue.write_text(f"uri\n{film}\n{film}\n{film}\n")
-    assert workers_for([str(catalogue)]) == 1
+    assert is_little([str(catalogue)])
     monkeypatch.setattr(sizing, "MOST_FILES", 2)
-    assert workers_for([str(catalogue)]) == cores()
+    assert not is_little([str(catalogue)])
 
 
 def test_the_number_asked_for_always_wins():
@@ -49,4 +48,4 @@ def test_the_number_asked_for_always_wins():
 
 @needs_footage
 def test_a_real_clip_is_little_work():
-    assert workers_for([str(VIDEOS / "clips" / "kids_basketball_240p.mp4")]) == 1
+    assert is_little([str(VIDEOS / "clips" / "kids_basketball_240p.mp4")])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, Method, method_key
-from movie_tags.transforms.sampling import DraftClock, SegmentReader, Tally, plan_segments, read_samples
+from movie_tags.transforms.sampling import Draft, DraftClock, SegmentReader, Tally, plan_segments, read_samples
 from movie_tags.transforms.shots import ShotFinder, close, difference, histogram, join_all, key_frame
 from movie_tags.transforms.video import to_rgb
 
@@ -62,13 +62,13 @@ def defined_key_frames(path, fps, max_gap):
 
 
 def read(path, fps, max_gap, length=None):
-    segments = plan_segments(str(path), fps, length, max_gap)
+    segments = plan_segments(str(path), fps, length, Draft(max_gap, 0))
     return [(frame.index, frame.pixels) for s in segments for frame in SegmentReader(str(path), s)], segments
 
 
 def key_frames(path, fps, max_gap, length, held=1 << 26):
     """As FindShots finds them, without Beam."""
-    segments = plan_segments(str(path), fps, length, max_gap)
+    segments = plan_segments(str(path), fps, length, Draft(max_gap, 0))
     found, stretches = [], []
     for segment in segments:
         reader, finder = SegmentReader(str(path), segment), ShotFinder(segment, 0.5, held)
@@ -144,7 +144,7 @@ def test_drafts_of_real_footage_are_their_definition(name):
 
 def test_little_is_decoded(tmp_path):
     path = write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(500)], options={"g": "50"})
-    reader = SegmentReader(str(path), plan_segments(str(path), 1, None, 3)[0])
+    reader = SegmentReader(str(path), plan_segments(str(path), 1, None, Draft(3, 0))[0])
     assert [frame.index * reader.segment.clock.time_base for frame in reader] == [2 * k for k in range(10)]
     assert reader.tally.decoded == 10
     assert reader.tally.end_s == 20
@@ -152,7 +152,7 @@ def test_little_is_decoded(tmp_path):
 
 def test_of_many_key_frames_no_more_are_decoded_than_exact_sampling_takes(tmp_path):
     path = write_video(tmp_path / "a.mp4", [picture(k) for k in range(100)], options={"g": "1"})
-    reader = SegmentReader(str(path), plan_segments(str(path), 1, None, 3)[0])
+    reader = SegmentReader(str(path), plan_segments(str(path), 1, None, Draft(3, 0))[0])
     exact = list(SegmentReader(str(path), plan_segments(str(path), 1)[0]))
     assert_same([(f.pixels,) for f in reader], [(f.pixels,) for f in exact])
     assert reader.tally.decoded == len(exact) == 4
@@ -181,3 +181,12 @@ def test_numbers_of_a_draft_are_ticks():
     clock = DraftClock(100, Fraction(1, 600), Fraction(1), Fraction(4))
     assert clock.seconds(900) == 1.5
     assert clock.last_number(900, 2.0) == 1199
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_short_film_is_sampled_exactly(tmp_path, suffix):
+    path = write_video(tmp_path / f"a.{suffix}", [picture(k // 50) for k in range(500)], options={"g": "200"})  # 20 s
+    exact = plan_segments(str(path), 1)
+    assert plan_segments(str(path), 1, None, Draft(60, 21)) == exact
+    (draft,) = plan_segments(str(path), 1, None, Draft(60, 19))
+    assert isinstance(draft.clock, DraftClock) and draft.clock.max_gap == 60
