@@ -27,7 +27,7 @@ from movie_tags.pipeline.method import Method
 from movie_tags.transforms.entropy import entropy
 from movie_tags.transforms.sampling import Draft, SegmentReader, Tally, plan_segments, read_samples
 from movie_tags.transforms.shots import KeyFrame, ShotFinder, close, key_frame
-from movie_tags.transforms.strength import CombineStrengths, TagStrength, strongest
+from movie_tags.transforms.strength import CombineStrengths, TagStrength, short_list
 from movie_tags.transforms.tagging import KeyFrameTags, believed, top_tags
 from movie_tags.transforms.video import VideoError, use_one_thread
 
@@ -92,7 +92,7 @@ def cosine(a: Tagged, b: Tagged) -> float:
 
 def jaccard(a: Tagged, b: Tagged) -> float:
     """Of the short lists; 1 where both are empty."""
-    one, other = ({tag.tag for tag in strongest(t.tags, METHOD.min_relative_strength)} for t in (a, b))
+    one, other = ({tag.tag for tag in short_list(t.tags)} for t in (a, b))
     return len(one & other) / len(one | other) if one | other else 1.0
 
 

@@ -33,7 +33,7 @@ from movie_tags.pipeline.results import key_frames_row, spans_row, tags_row
 from movie_tags.pipeline.tag_movies import VideoTags
 from movie_tags.transforms.shots import Film
 from movie_tags.transforms.spans import find_spans
-from movie_tags.transforms.strength import CombineStrengths, strongest
+from movie_tags.transforms.strength import CombineStrengths, short_list
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags
 from movie_tags.transforms.video import Video
 
@@ -76,7 +76,7 @@ def rows(films: int) -> Iterator[tuple[str, dict]]:
             totals = combine.add_input(totals, frame)
         tags = combine.extract_output(totals)
         film = Film(frames[-1].shot_end_s, int(frames[-1].shot_end_s), KEY_FRAMES)
-        kept = strongest(tags, method.min_relative_strength)
+        kept = short_list(tags)
         yield "tags", tags_row(video, VideoTags(film, KEY_FRAMES, 0, 0, kept, tags))
         for frame in frames:
             yield "key_frames", key_frames_row(video, frame)

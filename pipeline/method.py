@@ -30,7 +30,9 @@ class Method:
         min_entropy: bits; key frames at or below carry no information.
         top_k: tags of a key frame.
         min_probability: a tag counts on a key frame from this probability on; None: from the bundle's threshold of it.
-        min_relative_strength: tags below it are left off the short list.
+        min_relative_strength: tags below it are left off the short list; None: see `short_list`.
+        min_confidence: tags of which the model is less sure are left off it, where it says how sure it is; None: that
+            decides nothing.
         span_gap: seconds; shots that carry a tag are one span of it across gaps up to this long.
         min_span: seconds; shorter spans are left out.
     """
@@ -43,7 +45,8 @@ class Method:
     min_entropy: float = 0.2
     top_k: int = 3
     min_probability: float | None = None
-    min_relative_strength: float = 0.1
+    min_relative_strength: float | None = None
+    min_confidence: float | None = 0.25
     span_gap: float = 6.0
     min_span: float = 0.0
 

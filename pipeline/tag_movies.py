@@ -18,7 +18,7 @@ from movie_tags.pipeline.method import Method, Work
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.shots import Film, FindShots
 from movie_tags.transforms.spans import FindSpans
-from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, strongest, with_confidence
+from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
 from movie_tags.transforms.tagging import TagKeyFrames
 from movie_tags.transforms.thumbnails import KeepThumbnails
 from movie_tags.transforms.video import Failure, Video
@@ -110,7 +110,7 @@ class TagMovies(beam.PTransform):
             }
             | "Gather" >> beam.CoGroupByKey()
             | "Results"
-            >> beam.ParDo(_Results(method.min_relative_strength, film_confidences(self.models))).with_outputs(
+            >> beam.ParDo(_Results(method, film_confidences(self.models))).with_outputs(
                 self.KEY_FRAMES, self.SPANS, self.ERRORS, main=self.TAGS
             )
         )
@@ -138,8 +138,8 @@ def film_confidences(models: Ensemble) -> dict[str, FilmConfidence]:
 class _Results(beam.DoFn):
     """All that is known of a video -> its VideoTags, KeyFrameTags and Spans, or its Failure; one of the two, always."""
 
-    def __init__(self, min_relative_strength: float, confidences: dict[str, FilmConfidence]):
-        self.min_relative_strength = min_relative_strength
+    def __init__(self, method: Method, confidences: dict[str, FilmConfidence]):
+        self.method = method
         self.confidences = confidences
         self.tagged = Metrics.counter("results", "videos_tagged")
         self.failed = Metrics.counter("results", "videos_failed")
@@ -163,7 +163,7 @@ class _Results(beam.DoFn):
                 len(key_frames),
                 sum(known["rejected"]),
                 len(known["bad_frames"]),
-                strongest(all_tags, self.min_relative_strength),
+                short_list(all_tags, self.method.min_relative_strength, self.method.min_confidence),
                 all_tags,
                 (*film.warnings, *sorted(known["warnings"])),
             ),

@@ -114,6 +114,7 @@ def about(run: dict | None) -> list[tuple[str, str]]:
         "top_k": ("Tags of a key frame", "{:g} at most"),
         "min_probability": ("A tag counts", "from a probability of {:g} on"),
         "min_relative_strength": ("Short list", "tags of a relative strength of {:g} or more"),
+        "min_confidence": ("Short list", "tags of which the model is sure to {:.0%} or more"),
         "span_gap": ("Stretches", "are joined across gaps of up to {:g} s"),
     }
     for name, (title, form) in wanted.items():

@@ -32,7 +32,7 @@ from movie_tags.training.labelled import decode_picture, from_example
 from movie_tags.training.learn import Judged, learn, settings_of
 from movie_tags.training.metrics import accuracy, calibration_error
 from movie_tags.training.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries, learnable
-from movie_tags.transforms.strength import TagStrength, strongest
+from movie_tags.transforms.strength import TagStrength, short_list
 
 TRAILERS = "videos/trailers/FILES.tsv"
 MIN_PICTURES = 20
@@ -150,7 +150,11 @@ def mixed_folds(labels: Labels, settings: MultiLabelSettings) -> np.ndarray:
 
 def kept_of(judged: Judged) -> dict[str, list[TagStrength]]:
     """By film, its short list."""
-    return {film: list(strongest(tags, Method().min_relative_strength)) for film, (tags, _) in judged.films.items()}
+    method = Method()
+    return {
+        film: list(short_list(tags, method.min_relative_strength, method.min_confidence))
+        for film, (tags, _) in judged.films.items()
+    }
 
 
 def measure(judged: Judged, thresholds: np.ndarray, labels: Labels, vocabulary: Sequence[str]) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from sklearn.metrics import average_precision_score
 from movie_tags import storage
 from movie_tags.training.evaluation import TableError
 from movie_tags.transforms.strength import (
-    STATISTICS,
     CombineStrengths,
     FilmConfidence,
     TagStrength,
     statistics,
     strengths,
+    with_confidence,
 )
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags, believed, top_tags
 
@@ -205,50 +205,51 @@ def film_truth(applies: np.ndarray, maybe: np.ndarray, vocabulary: Sequence[str]
     return Truth(*(frozenset(vocabulary[i] for i in np.flatnonzero(part).tolist()) for part in (plain, may)))
 
 
-def fit_film_confidence(
-    films: Mapping[str, tuple[tuple[TagStrength, ...], int]], truth: Mapping[str, Truth], least: int = 20
-) -> FilmConfidence | None:
+Films = Mapping[str, tuple[tuple[TagStrength, ...], int]]
+"""By film, all tags that count in it, and its number of key frames."""
+
+OWN_STATEMENTS = 10
+"""A tag that counts in so many films has a habit of its own: one that is nearly always said, say, and seldom meant."""
+
+
+def fit_film_confidence(films: Films, truth: Mapping[str, Truth], least: int = 20) -> FilmConfidence | None:
     """Learn how sure to be of a film's tags; None where fewer than `least` can teach it, or all are right or wrong.
 
     Args:
-        films: by film, all tags that count in it (by a model that saw nothing of it) and its number of key frames.
+        films: what counts by a model that saw nothing of them.
         truth: of the same films.
     """
-    rows, right, _ = _statements(films, truth)
-    if len(rows) < least or len(set(right.tolist())) < 2:
+    said = [(tag.tag, statistics(tag, _top(tags), n), film) for film, (tags, n) in films.items() for tag in tags]
+    right = [tag in truth[film].plain for tag, _, film in said]
+    if len(said) < least or len(set(right)) < 2:
         return None
+    rows = np.array([values for _, values, _ in said])
+    counts = Counter(tag for tag, _, _ in said)
+    own = sorted(tag for tag, n in counts.items() if n >= OWN_STATEMENTS and n < len(said))
+    whose = np.array([[tag == one for one in own] for tag, _, _ in said], float).reshape(len(said), len(own))
     mean, deviation = rows.mean(0), rows.std(0) + 1e-6
-    fitted = LogisticRegression(C=1.0, max_iter=1000).fit((rows - mean) / deviation, right)
-    weights = fitted.coef_[0] / deviation
+    fitted = LogisticRegression(C=0.3, max_iter=2000).fit(np.hstack([(rows - mean) / deviation, whose]), right)
+    weights, added = np.split(fitted.coef_[0], [len(mean)])
+    weights = weights / deviation
     intercept = float(fitted.intercept_[0] - mean @ weights)
-    return FilmConfidence(round(intercept, 5), tuple(round(float(weight), 5) for weight in weights))
+    by_tag = {tag: round(float(number), 5) for tag, number in zip(own, added, strict=True)}
+    return FilmConfidence(round(intercept, 5), tuple(round(float(weight), 5) for weight in weights), by_tag)
 
 
-def confidences_by_fold(
-    films: Mapping[str, tuple[tuple[TagStrength, ...], int]], truth: Mapping[str, Truth], fold: Mapping[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(confidence, whether plainly right, whether it may be) of each tag of each film, by a model without its fold."""
-    said, right, may = [], [], []
+def sure_by_others(films: Films, truth: Mapping[str, Truth], fold: Mapping[str, int]) -> Films:
+    """The films' tags with their confidences, by models that saw nothing of a film's fold."""
+    found: dict[str, tuple[tuple[TagStrength, ...], int]] = {}
     for part in sorted(set(fold.values())):
-        model = fit_film_confidence({f: v for f, v in films.items() if fold[f] != part}, truth)
-        rows, plain, allowed = _statements({f: v for f, v in films.items() if fold[f] == part}, truth)
-        if model and len(rows):
-            said.append(1 / (1 + np.exp(-(rows @ np.array(model.weights) + model.intercept))))
-            right.append(plain)
-            may.append(allowed)
-    all_said, all_right, all_may = (np.concatenate(part) if part else np.zeros(0) for part in (said, right, may))
-    return all_said, all_right, all_may
+        model = fit_film_confidence({film: v for film, v in films.items() if fold[film] != part}, truth)
+        for film in films:
+            if fold[film] == part:
+                tags, n = films[film]
+                found[film] = with_confidence(tags, n, {t.tag: model for t in tags} if model else {}), n
+    return {film: found[film] for film in films}
 
 
-def _statements(films, truth) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows, right, may = [], [], []
-    for film, (tags, key_frames) in films.items():
-        strongest = max((tag.strength for tag in tags), default=0.0)
-        for tag in tags:
-            rows.append(statistics(tag, strongest, key_frames))
-            right.append(tag.tag in truth[film].plain)
-            may.append(tag.tag in truth[film].plain | truth[film].may)
-    return np.array(rows).reshape(-1, len(STATISTICS)), np.array(right, float), np.array(may, float)
+def _top(tags: Iterable[TagStrength]) -> float:
+    return max((tag.strength for tag in tags), default=0.0)
 
 
 def recompute(rows: Iterable[dict]) -> dict[str, dict[str, tuple[float, float]]]:

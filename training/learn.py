@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from movie_tags.training.films import (
+    Films,
     Truth,
-    confidences_by_fold,
     film_tags,
     film_truth,
     fit_film_confidence,
     reliability,
+    sure_by_others,
 )
 from movie_tags.training.multilabel import (
     Labels,
@@ -27,7 +28,7 @@ from movie_tags.training.multilabel import (
     out_of_fold,
     sigmoid,
 )
-from movie_tags.transforms.strength import STATISTICS, FilmConfidence, TagStrength
+from movie_tags.transforms.strength import FilmConfidence
 
 LEAST_FRAMES = 3
 """A group with so many labelled frames is taken for a film whose truth these frames tell."""
@@ -40,14 +41,15 @@ class Judged:
     Attributes:
         fold: of each picture, int [N]: a head judges the pictures of a fold after learning from the others.
         probabilities: of each picture, calibrated, float [N, tags].
-        films: by film, the tags that count by such heads, and its number of key frames.
+        films: by film, the tags that count by such heads, with confidences by models that saw nothing of its fold
+            (None where too few could teach one), and its number of key frames.
         truth: of these films.
         reliability: of the confidence in films' tags, by models that saw nothing of the films' folds.
     """
 
     fold: np.ndarray
     probabilities: np.ndarray
-    films: dict[str, tuple[tuple[TagStrength, ...], int]]
+    films: Films
     truth: dict[str, Truth]
     reliability: list[dict]
 
@@ -76,8 +78,7 @@ class Learned:
         by_tag = {tag: float(value) for tag, value in zip(vocabulary, self.thresholds, strict=True)}
         said = {"activation": "sigmoid", "thresholds": by_tag}
         if self.confidence:
-            weights = dict(zip(STATISTICS, self.confidence.weights, strict=True))
-            said["film_confidence"] = {"intercept": self.confidence.intercept, "weights": weights}
+            said["film_confidence"] = self.confidence.card()
         return said
 
 
@@ -141,8 +142,10 @@ def judge(
             given = Truth(given.plain, (seen.plain | seen.may) - given.plain)
         known[group] = given or seen
         fold_of[group] = int(fold[rows[0]])
-    said, right, _ = confidences_by_fold(films, known, fold_of)
-    return Judged(fold, probabilities, films, known, reliability(said, right, 5) if len(said) else [])
+    sure_films = sure_by_others(films, known, fold_of)
+    said = [(tag.confidence, tag.tag in known[film].plain) for film, (tags, _) in sure_films.items() for tag in tags]
+    sure = np.array([(confidence, right) for confidence, right in said if confidence is not None]).reshape(-1, 2)
+    return Judged(fold, probabilities, sure_films, known, reliability(sure[:, 0], sure[:, 1], 5) if len(sure) else [])
 
 
 def settings_of(settings: MultiLabelSettings) -> dict:

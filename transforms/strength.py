@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import apache_beam as beam
 
@@ -42,13 +42,21 @@ STATISTICS = ("mean_logit", "peak_logit", "log_weight", "log_share")
 
 @dataclass(frozen=True)
 class FilmConfidence:
-    """How statistics of a tag in a film become its confidence: sigmoid(intercept + weights · statistics).
+    """How statistics of a tag in a film become its confidence: sigmoid(intercept + tag's own + weights · statistics).
 
-    In `model.json`: "film_confidence": {"intercept": number, "weights": {name: number, for each of STATISTICS}}.
+    In `model.json`: "film_confidence": {"intercept": number, "weights": {name: number, for each of STATISTICS}, "tags":
+    {tag: number}}; what is added for a tag, or taken away, is nothing for those not named.
     """
 
     intercept: float
     weights: tuple[float, ...]
+    tags: Mapping[str, float] = field(default_factory=dict)
+
+    def confidence(self, tag: str, values: Iterable[float]) -> float:
+        """Of a tag with such statistics, in (0, 1)."""
+        odds = self.intercept + self.tags.get(tag, 0.0)
+        odds += sum(weight * value for weight, value in zip(self.weights, values, strict=True))
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
 
     @classmethod
     def of_card(cls, card: dict) -> FilmConfidence | None:
@@ -60,7 +68,13 @@ class FilmConfidence:
         said = card.get("film_confidence")
         if said is None:
             return None
-        return cls(float(said["intercept"]), tuple(float(said["weights"][name]) for name in STATISTICS))
+        tags = {tag: float(number) for tag, number in said.get("tags", {}).items()}
+        return cls(float(said["intercept"]), tuple(float(said["weights"][name]) for name in STATISTICS), tags)
+
+    def card(self) -> dict:
+        """What `model.json` says of it."""
+        weights = dict(zip(STATISTICS, self.weights, strict=True))
+        return {"intercept": self.intercept, "weights": weights, "tags": dict(self.tags)}
 
 
 def statistics(tag: TagStrength, strongest_weight: float, key_frames: int) -> tuple[float, ...]:
@@ -96,16 +110,13 @@ def with_confidence(
     """
     strongest_weight = max((tag.strength for tag in tags), default=0.0)
     return tuple(
-        replace(tag, confidence=_confidence(by_tag[tag.tag], statistics(tag, strongest_weight, key_frames)))
+        replace(
+            tag, confidence=round(by_tag[tag.tag].confidence(tag.tag, statistics(tag, strongest_weight, key_frames)), 6)
+        )
         if tag.tag in by_tag
         else tag
         for tag in tags
     )
-
-
-def _confidence(model: FilmConfidence, values: tuple[float, ...]) -> float:
-    odds = model.intercept + sum(weight * value for weight, value in zip(model.weights, values, strict=True))
-    return round(1 / (1 + math.exp(-max(-30.0, min(30.0, odds)))), 6)
 
 
 def _logit(probability: float) -> float:
@@ -161,9 +172,33 @@ def strengths(totals: dict[str, Total]) -> tuple[TagStrength, ...]:
     return tuple(sorted(tags, key=lambda tag: (-tag.strength, tag.tag)))
 
 
-def strongest(tags: Iterable[TagStrength], min_relative_strength: float) -> tuple[TagStrength, ...]:
-    """The tags whose relative strength is at least `min_relative_strength`: the video's short list."""
-    return tuple(tag for tag in tags if tag.relative_strength >= min_relative_strength)
+RELATIVE = 0.1
+"""The relative strength from which a tag is on the short list where nothing is known of how sure the model is."""
+
+
+def short_list(
+    tags: Iterable[TagStrength], min_relative_strength: float | None = None, min_confidence: float | None = None
+) -> tuple[TagStrength, ...]:
+    """The tags that are said of a video.
+
+    By relative strength alone (equation 6) the weakest of several tags never is, however sure it is, and the strongest
+    always, however unsure. So confidence decides where there is one.
+
+    Args:
+        tags: all that count.
+        min_relative_strength: that of a tag must be so high; None: RELATIVE for tags without a confidence, nothing for
+            those with one.
+        min_confidence: that of a tag must be so high, where it has one; None: confidence decides nothing.
+    """
+    kept = []
+    for tag in tags:
+        by_confidence = min_confidence is not None and tag.confidence is not None
+        least = min_relative_strength
+        if least is None:
+            least = 0.0 if by_confidence else RELATIVE
+        if tag.relative_strength >= least and (not by_confidence or tag.confidence >= min_confidence):
+            kept.append(tag)
+    return tuple(kept)
 
 
 class CombineStrengths(beam.CombineFn):

@@ -149,7 +149,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=share,
         default=METHOD.min_relative_strength,
         metavar="R",
-        help="tags below this relative strength, 0 to 1, are left off the short list [0.1]",
+        help="tags below this relative strength, 0 to 1, are left off the short list [0.1, for models that do not say "
+        "how sure they are of a film's tags]",
+    )
+    method.add_argument(
+        "--min-confidence",
+        type=share,
+        default=METHOD.min_confidence,
+        metavar="C",
+        help="tags of which the model is less sure, 0 to 1, are left off the short list "
+        f"[{METHOD.min_confidence:g}; --preset paper: whatever the model says]",
     )
     method.add_argument(
         "--span-gap",
@@ -229,8 +238,10 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
     Raises:
         UserError: something that was asked for cannot be used.
     """
-    if args.preset == "paper" and args.min_probability is None:
-        args.min_probability = 0.0
+    if args.preset == "paper":
+        args.min_confidence = None
+        if args.min_probability is None:
+            args.min_probability = 0.0
     given = vars(args)
     method = Method(**{f.name: given[f.name] for f in dataclasses.fields(Method) if f.name in given})
     numbers = {f.name: given[f.name] for f in dataclasses.fields(Work) if f.name in given and f.name != "thumbnails"}

@@ -112,6 +112,7 @@ SAMPLES = {
     "top_k": "4",
     "min_probability": "0.05",
     "min_relative_strength": "0.25",
+    "min_confidence": "0.35",
     "span_gap": "4.5",
     "min_span": "2",
     "batch_size": "64",

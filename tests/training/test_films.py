@@ -20,6 +20,7 @@ from movie_tags.training.films import (
     read_truth,
     reliability,
     strengths_that_differ,
+    sure_by_others,
 )
 from movie_tags.transforms.strength import FilmConfidence, TagStrength, with_confidence
 
@@ -128,6 +129,37 @@ def test_confidence_is_learned_and_grows_with_what_speaks_for_a_tag():
     assert fit_film_confidence(dict(list(films.items())[:5]), truth) is None
     unknown = with_confidence((strength("Food", 1, 0.5, 1.0),), 10, {"War": model})
     assert unknown[0].confidence is None
+
+
+def test_a_tag_that_is_often_said_and_seldom_meant_is_believed_less():
+    random = np.random.default_rng(1)
+    films, truth = {}, {}
+    for film in map(str, range(200)):
+        films[film] = (
+            (strength("War", 3, 0.5, 1.0), strength("Food", 3, 0.5, 1.0), strength(f"Rare {film}", 3, 0.5, 1.0)),
+            10,
+        )
+        meant = {"War": 0.1, "Food": 0.8, f"Rare {film}": 0.4}
+        truth[film] = Truth(frozenset(tag for tag, chance in meant.items() if random.random() < chance))
+    model = fit_film_confidence(films, truth)
+    assert set(model.tags) == {"War", "Food"}  # of the others there is one each
+    tags = with_confidence(films["0"][0], 10, dict.fromkeys(("War", "Food", "Rare 0"), model))
+    said = {tag.tag: tag.confidence for tag in tags}
+    assert said["War"] == pytest.approx(0.1, abs=0.08) and said["Food"] == pytest.approx(0.8, abs=0.08)
+    assert said["Rare 0"] == pytest.approx(0.4, abs=0.1)
+    again = FilmConfidence.of_card({"film_confidence": model.card()})
+    assert again == model
+
+
+def test_no_film_is_judged_by_a_confidence_that_saw_it():
+    random = np.random.default_rng(2)
+    films = {str(i): ((strength("War", 3, float(random.uniform(0.2, 0.9)), 1.0),), 10) for i in range(60)}
+    truth = {film: Truth(frozenset({"War"} if random.random() < 0.5 else ())) for film in films}
+    fold = {film: int(film) % 3 for film in films}
+    found = sure_by_others(films, truth, fold)
+    assert list(found) == list(films)
+    others = fit_film_confidence({film: films[film] for film in films if fold[film] != 1}, truth)
+    assert found["1"] == (with_confidence(films["1"][0], 10, {"War": others}), 10)
 
 
 def test_confidence_by_hand():

@@ -133,4 +133,8 @@ def test_what_is_fitted_beside_a_head_never_saw_its_films():
     by_heart = learn(wide, labels_of(noise, frames=np.ones(600, bool), groups=groups), ("a", "b", "c"), SETTINGS)
     assert abs(np.corrcoef(by_heart.judged[0].probabilities.ravel(), noise.ravel())[0, 1]) < 0.15
     card = found.card(("a", "b", "c"))
-    assert set(card["thresholds"]) == {"a", "b", "c"} and set(card["film_confidence"]) == {"intercept", "weights"}
+    assert set(card["thresholds"]) == {"a", "b", "c"} and set(card["film_confidence"]) == {
+        "intercept",
+        "weights",
+        "tags",
+    }

@@ -1,11 +1,12 @@
 import random
+from dataclasses import replace
 
 import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.transforms.strength import CombineStrengths, strengths, strongest
+from movie_tags.transforms.strength import CombineStrengths, short_list, strengths
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags
 
 
@@ -39,12 +40,31 @@ def test_equations_5_and_6_by_hand():
     low = 0.05 / 6
     assert by_tag["Food"].relative_strength == pytest.approx((0.05 - low) / (0.4 - low))
     assert (by_tag["War"].relative_strength, by_tag["Dance"].relative_strength) == (1, 0)
-    assert [tag.tag for tag in strongest(found, 0.2)] == ["War", "Music"]
+    assert [tag.tag for tag in short_list(found, 0.2)] == ["War", "Music"]
 
 
 def test_equal_strengths_are_all_strongest():
     found = combine([key_frame(("War", 0.25), ("Food", 0.25))])
     assert [tag.relative_strength for tag in found] == [1, 1]
+
+
+def test_the_short_list_goes_by_confidence_where_there_is_one():
+    found = combine([key_frame(("War", 0.9), ("Food", 0.8)), key_frame(("War", 0.9), ("Music", 0.3))])
+    assert [(tag.tag, round(tag.relative_strength, 2)) for tag in found] == [
+        ("War", 1.0),
+        ("Food", 0.15),
+        ("Music", 0.0),
+    ]
+    sure = {"War": 0.2, "Food": 0.7, "Music": 0.3}
+    known = [replace(tag, confidence=sure[tag.tag]) for tag in found]
+
+    def kept(tags, *limits):
+        return [tag.tag for tag in short_list(tags, *limits)]
+
+    assert kept(known, None, 0.25) == ["Food", "Music"]  # the weakest stays, the strongest goes
+    assert kept(known, 0.1, 0.25) == ["Food"]  # a relative strength that was asked for counts as well
+    assert kept(known, None, None) == kept(known, 0.1, None) == ["War", "Food"]
+    assert kept(found, None, 0.25) == ["War", "Food"]  # nothing is known of how sure the model is
 
 
 def test_nothing_extracted_is_no_tags():
