@@ -19,7 +19,7 @@ from movie_tags.models import efficientnet_lite
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, VOCABULARY, write_card
 from movie_tags.models.convert import to_tflite
 from movie_tags.models.network import load_embedding, look_twice
-from movie_tags.models.sources import COMPACT, FEATURES, MEAN, Source, read_source
+from movie_tags.models.sources import COMPACT, FEATURES, MEAN, ROOT, ROOT_OFFSET, Source, read_source
 
 CARD = "CARD.md"
 
@@ -36,7 +36,7 @@ class Joined(tf.Module):
         self.kernel, self.bias = (tf.Variable(array, trainable=False) for array in (source.kernel, source.bias))
         self.backbones = {name: backbone_of(name) for name in dict.fromkeys(look.backbone for look in source.looks)}
         self.looks = source.looks
-        self.mean = source.combine == MEAN
+        self.mean, self.root = source.combine == MEAN, source.scale == ROOT
         self.answer = {"sigmoid": tf.nn.sigmoid, "softmax": tf.nn.softmax}[source.answer]
         signature = [tf.TensorSpec([None, *source.card["input_size"], 3], tf.uint8, "images")]
         self.serve = tf.function(lambda images: {"probabilities": self._probabilities(images)}, signature)
@@ -52,7 +52,10 @@ class Joined(tf.Module):
         return tf.add_n(found) / len(found) if self.mean else tf.concat(found, 1)
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
-        return self.answer(tf.matmul(self._features(images), self.kernel) + self.bias)
+        features = self._features(images)
+        if self.root:
+            features = tf.sqrt(tf.maximum(features, 0.0) + ROOT_OFFSET)
+        return self.answer(tf.matmul(features, self.kernel) + self.bias)
 
 
 class Backbone(tf.Module):

@@ -18,10 +18,12 @@ from movie_tags.models.views import CUTS, View, canvas_size
 
 HEAD = "head.npz"
 FEATURES = "features"
-"""Where `model.json` says which features the head takes: {"views": [{"backbone", "view", "size"}], "combine"}."""
+"""Where `model.json` says which features the head takes: {"views": [{"backbone", "view", "size"}], "combine",
+"scale"}."""
 
 COMPACT, COMPACT_SIZE = "compact", 128
 CONCAT, MEAN = "concat", "mean"
+PLAIN, ROOT, ROOT_OFFSET = "plain", "root", 0.002
 RECIPE = 1
 """Goes up when the same sources are put together to another model."""
 
@@ -44,6 +46,7 @@ class Source:
         vocabulary: the tags in the order of the outputs.
         looks: what the features are made of.
         combine: CONCAT, features side by side in the order of the looks, or MEAN.
+        scale: PLAIN, features as they are, or ROOT: sqrt(max(0, feature) + ROOT_OFFSET), as a few are large.
         kernel: float32 [width, tags].
         bias: float32 [tags].
         answer: what turns features · kernel + bias into probabilities, of ANSWERS.
@@ -53,6 +56,7 @@ class Source:
     vocabulary: tuple[str, ...]
     looks: tuple[Look, ...]
     combine: str
+    scale: str
     kernel: np.ndarray
     bias: np.ndarray
     answer: str
@@ -78,12 +82,16 @@ def read_source(folder: str | os.PathLike) -> Source:
         with np.load(io.BytesIO(head), allow_pickle=False) as arrays:
             kernel, bias = (np.asarray(arrays[name], np.float32) for name in ("kernel", "bias"))
         looks = tuple(_look(view) for view in said[FEATURES]["views"])
-        combine, answer = said[FEATURES].get("combine", CONCAT), said.get("activation", "sigmoid")
+        combine, scale = said[FEATURES].get("combine", CONCAT), said[FEATURES].get("scale", PLAIN)
+        answer = said.get("activation", "sigmoid")
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder}: no sources of a bundle ({type(error).__name__}: {error})") from error
     vocabulary = tuple(line.strip() for line in lines if line.strip())
-    if not looks or combine not in (CONCAT, MEAN) or answer not in ANSWERS:
-        raise BundleError(f"{folder}: '{FEATURES}' in {MODEL_JSON} must name views, and combine them by concat or mean")
+    if not looks or combine not in (CONCAT, MEAN) or scale not in (PLAIN, ROOT) or answer not in ANSWERS:
+        raise BundleError(
+            f"{folder}: '{FEATURES}' in {MODEL_JSON} must name views, combine them by concat or mean, and scale them "
+            "as plain or root"
+        )
     if kernel.ndim != 2 or kernel.shape[1:] != (len(vocabulary),) or bias.shape != (len(vocabulary),):
         raise BundleError(
             f"{folder}: {HEAD} has a kernel {list(kernel.shape)} and a bias {list(bias.shape)} for "
@@ -102,7 +110,7 @@ def read_source(folder: str | os.PathLike) -> Source:
             "weights": {look.backbone: weights_hash(look.backbone) for look in looks},
         },
     }
-    return Source(vocabulary, looks, combine, kernel, bias, answer, card)
+    return Source(vocabulary, looks, combine, scale, kernel, bias, answer, card)
 
 
 def _look(said: dict) -> Look:

@@ -23,6 +23,7 @@ import jinja2
 import numpy as np
 
 from movie_tags.models.bundle import MODEL_JSON, VOCABULARY
+from movie_tags.models.sources import ROOT, ROOT_OFFSET
 from movie_tags.pipeline.method import Method
 from movie_tags.pipeline.runner import local_options
 from movie_tags.training.dataset import SPLITS, Dataset, Entry, build_dataset, is_dataset, order_tags, read_dataset
@@ -45,6 +46,7 @@ FEATURES = {
             {"backbone": "efficientnet_lite0", "view": "middle_mirrored", "size": [224, 224]},
         ],
         "combine": "concat",
+        "scale": "root",
     },
     "compact": {"views": [{"backbone": "compact", "view": "whole", "size": [128, 128]}], "combine": "concat"},
 }
@@ -78,8 +80,12 @@ def make_dataset(data: Path, work: Path) -> Dataset:
 
 
 def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np.ndarray:
-    """A model's features of every picture, float32 [N, width], in the order of the entries; kept in `work`."""
-    path = work / f"features-{hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]}.npz"
+    """What a model's head takes of every picture, float32 [N, width], in the order of the entries.
+
+    Features are kept in `work`, before they are scaled.
+    """
+    which = {"views": spec["views"], "combine": spec["combine"]}
+    path = work / f"features-{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:16]}.npz"
     known: dict[str, np.ndarray] = {}
     if path.exists():
         with np.load(path) as kept:
@@ -88,7 +94,8 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
     if wanted:
         known |= _compute(dataset, spec, wanted, batch)
         np.savez(path, keys=np.array(list(known)), features=np.stack(list(known.values())).astype(np.float16))
-    return np.stack([known[entry.key] for entry in dataset.entries]).astype(np.float32)
+    features = np.stack([known[entry.key] for entry in dataset.entries]).astype(np.float32)
+    return np.sqrt(np.maximum(features, 0) + ROOT_OFFSET) if spec.get("scale") == ROOT else features
 
 
 def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict[str, np.ndarray]:

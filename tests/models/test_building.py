@@ -26,14 +26,15 @@ VIEWS = [
 ]
 
 
-def write_sources(folder, combine="concat", tags=TAGS, width=2560, seed=0):
+def write_sources(folder, combine="concat", tags=TAGS, width=2560, seed=0, scale="plain"):
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     kernel = random.normal(0, 0.1, (width, len(tags))).astype(np.float32)
     np.savez(folder / "head.npz", kernel=kernel, bias=np.zeros(len(tags), np.float32))
     (folder / "vocabulary.txt").write_text("".join(f"{tag}\n" for tag in tags))
     thresholds = dict.fromkeys(tags, 0.25)
-    card = {"name": "a head", "features": {"views": VIEWS, "combine": combine}, "thresholds": thresholds}
+    features = {"views": VIEWS, "combine": combine, "scale": scale}
+    card = {"name": "a head", "features": features, "thresholds": thresholds}
     (folder / "model.json").write_text(json.dumps(card))
     return folder
 
@@ -85,6 +86,18 @@ def test_a_joined_bundle_says_what_its_head_says_of_its_backbones(sources, bundl
     assert np.allclose(given["features"].numpy()[0], features, atol=1e-4)
 
 
+def test_a_head_on_the_roots_of_features(tmp_path):
+    import tensorflow as tf
+
+    sources = write_sources(tmp_path / "sources", scale="root")
+    bundle = joined(sources, tmp_path / "bundle")
+    canvas = read_bundle(bundle).fitted(picture(3))[None]
+    given = tf.saved_model.load(os.path.join(bundle, SAVED_MODEL)).signatures["features"](images=canvas)
+    head = np.load(sources / "head.npz")
+    logits = np.sqrt(given["features"].numpy() + 0.002) @ head["kernel"] + head["bias"]
+    assert np.allclose(load_model(read_bundle(bundle))(canvas), 1 / (1 + np.exp(-logits)), atol=1e-4)
+
+
 def test_litert_says_what_the_saved_model_says(bundle):
     read = read_bundle(bundle)
     canvases = np.stack([read.fitted(picture(seed)) for seed in range(8)])
@@ -107,6 +120,7 @@ def test_whatever_decides_changes_the_fingerprint(sources, tmp_path):
     first = read_source(sources).fingerprint
     assert read_source(write_sources(tmp_path / "head", seed=1)).fingerprint != first
     assert read_source(write_sources(tmp_path / "mean", "mean", width=1280)).fingerprint != first
+    assert read_source(write_sources(tmp_path / "root", scale="root")).fingerprint != first
     assert read_source(write_sources(tmp_path / "tags", tags=("Animal", "Food", "Sex"))).fingerprint != first
     copy = tmp_path / "copy"
     shutil.copytree(sources, copy)
