@@ -35,6 +35,8 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2")
 SOURCE_PATTERN = r"(.+?)__"
 JPEG_QUALITY = 95
+_APOSTROPHE = re.compile(r"'(?='*[=+\-@\t\r\n])")
+"""What the CSV of `movie-tags export` has before text that a spreadsheet would run as a formula."""
 
 
 class LabelError(UserError):
@@ -172,19 +174,24 @@ def read_spans(uri: str) -> list[LabelledVideo]:
                 raise LabelError(f"{uri}: has no column {sorted(missing)[0]!r}; it needs uri,start,end,tag")
             for row in reader:
                 try:
-                    span = Span(seconds(row["start"]), seconds(row["end"]), (row["tag"] or "").strip())
-                    if not span.tag or not (row["uri"] or "").strip():
+                    video, tag = (_without_apostrophe((row[name] or "").strip()) for name in ("uri", "tag"))
+                    span = Span(seconds(row["start"]), seconds(row["end"]), tag)
+                    if not tag or not video:
                         raise ValueError("uri or tag is empty")
                     if span.start_s >= span.end_s:
                         raise ValueError("its end is not after its start")
                 except ValueError as error:
                     raise LabelError(f"{uri}, line {reader.line_num}: {error}") from error
-                videos.setdefault(row["uri"].strip(), []).append(span)
+                videos.setdefault(video, []).append(span)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"{uri}: cannot be read: {error}") from error
     if not videos:
         raise LabelError(f"{uri}: has no rows")
     return [LabelledVideo(video, tuple(sorted(set(spans)))) for video, spans in videos.items()]
+
+
+def _without_apostrophe(text: str) -> str:
+    return text[1:] if _APOSTROPHE.match(text) else text
 
 
 def read_labels(uri: str) -> list[LabelledPicture | LabelledVideo]:
