@@ -48,9 +48,11 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@cd benchmarks && MYPYPATH=.:.. $(abspath $(BIN))/mypy --config-file ../pyproject.toml $(patsubst benchmarks/%.py,-m %,$(wildcard benchmarks/*.py))
 
+# The head that stood on the old body is learned anew; what model.json says of the body goes into the head's.
 bundled-model: $(READY)
 	@$(BIN)/python -m movie_tags.training.distil --output build/compact
-	@cp build/compact/body.npz models/compact/
+	@cp build/compact/body.npz build/compact/model.json models/compact/
+	@$(BIN)/python -m movie_tags.training.default_model --model compact
 
 default-model: $(READY)
 	@$(BIN)/python -m movie_tags.training.default_model --model default

@@ -1,7 +1,7 @@
 """The package movie-tags: `pip install .` gives the command `movie-tags` and the package `movie_tags`.
 
-The rooms of the repository (transforms, pipeline, training, models) are sub-packages of `movie_tags`, by links in that
-folder, because names as general as `transforms` must not be claimed in a user's site-packages.
+The rooms of the repository (transforms, pipeline, report, training, models) are sub-packages of `movie_tags`, by links
+in that folder, because names as general as `transforms` must not be claimed in a user's site-packages.
 """
 
 from setuptools import setup

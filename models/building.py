@@ -17,9 +17,9 @@ import movie_tags
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.machine import cache
-from movie_tags.models import COMMITTED, COMPACT, DEFAULT, MODERATION, moderation
+from movie_tags.models import COMMITTED, MODERATION, moderation
 from movie_tags.models.bundle import MODEL_JSON, BundleError, read_bundle
-from movie_tags.models.sources import HEAD, read_source
+from movie_tags.models.sources import read_source
 
 UNFINISHED = ".unfinished"
 
@@ -84,14 +84,8 @@ def place_of(name: str) -> Path:
     Raises:
         UserError: its sources cannot be read.
     """
-    settled = _settled(name)
-    fingerprint = moderation.FINGERPRINT if settled == MODERATION else read_source(COMMITTED / settled).fingerprint
-    return _root() / f"{settled}-{fingerprint[:16]}"
-
-
-def _settled(name: str) -> str:
-    # Until there is a head for it, the default is the compact model.
-    return COMPACT if name == DEFAULT and not (COMMITTED / DEFAULT / HEAD).exists() else name
+    fingerprint = moderation.FINGERPRINT if name == MODERATION else read_source(COMMITTED / name).fingerprint
+    return _root() / f"{name}-{fingerprint[:16]}"
 
 
 def _root() -> Path:
@@ -120,11 +114,10 @@ def _build_into_cache(name: str, folder: Path, say: Callable[[str], None], anew:
 
 
 def _build(name: str, folder: Path, say: Callable[[str], None]) -> None:
-    settled = _settled(name)
-    if settled == MODERATION:
+    if name == MODERATION:
         moderation.build(folder)
         return
-    say(f"movie-tags: building the model '{settled}' from its weights, once for this machine (about half a minute) ...")
+    say(f"movie-tags: building the model '{name}' from its weights, once for this machine (about half a minute) ...")
     # A process of its own: TensorFlow would stay in this one, and in the workers that are forked from it.
     root = str(Path(movie_tags.__file__).resolve().parents[1])
     environment = {
@@ -133,11 +126,11 @@ def _build(name: str, folder: Path, say: Callable[[str], None]) -> None:
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
     }
-    words = [sys.executable, "-m", "movie_tags.models.joining", str(COMMITTED / settled), str(folder)]
+    words = [sys.executable, "-m", "movie_tags.models.joining", str(COMMITTED / name), str(folder)]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     if done.returncode:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
-        raise BuildError(f"the model '{settled}' could not be built: {last.strip()}")
+        raise BuildError(f"the model '{name}' could not be built: {last.strip()}")
 
 
 def _tell(line: str) -> None:

@@ -172,12 +172,15 @@ def import_onnx(
         card: what `model.json` is to say besides.
 
     Raises:
-        BundleError: it cannot be run so, or does not give one probability, 0 to 1, for each tag.
-        OSError: a file cannot be read or written.
+        BundleError: it cannot be read, or run so, or does not give one probability, 0 to 1, for each tag.
+        OSError: the bundle cannot be written.
     """
     from movie_tags.models.bundle import VOCABULARY, write_card
 
-    data = storage.read_bytes(file)
+    try:
+        data = storage.read_bytes(file)
+    except OSError as error:
+        raise BundleError(f"{file}: the model cannot be read: {storage.plainly(error)}") from error
     session = open_session(data, file)
     try:
         grey = shown(np.full((*size, 3), 128, np.uint8), taking)

@@ -120,6 +120,12 @@ def about(run: dict | None) -> list[tuple[str, str]]:
     for name, (title, form) in wanted.items():
         if isinstance(method.get(name), int | float):
             said.append((title, form.format(method[name])))
+    if method.get("sampling") == "codec-key-frames":
+        gap, length = (float(method.get(name) or 0) for name in ("max_key_frame_gap", "min_draft_length"))
+        draft = (
+            "of little but the codec's own key frames; samples are exact between those more than {:g} s apart, and in "
+        )
+        said.append(("Draft", (draft + "films shorter than {:g} s").format(gap, length)))
     if method.get("preset"):
         said.append(("Preset", str(method["preset"])))
     made = [f"{name} {versions[name]}" for name in ("movie-tags", "apache-beam", "av") if name in versions]

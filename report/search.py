@@ -15,7 +15,7 @@ import pyparsing as pp
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.machine import cores
-from movie_tags.pipeline.reading import PARQUET, OutputError, files_of, read_run
+from movie_tags.pipeline.reading import PARQUET, OutputError, files_of, read_run, view_of
 
 MEMORY = "400MB"
 """What DuckDB may hold; what is more goes to disk meanwhile."""
@@ -202,7 +202,10 @@ _SPANS = {"id": "VARCHAR", "tag": "VARCHAR", "start_s": "DOUBLE", "end_s": "DOUB
 
 
 class Search:
-    """A folder of results, ready to be searched; a context, in which copies of remote tables are kept."""
+    """A folder of results, ready to be searched: the view that is the latest at the beginning.
+
+    A context, in which copies of remote tables are kept.
+    """
 
     def __init__(self, folder: str):
         """
@@ -211,7 +214,8 @@ class Search:
             OutputError: they cannot be read.
         """
         self.folder = folder
-        if not files_of(folder, "tags"):
+        self.view = view_of(folder)
+        if not files_of(self.view, "tags"):
             raise SearchError(f"{folder}: holds no results; name a folder that `movie-tags tag … --output` has filled")
         self._kept = contextlib.ExitStack()
         self._local: dict[str, list[str]] = {}
@@ -240,7 +244,7 @@ class Search:
         Raises:
             OutputError: the tables cannot be read.
         """
-        said = ((read_run(self.folder) or {}).get("model") or {}).get("vocabulary")
+        said = ((read_run(self.view) or {}).get("model") or {}).get("vocabulary")
         if said:
             return list(said)
         found = self._rows(f"SELECT DISTINCT unnest(all_tags).tag AS tag FROM {self._films()} ORDER BY tag")
@@ -368,7 +372,7 @@ class Search:
         """The local files of a table."""
         if name not in self._local:
             try:
-                self._local[name] = [self._kept.enter_context(storage.fetch(p)) for p in files_of(self.folder, name)]
+                self._local[name] = [self._kept.enter_context(storage.fetch(p)) for p in files_of(self.view, name)]
             except OSError as error:
                 raise OutputError(f"{self.folder}: {name} cannot be read: {storage.plainly(error)}") from error
         return self._local[name]

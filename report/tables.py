@@ -17,7 +17,16 @@ from typing import Any
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.pipeline.reading import PARQUET, OutputError, files_of, read_parquet, read_row, read_run, read_table
+from movie_tags.pipeline.reading import (
+    PARQUET,
+    OutputError,
+    files_of,
+    read_parquet,
+    read_row,
+    read_run,
+    read_table,
+    view_of,
+)
 
 SPAN_GAP = 6.0
 """Seconds across which shots are joined where an older run wrote no spans: what is the default today."""
@@ -280,6 +289,8 @@ def slug(film: Film) -> str:
 class Results:
     """A folder of results. What is large, key frames and spans, is read film by film.
 
+    All is of the view that is the latest at the beginning, whatever is published meanwhile.
+
     A context: remote tables that are read film by film are fetched once, and kept as long as it lasts.
     """
 
@@ -290,9 +301,10 @@ class Results:
             OutputError: they cannot be read.
         """
         self.folder = folder
+        self.view = view_of(folder)
         self._kept = contextlib.ExitStack()
         self._indices: dict[str, _Index] = {}
-        if not files_of(folder, "tags"):
+        if not files_of(self.view, "tags"):
             raise ReportError(
                 f"{folder}: holds no results (no tags.jsonl); name a folder that `movie-tags tag … --output` has filled"
             )
@@ -306,7 +318,7 @@ class Results:
     @cached_property
     def run(self) -> dict | None:
         """What run.json says; None where there is none, as while a run is being replaced."""
-        return read_run(self.folder)
+        return read_run(self.view)
 
     def films(self) -> Iterator[Film]:
         """The films, one after the other.
@@ -314,7 +326,7 @@ class Results:
         Raises:
             OutputError: the table cannot be read; the message names the line.
         """
-        for row in read_table(self.folder, "tags"):
+        for row in read_table(self.view, "tags"):
             yield _record(film_of, row, f"{self.folder}: tags")
 
     def film(self, name: str) -> Film:
@@ -348,7 +360,7 @@ class Results:
         Raises:
             OutputError: the table cannot be read.
         """
-        return tuple(map(failed_of, read_table(self.folder, "errors")))
+        return tuple(map(failed_of, read_table(self.view, "errors")))
 
     def key_frames(self, id: str) -> tuple[KeyFrame, ...]:
         """The key frames of a film, in order of time.
@@ -375,7 +387,7 @@ class Results:
     @cached_property
     def has_spans(self) -> bool:
         """Whether the run wrote spans, even if none was found."""
-        return bool(files_of(self.folder, "spans"))
+        return bool(files_of(self.view, "spans"))
 
     def thumbnail(self, frame: KeyFrame) -> bytes | None:
         """The JPEG file of a key frame; None where there is none that can be read, or it is no JPEG.
@@ -406,7 +418,7 @@ class Results:
     def _index(self, table: str) -> _Index:
         if table not in self._indices:
             try:
-                paths = [self._kept.enter_context(_lines_of(path)) for path in files_of(self.folder, table)]
+                paths = [self._kept.enter_context(_lines_of(path)) for path in files_of(self.view, table)]
             except OSError as error:
                 raise OutputError(f"{self.folder}: {table} cannot be read: {storage.plainly(error)}") from error
             self._indices[table] = _Index(paths)

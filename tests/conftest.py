@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -24,3 +25,16 @@ def small_bundle(tmp_path_factory):
     vocabulary = ("Animal", "Food", "War", "Music", "Drama")
     write_bundle(folder, network, network, vocabulary, 32, 0.05, {"backbone": "untrained"})
     return str(folder)
+
+
+@pytest.fixture
+def harmful(monkeypatch):
+    """Decoders' children begun from here on know the films that do harm (`hooks/sitecustomize.py`)."""
+    from movie_tags.transforms import children
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "hooks"))
+    before, children._IDLE.children = children._IDLE.children, []
+    yield
+    for child in children._IDLE.children:
+        child.end()
+    children._IDLE.children = before

@@ -16,20 +16,18 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from movie_tags.models.bundle import MODEL_JSON, VOCABULARY
-from movie_tags.models.sources import ROOT, ROOT_OFFSET
+from movie_tags.models.sources import HEAD, ROOT, ROOT_OFFSET, weights_hash
 from movie_tags.pipeline.method import Method
 from movie_tags.pipeline.runner import local_options
-from movie_tags.training.dataset import SPLITS, Dataset, Entry, build_dataset, is_dataset, order_tags, read_dataset
-from movie_tags.training.features import read_records
+from movie_tags.training.cards import write_text
+from movie_tags.training.dataset import Dataset, Entry, build_dataset, is_dataset, order_tags, read_dataset
+from movie_tags.training.features import read_pictures
 from movie_tags.training.films import Truth, judge_films, judge_frames, read_truth, reliability
-from movie_tags.training.labelled import decode_picture, from_example
 from movie_tags.training.learn import Judged, learn, settings_of
 from movie_tags.training.metrics import accuracy, calibration_error
 from movie_tags.training.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries, learnable
@@ -84,8 +82,9 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
 
     Features are kept in `work`, before they are scaled.
     """
-    which = {"views": spec["views"], "combine": spec["combine"]}
-    path = work / f"features-{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:16]}.npz"
+    weights = [weights_hash(view["backbone"]) for view in spec["views"]]
+    made_by = hashlib.sha256(json.dumps([spec["views"], spec["combine"], weights], sort_keys=True).encode()).hexdigest()
+    path = work / f"features-{made_by[:16]}.npz"
     known: dict[str, np.ndarray] = {}
     if path.exists():
         with np.load(path) as kept:
@@ -109,10 +108,7 @@ def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict
         network = tf.function(backbone_of(view["backbone"]), reduce_retracing=True)
         looks.append((network, View(view["view"], tuple(view["size"]))))
     found: dict[str, np.ndarray] = {}
-    keys: list[str] = []
-    pictures: list[np.ndarray] = []
-
-    def flush() -> None:
+    for keys, pictures in read_pictures(dataset, wanted, batch):
         rows = [
             network(tf.constant(np.stack([lay_out(p, [view]) for p in pictures]).astype(np.float32))).numpy()
             for network, view in looks
@@ -120,19 +116,6 @@ def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict
         joined = np.mean(rows, 0) if spec["combine"] == "mean" else np.concatenate(rows, 1)
         # Rounded as they are kept, so that a first run and a later one learn from the same numbers.
         found.update(zip(keys, joined.astype(np.float16), strict=True))
-        keys.clear()
-        pictures.clear()
-
-    for split in SPLITS:
-        for path in sorted(Path(dataset.uri).glob(f"{split}-*.tfrecord")):
-            for item in map(from_example, read_records(str(path))):
-                if item.key in wanted:
-                    keys.append(item.key)
-                    pictures.append(decode_picture(item.image))
-                    if len(keys) == batch:
-                        flush()
-    if keys:
-        flush()
     return found
 
 
@@ -225,7 +208,7 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
         "left_out": {tag: f"{counts[tag]} labels" for tag in order_tags(counts) if tag not in vocabulary},
     }
     output.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(output / "head.npz", kernel=ships.head.kernel, bias=ships.head.bias)
+    np.savez_compressed(output / HEAD, kernel=ships.head.kernel, bias=ships.head.bias)
     (output / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
     (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write_card(output, card)
@@ -244,13 +227,7 @@ def body_of(path: Path) -> dict:
 
 def write_card(folder: Path, card: dict) -> None:
     """Write CARD.md beside a `model.json`, from what that says."""
-    _render(folder / "CARD.md", "default_card.md.j2", card=card)
-
-
-def _render(path: Path, template: str, **what) -> None:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    text = (files(__package__) / template).read_text("utf-8")
-    path.write_text(environment.from_string(text).render(**what), "utf-8")
+    write_text(folder / "CARD.md", "default_card.md.j2", card=card)
 
 
 def write_films(folder: Path, judged: Judged, trailers: Iterable[str]) -> None:
@@ -270,7 +247,7 @@ def write_films(folder: Path, judged: Judged, trailers: Iterable[str]) -> None:
         part: judge_films({film: frozenset(t.tag for t in row["kept"]) for film, row in films.items()}, judged.truth)
         for part, films in parts.items()
     }
-    _render(folder / "FILMS.md", "default_films.md.j2", parts=parts, figures=figures)
+    write_text(folder / "FILMS.md", "default_films.md.j2", parts=parts, figures=figures)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,11 +1,12 @@
 """Trains the bundled model: a compact network of our own, taught by an ImageNet network whose weights are not shipped.
 
-    python -m movie_tags.training.distil --data DATA --output models/compact
+    python -m movie_tags.training.distil --data DATA --output build/compact
 
 DATA holds images/TAG/SOURCE__NAME.jpg, unlabelled/*.jpg, videos/{films,clips}/* (their frames are used without any
 label) and models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5. The teacher's answers to fixed views of every picture
 are computed once and cached; the student learns those answers, the probabilities of a linear head on them, and the
-labels. A run that was cut off goes on from its last epoch.
+labels. A run that was cut off goes on from its last epoch. `make bundled-model` does it, puts the body where the bundle
+that ships is built from (models/compact), and learns that bundle's head anew on it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import cv2
-import jinja2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -32,7 +31,9 @@ from movie_tags.models.body import BODY, write_body
 from movie_tags.models.bundle import MODEL_JSON
 from movie_tags.models.loading import configure
 from movie_tags.models.network import EMBEDDING, MAP, build_network, embedding_of, look_twice
+from movie_tags.models.sources import HEAD
 from movie_tags.models.views import fit
+from movie_tags.training.cards import write_text
 from movie_tags.training.export import HalfStored, write_bundle
 from movie_tags.training.head import Examples, Head, HeadSettings, train_head
 from movie_tags.training.metrics import accuracy, calibration_error, fit_temperature, softmax
@@ -200,7 +201,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=1)
-    train(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    if (args.output / HEAD).exists():
+        parser.error(f"--output {args.output}: holds the sources of a model ({HEAD}), which this would overwrite")
+    train(args)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -266,7 +270,7 @@ def train(args: argparse.Namespace) -> None:
     )
     card = {
         "name": "movie-tags compact",
-        "backbone": "compact: residual network of plain convolutions (training/network.py)",
+        "backbone": "compact: residual network of plain convolutions (models/network.py)",
         "parameters": plain.count_params(),
         "training": {
             "data": "labelled stills and film frames in 43 of the 50 tags, from public data sets; unlabelled pictures "
@@ -310,11 +314,8 @@ def train(args: argparse.Namespace) -> None:
 def write_card(bundle: Path) -> None:
     """Write the model card beside a bundle of this recipe, from its model.json."""
     card = json.loads((bundle / MODEL_JSON).read_text("utf-8"))
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True).from_string(
-        (files(__package__) / "card.md.j2").read_text("utf-8")
-    )
     left_out = [f"{tag} ({why})" for tag, why in card["left_out"].items()]
-    (bundle / "CARD.md").write_text(template.render(card=card, left_out=left_out), "utf-8")
+    write_text(bundle / "CARD.md", "card.md.j2", card=card, left_out=left_out)
 
 
 def learn(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,6 +15,7 @@ from scipy import stats
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.pipeline.reading import PARQUET, read_parquet, read_row
 
 Suggestions = Mapping[tuple[str, str], frozenset[str]]
 """(trailer, volunteer) -> the tags that the volunteer found in the trailer."""
@@ -164,23 +164,44 @@ def read_ratings(uri: str, scale: float) -> dict[str, list[float]]:
 
 
 def read_predictions(uri: str) -> dict[str, frozenset[str]]:
-    """The short lists of a tagging run's tags.jsonl, by id, and by title and file name where those are its own."""
+    """The short lists of a tagging run's tags.jsonl or tags.parquet, by id, title and file name.
+
+    By title and file name only where no other film has them.
+
+    Raises:
+        TableError, OutputError: it cannot be read, or holds what is no row.
+    """
     found: dict[str, frozenset[str]] = {}
     names: dict[str, list[frozenset[str]]] = defaultdict(list)
-    for line, text in enumerate(_text(uri).splitlines(), 1):
+    for number, row in enumerate(_rows(uri), 1):
         try:
-            row = json.loads(text)
             tags = frozenset(tag["tag"] for tag in row["tags"])
             found[row["id"]] = tags
             for name in {row.get("title") or row["id"], row["uri"].rpartition("/")[2]}:
                 names[name].append(tags)
-        except (ValueError, KeyError, TypeError) as error:
-            raise TableError(f"{uri}, line {line}: not a row of tags.jsonl ({error})") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TableError(f"{uri}, row {number}: not a row of tags.jsonl ({error})") from error
     return {**{name: tags[0] for name, tags in names.items() if len(tags) == 1}, **found}
 
 
+def _rows(uri: str) -> Iterator[dict]:
+    try:
+        if uri.endswith(PARQUET):
+            yield from read_parquet(uri)
+            return
+        with storage.plain_errors(), storage.open_stream(uri) as stream:
+            for number, line in enumerate(stream, 1):
+                yield read_row(line, uri, number)
+    except OSError as error:
+        raise TableError(f"{uri}: cannot be read: {error}") from error
+
+
 def _read(uri: str, columns: Sequence[str]):
-    reader = csv.DictReader(io.StringIO(_text(uri), newline=""))
+    try:
+        text = storage.read_text(uri)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{uri}: cannot be read: {error}") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
         raise TableError(f"{uri}: has no column {missing[0]!r}; it needs {','.join(columns)}")
@@ -190,11 +211,3 @@ def _read(uri: str, columns: Sequence[str]):
         yield reader.line_num, {name: (row[name] or "").strip() for name in columns}
     if empty:
         raise TableError(f"{uri}: has no rows")
-
-
-def _text(uri: str) -> str:
-    try:
-        with storage.plain_errors(), storage.open_stream(uri) as stream:
-            return stream.read().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{uri}: cannot be read: {error}") from error

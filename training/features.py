@@ -19,7 +19,7 @@ from movie_tags import storage
 from movie_tags.models.views import fit
 from movie_tags.progress import report_progress
 from movie_tags.training.backbones import Backbone, BackboneHandler, BackboneSpec
-from movie_tags.training.dataset import SPLITS
+from movie_tags.training.dataset import SPLITS, Dataset
 from movie_tags.training.labelled import decode_picture, from_example
 
 PART = 64
@@ -128,6 +128,31 @@ def read_records(path: str) -> Iterator[bytes]:
     with storage.open_stream(path) as stream:
         while (record := _TFRecordUtil.read_record(stream)) is not None:
             yield record
+
+
+def read_pictures(
+    dataset: Dataset, wanted: Collection[str], batch: int
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+    """Pictures of a data set, so many at a time: their keys, and uint8 RGB pixels [H, W, 3].
+
+    Args:
+        dataset: the data set.
+        wanted: the keys of the pictures.
+        batch: how many at a time.
+    """
+    keys: list[str] = []
+    pictures: list[np.ndarray] = []
+    for split in SPLITS:
+        for path in storage.list_folder(dataset.uri, f"{split}-*.tfrecord"):
+            for item in map(from_example, read_records(path)):
+                if item.key in wanted:
+                    keys.append(item.key)
+                    pictures.append(decode_picture(item.image))
+                if len(keys) == batch:
+                    yield keys, pictures
+                    keys, pictures = [], []
+    if keys:
+        yield keys, pictures
 
 
 class _WriteParts(beam.DoFn):

@@ -26,8 +26,10 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.progress import report_progress
 from movie_tags.training.vocabulary import NOTHING_FOLDER, tag_of_folder
+from movie_tags.transforms.decoding import Decoding
 from movie_tags.transforms.entropy import entropy
-from movie_tags.transforms.sampling import Frame, SegmentReader, Tally, plan_segments, read_samples
+from movie_tags.transforms.limits import Limits
+from movie_tags.transforms.sampling import Frame, Tally
 from movie_tags.transforms.shots import compare
 from movie_tags.transforms.video import failure_of
 
@@ -35,6 +37,8 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2")
 SOURCE_PATTERN = r"(.+?)__"
 JPEG_QUALITY = 95
+_APOSTROPHE = re.compile(r"'(?='*[=+\-@\t\r\n])")
+"""What the CSV of `movie-tags export` has before text that a spreadsheet would run as a formula."""
 
 
 class LabelError(UserError):
@@ -126,9 +130,14 @@ def find_pictures(
             source. A picture whose name it does not match is a source of its own.
 
     Raises:
-        LabelError: there is no picture of that form.
+        LabelError: there is no picture of that form, or the pattern is none.
     """
-    pattern = re.compile(source_pattern)
+    try:
+        pattern = re.compile(source_pattern)
+    except re.error as error:
+        raise LabelError(f"--source-pattern {source_pattern}: is no regular expression ({error})") from error
+    if not pattern.groups:
+        raise LabelError(f"--source-pattern {source_pattern}: has no group; put the part that names the source in ()")
     found, passed_over = [], []
     for path in _files(folder):
         name, tag = posixpath.basename(path), posixpath.basename(posixpath.dirname(path))
@@ -136,7 +145,7 @@ def find_pictures(
         if inside and name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."):
             matched = pattern.match(name)
             tags = () if tag == NOTHING_FOLDER else (tag_of_folder(tag),)
-            found.append(LabelledPicture(path, tags, matched.group(1) if matched else name, complete=not tags))
+            found.append(LabelledPicture(path, tags, (matched and matched.group(1)) or name, complete=not tags))
         elif name.lower().endswith((*PICTURE_SUFFIXES, *OTHER_SUFFIXES)) and not name.startswith("."):
             reason = "is not in a tag's folder (TAG/NAME.jpg)" if not inside else "is of a kind that cannot be read"
             passed_over.append((path, f"{reason}; move it, or save it as JPEG or PNG"))
@@ -172,19 +181,24 @@ def read_spans(uri: str) -> list[LabelledVideo]:
                 raise LabelError(f"{uri}: has no column {sorted(missing)[0]!r}; it needs uri,start,end,tag")
             for row in reader:
                 try:
-                    span = Span(seconds(row["start"]), seconds(row["end"]), (row["tag"] or "").strip())
-                    if not span.tag or not (row["uri"] or "").strip():
+                    video, tag = (_without_apostrophe((row[name] or "").strip()) for name in ("uri", "tag"))
+                    span = Span(seconds(row["start"]), seconds(row["end"]), tag)
+                    if not tag or not video:
                         raise ValueError("uri or tag is empty")
                     if span.start_s >= span.end_s:
                         raise ValueError("its end is not after its start")
                 except ValueError as error:
                     raise LabelError(f"{uri}, line {reader.line_num}: {error}") from error
-                videos.setdefault(row["uri"].strip(), []).append(span)
+                videos.setdefault(video, []).append(span)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"{uri}: cannot be read: {error}") from error
     if not videos:
         raise LabelError(f"{uri}: has no rows")
     return [LabelledVideo(video, tuple(sorted(set(spans)))) for video, spans in videos.items()]
+
+
+def _without_apostrophe(text: str) -> str:
+    return text[1:] if _APOSTROPHE.match(text) else text
 
 
 def read_labels(uri: str) -> list[LabelledPicture | LabelledVideo]:
@@ -331,7 +345,12 @@ def choose_samples(
 
 
 def frames_of_spans(
-    video: LabelledVideo, fps: float, threshold: float, min_entropy: float, every: bool
+    video: LabelledVideo,
+    fps: float,
+    threshold: float,
+    min_entropy: float,
+    every: bool,
+    decoding: Decoding = Decoding(None),
 ) -> Iterator[tuple[float, tuple[str, ...], np.ndarray | None]]:
     """The labelled frames of a video, sampled and cut into shots as in tagging.
 
@@ -341,7 +360,7 @@ def frames_of_spans(
     Raises:
         VideoError: the video cannot be read.
     """
-    (segment,) = plan_segments(video.uri, fps)
+    (segment,) = decoding.plan(video.uri, fps, None)
     clock = segment.clock
 
     def close(shot: list[Frame]):
@@ -353,7 +372,7 @@ def frames_of_spans(
                 yield clock.seconds(frame.index), chosen[frame.index], kept
 
     shot: list[Frame] = []  # of the samples that a span holds, encoded: a long shot must fit in memory
-    for sample in compare(SegmentReader(video.uri, segment)):
+    for sample in compare(decoding.samples(video.uri, segment, Tally())):
         if sample.difference is not None and sample.difference > threshold:
             yield from close(shot)
             shot = []
@@ -363,7 +382,9 @@ def frames_of_spans(
     yield from close(shot)
 
 
-def labelled_frames(video: LabelledVideo, fps: float) -> Iterator[tuple[FrameLabels, np.ndarray | None]]:
+def labelled_frames(
+    video: LabelledVideo, fps: float, decoding: Decoding = Decoding(None)
+) -> Iterator[tuple[FrameLabels, np.ndarray | None]]:
     """The frames that a video's labels speak of: uint8 RGB pixels [H, W, 3]; None for one that is not there.
 
     Raises:
@@ -371,11 +392,11 @@ def labelled_frames(video: LabelledVideo, fps: float) -> Iterator[tuple[FrameLab
     """
     on_the_clock = all(abs(frame.time_s * fps - round(frame.time_s * fps)) < 1e-6 for frame in video.frames)
     rate = Fraction(fps).limit_denominator(10**6) if on_the_clock else Fraction(1000)
-    (segment,) = plan_segments(video.uri, rate)
+    (segment,) = decoding.plan(video.uri, rate, None)
     wanted: dict[int, list[FrameLabels]] = {}
     for frame in video.frames:
         wanted.setdefault(round(frame.time_s * rate), []).append(frame)
-    for sample in read_samples(video.uri, segment.clock, wanted.keys(), Tally()):
+    for sample in decoding.samples_again(video.uri, segment.clock, wanted.keys(), Tally()):
         for frame in wanted.pop(sample.index):
             yield frame, sample.pixels
     for frames in wanted.values():
@@ -451,7 +472,9 @@ class ReadLabelled(beam.DoFn):
 
     DROPPED = "dropped"
 
-    def __init__(self, fps: float, threshold: float, min_entropy: float, every: bool):
+    def __init__(self, fps: float, threshold: float, min_entropy: float, every: bool, limits: Limits | None = Limits()):
+        """Args: as of `frames_of_spans`; those of the processes in which videos are decoded, as of `Decoding`."""
+        self.decoding = Decoding(limits)
         self.fps = fps
         self.threshold = threshold
         self.min_entropy = min_entropy
@@ -488,7 +511,9 @@ class ReadLabelled(beam.DoFn):
             return
         seen: set[Span] = set()
         try:
-            for at, tags, pixels in frames_of_spans(element, self.fps, self.threshold, self.min_entropy, self.every):
+            for at, tags, pixels in frames_of_spans(
+                element, self.fps, self.threshold, self.min_entropy, self.every, self.decoding
+            ):
                 seen.update(span for span in element.spans if span.start_s <= at < span.end_s)
                 id = f"{element.uri}#t={at:g}"
                 if pixels is None:
@@ -506,7 +531,7 @@ class ReadLabelled(beam.DoFn):
 
     def _frames(self, element: LabelledVideo, source: str) -> Iterator:
         try:
-            for frame, pixels in labelled_frames(element, self.fps):
+            for frame, pixels in labelled_frames(element, self.fps, self.decoding):
                 id = f"{element.uri}#t={frame.time_s:g}"
                 if pixels is None:
                     yield self._drop(id, "the video has no frame then")

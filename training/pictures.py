@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from movie_tags.training.vocabulary import tag_of_folder
+from movie_tags.training.labelled import find_pictures
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,14 @@ def find_labelled(folder: Path) -> list[Picture]:
     """The pictures of TAG/SOURCE__NAME.jpg; a name that stands under several tags is one picture with all of them.
 
     Raises:
-        FileNotFoundError: there are none.
+        LabelError: there are none.
     """
-    tags: dict[str, set[str]] = {}
-    paths: dict[str, Path] = {}
-    for path in sorted(folder.glob("*/*.jpg")):
-        tags.setdefault(path.name, set()).add(tag_of_folder(path.parent.name))
-        paths.setdefault(path.name, path)
-    if not paths:
-        raise FileNotFoundError(f"{folder}: no pictures of the form TAG/NAME.jpg")
-    return [Picture(paths[name], name.split("__")[0], frozenset(tags[name])) for name in sorted(paths)]
+    found: dict[str, Picture] = {}
+    for labelled in find_pictures(str(folder))[0]:
+        path = Path(labelled.uri)
+        one = found.get(path.name, Picture(path, labelled.source))
+        found[path.name] = replace(one, tags=one.tags.union(labelled.tags))
+    return [found[name] for name in sorted(found)]
 
 
 def find_unlabelled(folder: Path) -> list[Picture]:

@@ -23,9 +23,8 @@ from movie_tags.training import scaling
 from movie_tags.training.backbones import COMPACT, Backbone
 from movie_tags.training.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.export import write_bundle
-from movie_tags.training.features import read_features, read_records
+from movie_tags.training.features import read_features, read_pictures
 from movie_tags.training.head import Examples, Head, HeadSettings, train_head
-from movie_tags.training.labelled import decode_picture, from_example
 from movie_tags.training.learn import learn, settings_of
 from movie_tags.training.metrics import accuracy, fit_temperature, softmax
 from movie_tags.training.multilabel import MultiLabelSettings, labels_of_entries, sigmoid
@@ -314,25 +313,12 @@ def compare(
 def run_bundle(bundle: ModelBundle, dataset: Dataset, keys: Sequence[str]) -> np.ndarray:
     """A bundle's probabilities of pictures of a data set, float [N, tags], in the order of their keys."""
     model = load_model(bundle, 2)
-    wanted, rows = set(keys), {}
-    batch: list[tuple[str, np.ndarray]] = []
-
-    def flush() -> None:
-        results = predict(model, [pixels for _, pixels in batch], bundle.fitted) if batch else []
-        for (key, _), result in zip(batch, results, strict=True):
+    rows = {}
+    for some, pictures in read_pictures(dataset, set(keys), 32):
+        for key, result in zip(some, predict(model, pictures, bundle.fitted), strict=True):
             if result.probabilities is None:
                 raise TrainingError(f"{bundle.uri}: {result.reason}")
             rows[key] = result.probabilities
-        batch.clear()
-
-    for split in SPLITS:
-        for path in storage.list_folder(dataset.uri, f"{split}-*.tfrecord"):
-            for item in map(from_example, read_records(path)):
-                if item.key in wanted:
-                    batch.append((item.key, decode_picture(item.image)))
-                    if len(batch) == 32:
-                        flush()
-    flush()
     return np.stack([rows[key] for key in keys]) if len(keys) else np.zeros((0, len(bundle.vocabulary)))
 
 

@@ -2,7 +2,7 @@
 
     python deploy/flink/measure.py FILM [FILM ...] [-- OPTION ...]
 
-Starts a cluster, prints a table for the README, and ends the cluster. Options go to every run, such as
+Starts a cluster, prints a table, and ends the cluster. Options go to every run, such as
 `--segment-length 30`. The three runs must give the same tags.
 """
 
@@ -32,9 +32,9 @@ def timed(process: subprocess.Popen) -> float:
 
 
 def tags(folder: Path) -> list:
-    """The table `tags`, of one file or of shards, in order of id."""
-    lines = [line for path in folder.glob("tags*.jsonl") for line in path.read_text().splitlines()]
-    return sorted(map(json.loads, lines), key=lambda row: row["id"])
+    """The table `tags`, which is in order of id."""
+    with open(folder / "tags.jsonl", "rb") as rows:
+        return [json.loads(row) for row in rows]
 
 
 def measure(words: Sequence[str], out: Path) -> None:

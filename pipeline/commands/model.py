@@ -88,24 +88,27 @@ def import_model(args: argparse.Namespace) -> None:
         raise UserError(f"--crop {args.crop} is more than --size {args.size}")
     try:
         lines = storage.read_text(args.vocabulary).splitlines()
-        vocabulary = [line.strip() for line in lines if line.strip()]
-        if not vocabulary or len(set(vocabulary)) != len(vocabulary):
-            raise UserError(f"{args.vocabulary}: has no tags, or one twice")
-        taking = Taking(
-            args.layout,
-            args.channels,
-            args.scale,
-            each_channel(args.mean, "--mean"),
-            each_channel(args.deviation, "--deviation"),
-            args.crop,
-            answer=args.answer or "none",
-        )
-        card = {"name": args.name or storage.base_name(args.onnx).removesuffix(".onnx"), "backbone": "ONNX"}
-        if args.threshold is not None:
-            card[THRESHOLDS] = dict.fromkeys(vocabulary, args.threshold)
-        import_onnx(args.onnx, vocabulary, (args.size, args.size), taking, args.output, card)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"a file cannot be read or written: {storage.plainly(error)}") from error
+        raise UserError(f"--vocabulary {args.vocabulary}: cannot be read: {storage.plainly(error)}") from error
+    vocabulary = [line.strip() for line in lines if line.strip()]
+    if not vocabulary or len(set(vocabulary)) != len(vocabulary):
+        raise UserError(f"{args.vocabulary}: has no tags, or one twice")
+    taking = Taking(
+        args.layout,
+        args.channels,
+        args.scale,
+        each_channel(args.mean, "--mean"),
+        each_channel(args.deviation, "--deviation"),
+        args.crop,
+        answer=args.answer or "none",
+    )
+    card = {"name": args.name or storage.base_name(args.onnx).removesuffix(".onnx"), "backbone": "ONNX"}
+    if args.threshold is not None:
+        card[THRESHOLDS] = dict.fromkeys(vocabulary, args.threshold)
+    try:
+        import_onnx(args.onnx, vocabulary, (args.size, args.size), taking, args.output, card)
+    except OSError as error:
+        raise UserError(f"--output {args.output}: cannot be written: {storage.plainly(error)}") from error
     print(f"{args.output}: {len(vocabulary)} tags")
 
 

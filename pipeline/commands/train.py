@@ -45,7 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         metavar="NAME",
-        help="compact (our own), inception_v3 (the paper's) or any network of keras.applications [compact]",
+        help="compact (our own), efficientnet_lite0, 1 or 2 (with the weights of their package), inception_v3 (the "
+        "paper's) or any other network of keras.applications [compact]",
     )
     parser.add_argument(
         "--weights",
@@ -86,7 +87,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     many = parser.add_argument_group("the head of sigmoids")
     many.add_argument("--l2", type=positive, metavar="C", help="of the kernel, on standardised features [0.03]")
     many.add_argument("--frame-weight", type=positive, metavar="W", help="of a film frame's labels [4]")
-    head = parser.add_argument_group("the softmax head (defaults are the preset's)")
+    head = parser.add_argument_group("the softmax head (defaults are the preset's; its report has TensorBoard's logs)")
     length = head.add_mutually_exclusive_group()
     length.add_argument("--steps", type=count, metavar="N", help="batches to learn from, in hundreds [2000]")
     length.add_argument("--epochs", type=positive, metavar="N", help="instead: times the training pictures' number")

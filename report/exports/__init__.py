@@ -6,12 +6,13 @@ A format's module has `write(results, out) -> Written`; it is imported when its 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
 
+from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.report.tables import Film, Results, Span
+from movie_tags.report.tables import Film, Results, Span, slug
 
 FORMATS = {
     "csv": "films.csv, tags.csv and spans.csv, for spreadsheets",
@@ -37,6 +38,13 @@ class Written:
 
     files: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a film, or part of one, is not in an export."""
+
+    reason: str
 
 
 def load(name: str) -> ModuleType:
@@ -66,7 +74,32 @@ def one_line(text: str) -> str:
 
 def in_folder(results: Results) -> Iterator[tuple[Film, str]]:
     """Each film, with a name for its files in a folder of all."""
-    from movie_tags.report.tables import slug
-
     for film in results.films():
         yield film, slug(film)
+
+
+def write_each(
+    results: Results, out: str, texts: Callable[[Results, Film], Iterable[tuple[str, str] | LeftOut]]
+) -> Written:
+    """Write files of each film into a folder of all.
+
+    Args:
+        results: the films.
+        out: the folder.
+        texts: of a film, its files as (suffix, text), and what is left out.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    written = Written()
+    for film, name in in_folder(results):
+        for item in texts(results, film):
+            if isinstance(item, LeftOut):
+                written.left_out.append((film.title, item.reason))
+                continue
+            suffix, text = item
+            path = storage.join(out, f"{name}.{suffix}")
+            storage.write_text(path, text)
+            written.files.append(path)
+    return written

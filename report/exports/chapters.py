@@ -11,6 +11,7 @@ from movie_tags.report.tables import Film, Results, Span
 
 MIN_CHAPTER_S = 5.0
 NO_TAG = "…"
+NO_CHAPTER = "no tag of it is sure enough for a chapter"
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def harmless(value: object) -> object:
-    """A cell; text that a spreadsheet would run as a formula begins with an apostrophe."""
-    return "'" + value if isinstance(value, str) and value.startswith(FORMULA) else value
+    """A cell; text that a spreadsheet would run as a formula begins with an apostrophe.
+
+    `movie-tags dataset` takes it away again; so text that begins with one already gets another.
+    """
+    return "'" + value if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 
 def write(results: Results, out: str) -> Written:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from movie_tags import storage
-from movie_tags.report.exports import Written, in_folder, one_line
-from movie_tags.report.exports.chapters import Chapter, chapters_of
-from movie_tags.report.tables import Results
+from movie_tags.report.exports import LeftOut, Written, one_line, write_each
+from movie_tags.report.exports.chapters import NO_CHAPTER, Chapter, chapters_of
+from movie_tags.report.tables import Film, Results
 
 
 def write(results: Results, out: str) -> Written:
@@ -18,16 +17,12 @@ def write(results: Results, out: str) -> Written:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    written = Written()
-    for film, name in in_folder(results):
-        chapters = chapters_of(results, film)
-        if not chapters:
-            written.left_out.append((film.title, "no tag of it is sure enough for a chapter"))
-            continue
-        path = storage.join(out, f"{name}.ffmetadata")
-        storage.write_text(path, as_text(chapters))
-        written.files.append(path)
-    return written
+    return write_each(results, out, _texts)
+
+
+def _texts(results: Results, film: Film) -> Iterator[tuple[str, str] | LeftOut]:
+    chapters = chapters_of(results, film)
+    yield ("ffmetadata", as_text(chapters)) if chapters else LeftOut(NO_CHAPTER)
 
 
 def as_text(chapters: Sequence[Chapter]) -> str:

@@ -18,7 +18,7 @@ from xml.sax.saxutils import quoteattr
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.report.exports import Written, in_folder, kept_spans
+from movie_tags.report.exports import Written, kept_spans
 from movie_tags.report.exports.frames import FrameError, Frames, frames_of
 from movie_tags.report.tables import Film, Results, Span
 
@@ -48,7 +48,7 @@ def write(results: Results, out: str) -> Written:
     """
     written, tasks, tags = Written(), [], {}
     model = ((results.run or {}).get("model") or {}).get("name") or "movie-tags"
-    for film, _ in in_folder(results):
+    for film in results.films():
         tags.update(dict.fromkeys(tag.tag for tag in film.all_tags))
         try:
             frames = frames_of(film.uri, film.duration_s)

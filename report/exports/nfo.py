@@ -147,6 +147,7 @@ def write(results: Results, out: str | None) -> Written:
                 (film.title, f"{film.uri} is not there any more; --output DIR2 writes its NFO elsewhere")
             )
             continue
+        source = None
         try:
             source = next((p for p in (path, beside) if storage.exists(p)), None)
             tags = [tag.tag for tag in film.tags]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange, from_timecode
 
 from movie_tags import storage
-from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
+from movie_tags.report.exports import LeftOut, Written, kept_spans, one_line, write_each
 from movie_tags.report.exports.frames import FrameError, Frames, frames_of
 from movie_tags.report.tables import Film, Results, Span
 
@@ -34,29 +35,25 @@ def write(results: Results, out: str) -> Written:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    written = Written()
-    for film, name in in_folder(results):
-        spans = kept_spans(results, film)
-        if not spans:
-            written.left_out.append((film.title, "no tag of it is sure enough for a marker"))
-            continue
+    return write_each(results, out, _texts)
+
+
+def _texts(results: Results, film: Film) -> Iterator[tuple[str, str] | LeftOut]:
+    spans = kept_spans(results, film)
+    if not spans:
+        yield LeftOut("no tag of it is sure enough for a marker")
+        return
+    try:
+        frames = frames_of(film.uri, film.duration_s)
+    except FrameError as error:
+        yield LeftOut(str(error))
+        return
+    timeline = timeline_of(film, spans, frames)
+    for suffix, adapter in ADAPTERS.items():
         try:
-            frames = frames_of(film.uri, film.duration_s)
-        except FrameError as error:
-            written.left_out.append((film.title, str(error)))
-            continue
-        timeline = timeline_of(film, spans, frames)
-        for suffix, adapter in ADAPTERS.items():
-            try:
-                text = as_text(timeline, adapter, frames)
-            except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate without timecodes
-                reason = f"no .{suffix} at {float(frames.rate):.6g} frames a second: {one_line(str(error))}"
-                written.left_out.append((film.title, reason))
-                continue
-            path = storage.join(out, f"{name}.{suffix}")
-            storage.write_text(path, text)
-            written.files.append(path)
-    return written
+            yield suffix, as_text(timeline, adapter, frames)
+        except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate without timecodes
+            yield LeftOut(f"no .{suffix} at {float(frames.rate):.6g} frames a second: {one_line(str(error))}")
 
 
 def as_text(timeline: otio.schema.Timeline, adapter: str, frames: Frames) -> str:

@@ -6,13 +6,12 @@ Built of the types of Google's own client: of a film as a whole `segmentLabelAnn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from google.cloud import videointelligence as vi
 
-from movie_tags import storage
-from movie_tags.report.exports import Written, in_folder
+from movie_tags.report.exports import Written, write_each
 from movie_tags.report.tables import Film, KeyFrame, Results
 
 
@@ -23,14 +22,12 @@ def write(results: Results, out: str) -> Written:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    written = Written()
-    for film, name in in_folder(results):
-        path = storage.join(out, f"{name}.json")
-        response = response_of(film, results.key_frames(film.id))
-        text = vi.AnnotateVideoResponse.to_json(response, preserving_proto_field_name=False)
-        storage.write_text(path, text + "\n")
-        written.files.append(path)
-    return written
+    return write_each(results, out, _texts)
+
+
+def _texts(results: Results, film: Film) -> Iterator[tuple[str, str]]:
+    response = response_of(film, results.key_frames(film.id))
+    yield "json", vi.AnnotateVideoResponse.to_json(response, preserving_proto_field_name=False) + "\n"
 
 
 def response_of(film: Film, key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoResponse:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
 
 import webvtt
 
-from movie_tags import storage
-from movie_tags.report.exports import Written, in_folder, kept_spans, one_line
-from movie_tags.report.exports.chapters import chapters_of
-from movie_tags.report.tables import Results
+from movie_tags.report.exports import LeftOut, Written, kept_spans, one_line, write_each
+from movie_tags.report.exports.chapters import NO_CHAPTER, chapters_of
+from movie_tags.report.tables import Film, Results
 from movie_tags.report.words import clock
 
 
@@ -22,22 +21,22 @@ def write(results: Results, out: str) -> Written:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    written = Written()
-    for film, name in in_folder(results):
-        chapters = chapters_of(results, film)
-        if not chapters:
-            written.left_out.append((film.title, "no tag of it is sure enough for a chapter"))
-            continue
-        titled = [(c.start_ms, c.end_ms, cue_text(c.title)) for c in chapters]
-        spans = [
+    return write_each(results, out, _texts)
+
+
+def _texts(results: Results, film: Film) -> Iterator[tuple[str, str] | LeftOut]:
+    chapters = chapters_of(results, film)
+    if not chapters:
+        yield LeftOut(NO_CHAPTER)
+        return
+    yield "chapters.vtt", as_text((c.start_ms, c.end_ms, cue_text(c.title)) for c in chapters)
+    yield (
+        "metadata.vtt",
+        as_text(
             (round(s.start_s * 1000), round(s.end_s * 1000), _object(s.tag, s.mean_probability, s.peak_probability))
             for s in kept_spans(results, film)
-        ]
-        for kind, cues in (("chapters", titled), ("metadata", spans)):
-            path = storage.join(out, f"{name}.{kind}.vtt")
-            storage.write_text(path, as_text(cues))
-            written.files.append(path)
-    return written
+        ),
+    )
 
 
 def as_text(cues: Iterable[tuple[int, int, str]]) -> str:

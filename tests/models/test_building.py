@@ -185,12 +185,6 @@ def test_a_worker_that_has_no_such_bundle_says_what_to_do(bundle, place):
         load_model(absent)
 
 
-def test_the_default_is_the_compact_model_until_it_has_a_head(place):
-    assert place_of("default") == place_of("compact")
-    write_sources(building.COMMITTED / "default", seed=5)
-    assert place_of("default") != place_of("compact")
-
-
 def _count_builds(name, folder, say):
     time.sleep(0.5)  # the other process comes meanwhile
     with open(os.environ["MOVIE_TAGS_CACHE"] + "/builds", "a") as file:

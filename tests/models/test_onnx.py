@@ -136,6 +136,17 @@ def test_what_cannot_be_imported_says_why(given_files, capsys, change, says):
     assert not (folder / "bundle" / "model.json").exists()
 
 
+@pytest.mark.parametrize("option", ["--onnx", "--vocabulary", "--output"])
+def test_the_file_that_cannot_be_read_or_written_is_named(given_files, capsys, option):
+    folder, words = given_files
+    (folder / "file").touch()
+    words = [*words, "--sigmoid"]
+    bad = words[words.index(option) + 1] = str(folder / "file" / "nothing")
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.count(bad) == 1 and ("written" if option == "--output" else "read") in said
+
+
 def test_a_vocabulary_of_another_length_and_a_file_that_is_no_model(given_files, capsys):
     folder, words = given_files
     (folder / "vocabulary.txt").write_text("Warm\nCold\nMild\n")

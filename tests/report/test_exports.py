@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from opentimelineio.opentime import RationalTime, from_timecode
 
+from movie_tags import storage
 from movie_tags.pipeline.commands import main
 from movie_tags.report.exports import FORMATS, chapters, ffmetadata, frames, labelstudio, load, nfo, vtt
 from movie_tags.report.exports import otio as otio_export
@@ -58,7 +59,7 @@ def test_no_cell_of_a_csv_is_a_formula(films, tmp_path):
     for path in tmp_path.glob("*.csv"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             assert not [cell for row in csv_files.reader(file) for cell in row if cell[:1] in "=+-@\t\r" and cell]
-    assert [harmless(value) for value in (-1.5, 3, "-x", "a=b")] == [-1.5, 3, "'-x", "a=b"]
+    assert [harmless(value) for value in (-1.5, 3, "-x", "a=b", "'s")] == [-1.5, 3, "'-x", "a=b", "'s"]
 
 
 def test_spans_csv_is_a_data_set_to_train_on(films, tmp_path):
@@ -66,6 +67,16 @@ def test_spans_csv_is_a_data_set_to_train_on(films, tmp_path):
     video = read_spans(str(tmp_path / "spans.csv"))[0]
     assert video.uri == str(films / "ntsc.mp4")
     assert (video.spans[1].start_s, video.spans[1].end_s, video.spans[1].tag) == (2.0, 7.0, "Beach/Sea")
+
+
+@given(st.sampled_from(["-intro.mp4", "'-intro.mp4", "''=a", "'s.mp4", "@a", "a-b.mp4"]), st.sampled_from("a-+'="))
+def test_spans_csv_gives_back_films_and_tags_that_begin_like_formulas(tmp_path_factory, uri, begin):
+    rows = [tuple(map(harmless, ("uri", "start", "end", "tag"))), (harmless(uri), 0, 1, harmless(begin + "x"))]
+    path = tmp_path_factory.mktemp("spans") / "spans.csv"
+    with path.open("w", newline="") as file:
+        csv_files.writer(file).writerows(rows)
+    (video,) = read_spans(str(path))
+    assert (video.uri, video.spans[0].tag) == (uri, begin + "x")
 
 
 # NFO
@@ -166,6 +177,22 @@ def test_nfo_beside_the_films_and_elsewhere(films, tmp_path, capsys):
     finally:
         for path in films.glob("*.nfo"):
             path.unlink()
+
+
+def test_a_storage_that_fails_costs_one_nfo(films, tmp_path, monkeypatch):
+    """What is beside ntsc.mp4 cannot be asked for; the others are written."""
+    exists = storage.exists
+
+    def failing(path):
+        if path.endswith("ntsc.nfo"):
+            raise OSError("no answer")
+        return exists(path)
+
+    monkeypatch.setattr(storage, "exists", failing)
+    with Results(str(films / "results")) as results:
+        written = nfo.write(results, str(tmp_path))
+        assert len(written.files) == 3
+        assert [title for title, reason in written.left_out if "no answer; left as it is" in reason] == [HOSTILE]
 
 
 # Chapters

@@ -14,7 +14,7 @@ from results import RUN, failure, film, frame, jpeg, small_results, span, tag, w
 
 from movie_tags.pipeline.commands import main
 from movie_tags.report import words
-from movie_tags.report.page import breakable, fitted, placed, ticks
+from movie_tags.report.page import about, breakable, fitted, placed, ticks
 from movie_tags.report.tables import ReportError, film_of
 from movie_tags.report.write import sources_of, write_report
 
@@ -52,6 +52,13 @@ class Page(HTMLParser):
 def pages_of(folder: Path) -> dict[str, Page]:
     """The pages of a report by the beginnings of their names."""
     return {path.name[:-16]: Page(path) for path in (folder / "report" / "films").glob("*.html")}
+
+
+def test_a_draft_is_said_to_be_one():
+    method = {"fps": 1.0, "sampling": "codec-key-frames", "max_key_frame_gap": 7.5, "min_draft_length": 180.0}
+    said = dict(about({**RUN, "method": method}))
+    assert "7.5 s apart" in said["Draft"] and "shorter than 180 s" in said["Draft"]
+    assert "Draft" not in dict(about({**RUN, "method": {**method, "sampling": "exact"}})) | dict(about(RUN))
 
 
 def test_every_film_has_its_page_and_says_what_is_known_of_it(tmp_path):

@@ -240,6 +240,18 @@ def test_names_are_taken_literally(tmp_path):
         assert [one.title for one in search.films(expression)] == ["<script>"]
 
 
+def test_a_view_that_is_published_meanwhile_is_not_mixed_in(tmp_path):
+    for view, start in (("one", 1.0), ("two", 5.0)):
+        write_results(tmp_path / "views" / view, [film("f", {"Violence": 1.0})], [span("f", "Violence", start, 9.0)])
+    (tmp_path / "latest").symlink_to("views/one")
+    with Search(str(tmp_path)) as search:
+        assert len(search.films(Term("Violence", ("Violence",)))) == 1
+        (tmp_path / "latest").unlink()
+        (tmp_path / "latest").symlink_to("views/two")
+        (scene,) = search.scenes(Term("Violence", ("Violence",)))
+        assert scene.start_s == 1.0
+
+
 def test_shards_are_read_together_and_older_runs_name_no_vocabulary(tmp_path):
     for k, name in enumerate(("a", "b")):
         row = film(name, {"Robot": 1.0})

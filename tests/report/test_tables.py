@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from results import film, frame, small_results, tag, with_thumbnails, write_tables
+from results import failure, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
 from movie_tags.pipeline.reading import OutputError
 from movie_tags.report.tables import ReportError, Results, completed, film_of, key_frame_of, slug
@@ -55,6 +55,27 @@ def test_rows_that_begin_otherwise_are_found_too(tmp_path):
     write_tables(tmp_path, tags=[], key_frames=[{"time_s": 2.0, **row}])
     with Results(str(tmp_path)) as results:
         assert [f.time_s for f in results.key_frames("a")] == [1.0]
+
+
+def test_a_view_that_is_published_meanwhile_is_not_mixed_in(tmp_path):
+    for view, seconds in (("one", 1.0), ("two", 5.0)):
+        write_tables(
+            tmp_path / "views" / view,
+            {"run_id": view},
+            tags=[film("a")],
+            key_frames=[frame("a", seconds, {})],
+            spans=[span("a", "War", seconds, 9)],
+            errors=[failure("b", view)],
+        )
+    (tmp_path / "latest").symlink_to("views/one")
+    with_thumbnails(tmp_path, [{}], [1])
+    with Results(str(tmp_path)) as results:
+        assert [f.id for f in results.films()] == ["a"]
+        (tmp_path / "latest").unlink()
+        (tmp_path / "latest").symlink_to("views/two")
+        assert [f.time_s for f in results.key_frames("a")] == [s.start_s for s in results.spans("a")] == [1.0]
+        assert results.run == {"run_id": "one"} and results.failures[0].reason == "one"
+        assert results.thumbnail(key_frame_of(frame("a", 1.0, {}, thumbnail="thumbnails/run/1.jpg")))
 
 
 def test_an_older_run_is_completed_from_its_key_frames(tmp_path):

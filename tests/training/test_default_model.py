@@ -1,6 +1,7 @@
 """The recipe of the heads that ship, on pictures and films that the test makes."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -69,6 +70,18 @@ def test_the_recipe_makes_sources_of_a_bundle_and_judges_them(data, tmp_path):
     assert again == card  # the same from the same
     first, second = (np.load(tmp_path / name / "head.npz") for name in ("out", "again"))
     assert np.array_equal(first["kernel"], second["kernel"]) and np.array_equal(first["bias"], second["bias"])
+
+
+def test_features_of_another_body_are_not_taken_for_this_ones(tmp_path, monkeypatch):
+    computed = []
+    dataset = SimpleNamespace(entries=[SimpleNamespace(key="k")])
+    monkeypatch.setattr(
+        default_model, "_compute", lambda *_: computed.append(1) or {"k": np.full(2, len(computed), np.float16)}
+    )
+    for weights, expected in (("old", 1), ("old", 1), ("new", 2)):
+        monkeypatch.setattr(default_model, "weights_hash", lambda name, weights=weights: weights)
+        features = default_model.features_of(dataset, default_model.FEATURES["compact"], tmp_path)
+        assert features.tolist() == [[expected] * 2]
 
 
 def test_what_is_cut_from_the_same_film_is_left_out_together():

@@ -55,6 +55,13 @@ def test_splits_keep_sources_and_pictures_apart(data):
     assert set(again[1]) <= set(held)
 
 
+def test_the_sources_of_a_model_are_not_overwritten(tmp_path, capsys):
+    (tmp_path / "head.npz").touch()
+    with pytest.raises(SystemExit):
+        main(["--data", str(tmp_path / "none"), "--work", str(tmp_path / "work"), "--output", str(tmp_path)])
+    assert "would overwrite" in capsys.readouterr().err
+
+
 def test_the_recipe_from_pictures_to_a_bundle_that_can_tell(data, tmp_path, monkeypatch):
     monkeypatch.setattr(distil, "TEACHERS_HEAD", HeadSettings(steps=30, batch_size=50))
     monkeypatch.setattr(distil, "FOLDS", 2)

@@ -1,6 +1,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,8 +84,14 @@ def test_tables(tmp_path):
         read_suggestions(str(tmp_path / "none.csv"))
     rows = [
         {"id": "1", "uri": "a/x.mp4", "title": "X", "tags": [{"tag": "War"}]},
-        {"id": "2", "uri": "b/x.mp4", "title": "Y", "tags": []},
+        {"id": "2", "uri": "b/x.mp4", "title": "Y\u2028y", "tags": []},
     ]
-    (tmp_path / "tags.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = read_predictions(str(tmp_path / "tags.jsonl"))
-    assert found == {"1": {"War"}, "X": {"War"}, "2": frozenset(), "Y": frozenset()}  # x.mp4 would be either
+    (tmp_path / "tags.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "tags.parquet")
+    for name in ("tags.jsonl", "tags.parquet"):
+        found = read_predictions(str(tmp_path / name))
+        # x.mp4 would be either
+        assert found == {"1": {"War"}, "X": {"War"}, "2": frozenset(), "Y\u2028y": frozenset()}
+    (tmp_path / "tags.jsonl").write_text('{"id": "1", "uri": "x", "tags": []}\n{"id": 1}\n')
+    with pytest.raises(TableError, match="row 2: not a row of tags"):
+        read_predictions(str(tmp_path / "tags.jsonl"))

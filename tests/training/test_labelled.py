@@ -201,6 +201,32 @@ def test_labelled_frames_are_those_on_screen_at_their_times(tmp_path):
     assert dropped.value == (f"{film}#t=9", "the video has no frame then")
 
 
+@pytest.mark.parametrize("labels", ["spans", "frames"])
+def test_a_film_that_ends_its_decoder_costs_itself_alone(harmful, tmp_path, labels):
+    film = write_video(tmp_path / "f.mp4", [picture(seed) for seed in (1, 2, 3, 4) for _ in range(25)])
+    bad = tmp_path / "leave-sampling.mp4"
+    bad.symlink_to(film)
+    marked = {"spans": (Span(0, 4, "War"),), "frames": tuple(FrameLabels(at, ("War",)) for at in range(4))}
+    read = ReadLabelled(1, 0.5, 0.2, True)
+    *_, dropped = read.process(LabelledVideo(str(bad), **{labels: marked[labels]}))
+    assert dropped.value == (str(bad), "its decoder ended with status 7")
+    found = list(read.process(LabelledVideo(str(film), **{labels: marked[labels]})))
+    assert [item.tags for item in found] == [("War",)] * 4
+
+
+@pytest.mark.parametrize(("pattern", "complaint"), [("(.+", "is no regular expression"), (".+?__", "has no group")])
+def test_a_pattern_that_names_no_source_is_refused(tmp_path, pattern, complaint):
+    with pytest.raises(LabelError, match=complaint):
+        find_pictures(str(tmp_path), pattern)
+
+
+def test_a_picture_whose_name_has_nothing_in_the_group_is_a_source_of_its_own(tmp_path):
+    (tmp_path / "War").mkdir()
+    (tmp_path / "War/1.jpg").write_bytes(to_jpeg(picture(1)))
+    ((found,), _) = find_pictures(str(tmp_path), "(film.)?")
+    assert found.source == "1.jpg"
+
+
 @needs_footage
 def test_the_shared_labels_are_read_as_they_are():
     frames = read_labels(str(SHARED / "frames/LABELS.jsonl"))

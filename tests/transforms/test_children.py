@@ -41,17 +41,6 @@ REASONS = {
 }
 
 
-@pytest.fixture
-def harmful(monkeypatch):
-    """Children begun from here on know the films that do harm."""
-    monkeypatch.syspath_prepend(HOOKS)
-    before, children._IDLE.children = children._IDLE.children, []
-    yield
-    for child in children._IDLE.children:
-        child.end()
-    children._IDLE.children = before
-
-
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     path = tmp_path_factory.mktemp("film") / "film.mp4"
