@@ -78,13 +78,11 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         said: what run.json says.
-        left: videos that were due and are still.
     """
 
-    def __init__(self, said: dict, left: int):
+    def __init__(self, said: dict):
         super().__init__()
         self.said = said
-        self.left = left
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,6 @@ class TaggingRun:
         self.limit, self.part_size, self.break_lock = limit, part_size, break_lock
         self.beam_words = list(beam_words)
         self.folder = views.run_folder(output, self.id)
-        self.counts: Counter = Counter()
         self.counters: Counter = Counter()
 
     def summary(self) -> dict:
@@ -292,13 +289,12 @@ class TaggingRun:
             try:
                 with watching:
                     for said in self.parts() if self.divided else self.whole():
-                        self.counts.update(said["counts"])
                         self.counters.update(said["counters"])
             except BaseException as error:
                 end_workers()
                 # Beam makes an error of its own of an interrupt that comes inside a step.
                 if isinstance(error, KeyboardInterrupt) or told_to_end.is_set():
-                    raise Interrupted(self.finish("interrupted"), self.left()) from error
+                    raise Interrupted(self.finish("interrupted")) from error
                 with contextlib.suppress(OSError):  # which would hide why it failed; the next run does it
                     self.finish("failed")
                 raise
@@ -472,11 +468,6 @@ class TaggingRun:
         for part in views.finished_parts(self.output, self.id):
             yield from read_table(part, "errors")
 
-    def left(self) -> int:
-        """Videos that are due and not done."""
-        done = sum(self.counts[name] for name in ("videos_tagged", "videos_failed", "videos_lost"))
-        return max(0, sum(n for name, n in self.counts.items() if name.startswith("due: ")) - done)
-
     def finish(self, state: str) -> dict:
         """Put the finished parts into the latest view, and close the run."""
         return finish(
@@ -544,7 +535,8 @@ def finish(output: str, summary: dict, begun: float, state: str, max_attempts: i
         "parts": len(parts) - planned,
         "left": max(0, sum(due.values()) - done),
     }
-    if state != "done" and len(parts) == planned:  # nothing has been done
+    # Of a run in one pipeline the plan's part is all there is.
+    if state != "done" and len(parts) == int(planned) and not counts["videos_tagged"]:  # nothing has been done
         storage.remove_folder(views.run_folder(output, run_id))
         if latest_view(output) is None:
             storage.remove_folder(storage.join(output, THUMBNAILS))

@@ -263,11 +263,11 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         if args.dry_run:
             return say_what_is_due(tagging)
         progress = RunProgress(console)
-        interrupted = None
+        interrupted = False
         try:
             said = tagging.run(watching(progress, args.verbose))
         except Interrupted as error:
-            interrupted, said = error, error.said
+            interrupted, said = True, error.said
         if progress.films:
             console.print(progress.text(), highlight=False, soft_wrap=True)
         shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
@@ -278,11 +278,11 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
 
         write_metrics(args.metrics_file, said)
     counts = said["counts"]
-    reported = make_report(args.output) if args.report and interrupted is None else DONE
+    reported = make_report(args.output) if args.report and not interrupted else DONE
     if counts["videos_tagged"] > len(shown):
         console.print(f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all")
-    if interrupted is not None:
-        return say_how_to_go_on(args.output, said, interrupted.left)
+    if interrupted:
+        return say_how_to_go_on(args.output, said)
     if not sum(said["due"].values()) and counts["inputs_read"]:
         console.print(nothing_due(args.output, said["totals"]), highlight=False, soft_wrap=True)
     return report_failures(args.output, counts, errors, args.format) or reported
@@ -331,13 +331,13 @@ def nothing_due(output: str | None, totals: dict) -> str:
     return text
 
 
-def say_how_to_go_on(output: str | None, said: dict, left: int) -> int:
+def say_how_to_go_on(output: str | None, said: dict) -> int:
     """Say what an interrupted run has left; returns the exit status."""
     done = said["counts"]["videos_tagged"] + said["counts"]["videos_failed"]
     if output is None or not done:
         print("movie-tags: interrupted; no results were written", file=sys.stderr)
     else:
-        more = f", {left} are still due" if left else ""
+        more = f", {said['left']} are still due" if said["left"] else ""
         print(
             f"movie-tags: interrupted; {done} videos are done and in {output}{more}; the same command goes on",
             file=sys.stderr,
@@ -374,7 +374,7 @@ def report_failures(output: str | None, counts: dict[str, int], errors: Sequence
         return DONE
     if output is None:
         for row in errors:
-            print(f"movie-tags: {row['uri'] or 'the run'}: {row['reason']}", file=sys.stderr)
+            print(f"movie-tags: {row['uri']}: {row['reason']}", file=sys.stderr)
     else:
         print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{table_format}", file=sys.stderr)
     return SOME_FAILED

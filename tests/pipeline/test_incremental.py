@@ -296,6 +296,25 @@ def test_a_film_that_kills_its_worker_costs_itself(films, tmp_path, small_bundle
     assert not list((out / "runs").rglob("due"))
 
 
+def test_little_work_whose_driver_dies_before_it_is_published_is_not_done_again(
+    films, tmp_path, small_bundle, monkeypatch, capsys
+):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    out = tmp_path / "out"
+    words = ["tag", str(films / "f00.mp4"), "--output", str(out), "--model", small_bundle]
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        dying.setattr(views, "publish", die)
+        main(words)
+    assert [path.parent.name for path in out.glob("runs/*/*/part.json")] == [runs.PLAN]
+    assert main(words) == 0
+    assert "nothing is due: 1 videos are tagged" in capsys.readouterr().err and len(rows(out, "tags")) == 1
+
+
 def test_when_everything_kills_its_worker_the_run_says_so(made, tmp_path, small_bundle, monkeypatch, capsys):
     built = []
 
