@@ -588,6 +588,21 @@ def fetch(uri: str) -> Iterator[str]:
         yield os.path.join(scratch, name)
 
 
+@contextlib.contextmanager
+def named_for_beam(folder: str) -> Iterator[Callable[[str], str]]:
+    """Gives the paths in a folder as Beam's file steps take them, which hold some characters for patterns.
+
+    A link to the folder stands for its name, and lasts as long as the context.
+    """
+    if is_remote(folder) or not set(folder) & set("*?["):
+        yield lambda path: path
+        return
+    with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
+        link = os.path.join(scratch, "folder")
+        os.symlink(os.path.abspath(folder), link)
+        yield lambda path: os.path.normpath(os.path.join(link, os.path.relpath(path, folder)))
+
+
 def send(folder: Path, uri: str) -> None:
     """Copy every file below a local folder to a folder that may be remote.
 

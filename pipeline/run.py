@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -164,6 +164,7 @@ class TaggingRun:
         self.beam_words = list(beam_words)
         self.folder = views.run_folder(output, self.id)
         self.counters: Counter = Counter()
+        self.for_beam: Callable[[str], str] = lambda path: path
 
     def summary(self) -> dict:
         """What run.json says, less times and counts."""
@@ -257,15 +258,6 @@ class TaggingRun:
         folder = self.for_beam(storage.join(self.folder, part))
         return tables | "WriteTables" >> WriteTables(folder, self.workers > 0, self.method_key, self.id)
 
-    def for_beam(self, path: str) -> str:
-        """A path in the folder of results as Beam's file steps take it: they hold some characters for patterns."""
-        if storage.is_remote(path) or not set(self.output) & set("*?["):
-            return path
-        link = os.path.join(tempfile.gettempdir(), f"movie-tags-{self.id}")
-        if not os.path.islink(link):
-            os.symlink(os.path.abspath(self.output), link)
-        return os.path.join(link, os.path.relpath(path, self.output))
-
     # The run
 
     def run(self, watching: AbstractContextManager = contextlib.nullcontext()) -> dict:
@@ -282,7 +274,8 @@ class TaggingRun:
             Interrupted: a KeyboardInterrupt came; what was finished is published.
             RunError: the runner did not finish; whatever it raises itself is passed on. What was finished is published.
         """
-        with lock.locked(self.output, self.id, self.break_lock), self.link_removed():
+        locked = lock.locked(self.output, self.id, self.break_lock)
+        with locked, storage.named_for_beam(self.output) as self.for_beam:
             adopt(self.output, self.rules.max_attempts)
             storage.make_folder(self.folder)
             storage.write_text(storage.join(self.folder, views.BEGUN_JSON), json.dumps(self.summary()) + "\n")
@@ -306,7 +299,8 @@ class TaggingRun:
         Raises:
             LockError: another run holds the folder.
         """
-        with lock.locked(self.output, self.id, self.break_lock), self.link_removed():
+        locked = lock.locked(self.output, self.id, self.break_lock)
+        with locked, storage.named_for_beam(self.output) as self.for_beam:
             adopt(self.output, self.rules.max_attempts)
             self.execute(self.plan_pipeline())
             counts = views.read_counts(storage.join(self.folder, PLAN))
@@ -477,15 +471,6 @@ class TaggingRun:
             state,
             self.rules.max_attempts,
         )
-
-    @contextlib.contextmanager
-    def link_removed(self) -> Iterator[None]:
-        """Remove in the end what `for_beam` may have made."""
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(tempfile.gettempdir(), f"movie-tags-{self.id}"))
 
 
 def halve(part: Part) -> list[Part]:
