@@ -40,7 +40,7 @@ from movie_tags.pipeline.manifest import (
     read_due,
 )
 from movie_tags.pipeline.method import Method, Work, method_key
-from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_table
+from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_run, read_table
 from movie_tags.pipeline.results import COUNTS, THUMBNAILS, WriteTables, errors_row
 from movie_tags.pipeline.runner import local_options
 from movie_tags.pipeline.sizing import MOST_FILES, is_little
@@ -105,6 +105,7 @@ class TaggingRun:
         options: Beam's.
         workers: processes on this machine; 0 where another runner does the work.
         little: on this machine, and sooner done than divided.
+        said: what run.json says, when the run has ended, however it did.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class TaggingRun:
         self.beam_words = list(beam_words)
         self.folder = views.run_folder(output, self.id)
         self.counters: Counter = Counter()
+        self.said: dict | None = None
         self.for_beam: Callable[[str], str] = lambda path: path
 
     def summary(self) -> dict:
@@ -464,13 +466,14 @@ class TaggingRun:
 
     def finish(self, state: str) -> dict:
         """Put the finished parts into the latest view, and close the run."""
-        return finish(
+        self.said = finish(
             self.output,
             {**self.summary(), "counters": dict(sorted(self.counters.items()))},
             self.begun,
             state,
             self.rules.max_attempts,
         )
+        return self.said
 
 
 def halve(part: Part) -> list[Part]:
@@ -528,7 +531,7 @@ def finish(output: str, summary: dict, begun: float, state: str, max_attempts: i
         with contextlib.suppress(OSError):
             if not storage.is_remote(output):
                 os.rmdir(storage.join(output, views.RUNS))
-        return {**summary, "totals": {}}
+        return {**summary, "totals": (read_run(output) or {}).get("totals", {})}
     summary = views.publish(output, run_id, parts, summary, max_attempts, planned, summary.get("format", FORMATS[0]))
     views.close_run(output, summary)
     views.clear_litter(output, run_id)

@@ -32,6 +32,7 @@ from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.local_workers import end_workers
 from movie_tags.pipeline.manifest import FAILED, QUARANTINED
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
+from movie_tags.pipeline.metrics import write_failure, write_metrics
 from movie_tags.pipeline.reading import FORMATS
 from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
 from movie_tags.transforms.limits import Limits
@@ -98,9 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     due.add_argument(
         "--break-lock", action="store_true", help="take DIR from a run on another machine that is known to be dead"
     )
-    method = parser.add_argument_group(
-        "the method (defaults are the paper's, which gives none for --min-relative-strength)"
-    )
+    method = parser.add_argument_group("the method (results depend on it)")
     method.add_argument("--fps", type=positive, default=METHOD.fps, metavar="N", help="samples a second [1]")
     method.add_argument(
         "--sampling",
@@ -259,32 +258,36 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         raise UserError("--report makes its pages in the folder of results: give one with --output DIR")
     console = Console(stderr=True)
     with folder_for(args.output) as output, ended_by_signals():
-        tagging = prepare(args, output, beam_words)
         if args.dry_run:
-            return say_what_is_due(tagging)
+            return say_what_is_due(prepare(args, output, beam_words))
         progress = RunProgress(console)
-        interrupted = False
+        tagging, interrupted = None, False
         try:
+            tagging = prepare(args, output, beam_words)
             said = tagging.run(watching(progress, args.verbose))
         except Interrupted as error:
             interrupted, said = True, error.said
+        except Exception:
+            if args.metrics_file:
+                with contextlib.suppress(UserError):  # which would hide why the run failed
+                    write_failure(args.metrics_file, output, tagging and tagging.said)
+            raise
         if progress.films:
             console.print(progress.text(), highlight=False, soft_wrap=True)
         shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
         print_tags(Console(), shown)
         errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
     if args.metrics_file:
-        from movie_tags.pipeline.metrics import write_metrics
-
         write_metrics(args.metrics_file, said)
     counts = said["counts"]
     reported = make_report(args.output) if args.report and not interrupted else DONE
     if counts["videos_tagged"] > len(shown):
-        console.print(f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all")
+        more = f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all"
+        console.print(more, highlight=False, markup=False, soft_wrap=True)
     if interrupted:
         return say_how_to_go_on(args.output, said)
     if not sum(said["due"].values()) and counts["inputs_read"]:
-        console.print(nothing_due(args.output, said["totals"]), highlight=False, soft_wrap=True)
+        console.print(nothing_due(args.output, said["totals"]), highlight=False, markup=False, soft_wrap=True)
     return report_failures(args.output, counts, errors, args.format) or reported
 
 
@@ -363,6 +366,13 @@ def make_report(output: str) -> int:
         print(f"Look at {write_report(output).index}")
     except UserError as error:
         print(f"movie-tags: the results are whole, but no report was made of them: {error}", file=sys.stderr)
+        return RUN_FAILED
+    except KeyboardInterrupt:
+        print(
+            f"movie-tags: interrupted; the results are whole and in {output}, but no report was made of them "
+            f"(movie-tags report {output})",
+            file=sys.stderr,
+        )
         return RUN_FAILED
     return DONE
 

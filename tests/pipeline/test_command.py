@@ -341,6 +341,30 @@ def test_the_installed_command_and_its_exit_status(films, tmp_path, small_bundle
     assert all(line.endswith("x real time") for line in done.stderr.splitlines()), done.stderr
 
 
+def test_when_the_reader_has_gone_the_command_ends_quietly(tmp_path):
+    for printed in ("'x'", "'x' * 100_000", "'\\n' * 100_000"):  # held back until the end, at once, little by little
+        code = "from movie_tags.pipeline.commands import status; from movie_tags.__main__ import run\n"
+        code += f"status.run = lambda *_: [print(end=text) for text in ({printed}).splitlines(True)] and 0\nrun()"
+        process = subprocess.Popen([sys.executable, "-c", code, "status", str(tmp_path)], stdout=-1, stderr=-1)
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(60) == 141
+
+
+def test_an_interrupt_while_pages_are_made_leaves_the_results(films, tmp_path, small_bundle, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("movie_tags.report.write.write_report", interrupt)
+    out = tmp_path / "out [old]"
+    words = ["--output", str(out), "--model", small_bundle, "--report", *HERE]
+    assert main(["tag", str(films / "black.mp4"), *words]) == 1
+    said = capsys.readouterr().err
+    assert f"the results are whole and in {out}" in said and f"movie-tags report {out}" in said
+    assert len(rows(out, "tags")) == 1 and "no results" not in said
+    assert main(["status", str(out)]) == 0
+    assert f"{out}: 1 videos tagged" in capsys.readouterr().out
+
+
 @needs_footage
 def test_real_films_and_odd_files_with_the_bundled_model(tmp_path):
     out = tmp_path / "out"

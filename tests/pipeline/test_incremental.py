@@ -183,18 +183,41 @@ def test_a_film_out_of_reach_keeps_its_results(films, tmp_path, small_bundle):
     assert rows(out, "tags") == before and rows(out, "errors") == []
 
 
-def test_metrics_are_what_the_run_did(films, tmp_path, small_bundle):
+def metrics(file):
     from prometheus_client.parser import text_string_to_metric_families
 
-    (films / "bad.mp4").write_bytes(b"no film")
-    file = tmp_path / "m" / "tags.prom"
-    words = ["--output", str(tmp_path / "out"), "--model", small_bundle, "--metrics-file", str(file)]
-    assert main(["tag", str(films), *words, *HERE]) == 3
-    found = {
+    return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(file.read_text())
         for sample in family.samples
     }
+
+
+def test_metrics_of_a_run_that_fails_say_so(films, tmp_path, small_bundle, monkeypatch):
+    file = tmp_path / "tags.prom"
+    words = ["--output", str(tmp_path / "out"), "--model", small_bundle, "--metrics-file", str(file), *HERE]
+    assert main(["tag", str(films / "f00.mp4"), *words]) == 0 and metrics(file)["movie_tags_run_succeeded",] == 1
+
+    def fail(*_):
+        raise runs.RunError("out of luck")
+
+    monkeypatch.setattr(runs.TaggingRun, "part_pipeline", fail)
+    for inputs, status in ((str(films), 1), ("nowhere.mp4", 2)):
+        file.unlink()
+        assert main(["tag", inputs, *words]) == status
+        found = metrics(file)
+        assert found["movie_tags_run_succeeded",] == found["movie_tags_run_films_done",] == 0
+        assert found["movie_tags_films", "tagged"] == 1
+    file.unlink()
+    assert main(["tag", "nowhere.mp4", *words, "--dry-run"]) == 2 and not file.exists()
+
+
+def test_metrics_are_what_the_run_did(films, tmp_path, small_bundle):
+    (films / "bad.mp4").write_bytes(b"no film")
+    file = tmp_path / "m" / "tags.prom"
+    words = ["--output", str(tmp_path / "out"), "--model", small_bundle, "--metrics-file", str(file)]
+    assert main(["tag", str(films), *words, *HERE]) == 3
+    found = metrics(file)
     assert found["movie_tags_run_films_done",] == 4 and found["movie_tags_run_films_failed",] == 1
     assert found["movie_tags_film_seconds",] == pytest.approx(
         sum(r["duration_s"] for r in rows(tmp_path / "out", "tags"))
