@@ -41,7 +41,7 @@ from movie_tags.pipeline.manifest import (
 )
 from movie_tags.pipeline.method import Method, Work, method_key
 from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_run, read_table
-from movie_tags.pipeline.results import COUNTS, THUMBNAILS, WriteTables, errors_row
+from movie_tags.pipeline.results import COUNTS, DUE, RAW, THUMBNAILS, WriteTables, errors_row
 from movie_tags.pipeline.runner import local_options
 from movie_tags.pipeline.sizing import MOST_FILES, is_little
 from movie_tags.pipeline.tag_movies import TagMovies
@@ -230,7 +230,7 @@ class TaggingRun:
         pipeline = beam.Pipeline(options=alone) if self.workers else self.pipeline()
         due, tables = self.find_due(pipeline)
         wrong = [tables[TagMovies.ERRORS], due[DistinctVideos.FAILED]] | "Wrong" >> beam.Flatten()
-        self.write(PLAN, {**tables, TagMovies.ERRORS: wrong, "due": due[FindDue.DUE]})
+        self.write(PLAN, {**tables, TagMovies.ERRORS: wrong, DUE: due[FindDue.DUE]})
         return pipeline
 
     def part_pipeline(self, part: Part) -> beam.Pipeline:
@@ -250,7 +250,7 @@ class TaggingRun:
             )
         found = due | "TagMovies" >> TagMovies(self.models, self.method, self.work)
         errors = [found[TagMovies.ERRORS], tables[TagMovies.ERRORS]] | "AllErrors" >> beam.Flatten()
-        written = self.write(PLAN, {**found, **tables, TagMovies.ERRORS: errors, "due": due[FindDue.DUE]})
+        written = self.write(PLAN, {**found, **tables, TagMovies.ERRORS: errors, DUE: due[FindDue.DUE]})
         if publishing:
             written | "PublishTables" >> PublishTables(self.output, self.summary(), self.begun, self.rules.max_attempts)
         return pipeline
@@ -310,7 +310,7 @@ class TaggingRun:
 
     def due_items(self) -> Iterator[Due]:
         """What `plan` found, one by one."""
-        for path in views.raw_files(storage.join(self.folder, PLAN), views.DUE):
+        for path in views.raw_files(storage.join(self.folder, PLAN), DUE):
             yield from read_due(path)
 
     def discard(self) -> None:
@@ -341,7 +341,7 @@ class TaggingRun:
         with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
             lists = storage.join(self.folder, "due")
             storage.make_folder(lists)
-            waiting = list(self.cut(views.raw_files(storage.join(self.folder, PLAN), views.DUE), lists, scratch))
+            waiting = list(self.cut(views.raw_files(storage.join(self.folder, PLAN), DUE), lists, scratch))
             self.fit_to([item.video.uri for item in itertools.islice(self.due_items(), MOST_FILES + 1)])
             yield views.commit_part(
                 storage.join(self.folder, PLAN), storage.join(lists, "none.jsonl"), self.about(counters)
@@ -432,10 +432,10 @@ class TaggingRun:
             at=at,
         )
         row = json.dumps(errors_row(video, failure), ensure_ascii=False) + "\n"
-        storage.write_text(storage.join(folder, f"{views.RAW}errors.jsonl"), row)
-        storage.write_bytes(storage.join(folder, f"{views.RAW}{MANIFEST}.jsonl"), entry.line())
+        storage.write_text(storage.join(folder, f"{RAW}errors.jsonl"), row)
+        storage.write_bytes(storage.join(folder, f"{RAW}{MANIFEST}.jsonl"), entry.line())
         counts = json.dumps({"name": "videos_failed", "n": 1}) + "\n"
-        storage.write_text(storage.join(folder, f"{views.RAW}{COUNTS}.jsonl"), counts)
+        storage.write_text(storage.join(folder, f"{RAW}{COUNTS}.jsonl"), counts)
 
     def execute(self, pipeline: beam.Pipeline) -> dict[str, int]:
         """Run a pipeline to its end; returns our counters.

@@ -52,15 +52,12 @@ from movie_tags.pipeline.reading import (
     latest_view,
     read_json,
 )
-from movie_tags.pipeline.results import COUNTS, errors_row
+from movie_tags.pipeline.results import COUNTS, DUE, RAW, errors_row
 from movie_tags.transforms.video import Failure, Video
 
 RUNS = "runs"
 BEGUN_JSON, PART_JSON, VIEW_JSON = "begun.json", "part.json", "view.json"
 REPLACED = "replaced.txt"
-RAW = "raw-"
-"""What the names of a part's tables begin with until they are in order."""
-DUE = "due"
 
 SORTED_AT_ONCE = 64 << 20
 """Bytes of lines that are sorted in memory."""

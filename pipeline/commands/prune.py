@@ -15,6 +15,7 @@ from movie_tags.pipeline.catalogue import InputError, ReadInputs, check_input
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.pipeline.manifest import GONE, MANIFEST, Entry, id_of
 from movie_tags.pipeline.reading import FORMATS, RUN_JSON, OutputError, latest_view, read_json
+from movie_tags.pipeline.results import DUE, RAW
 from movie_tags.pipeline.run import adopt, new_run_id
 from movie_tags.pipeline.runner import local_options
 
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
                 storage.remove_folder(folder)
             else:
                 now = views.iso(time.time())
-                storage.write_bytes(storage.join(part, f"{views.RAW}{views.DUE}.jsonl"), b"")
+                storage.write_bytes(storage.join(part, f"{RAW}{DUE}.jsonl"), b"")
                 views.commit_part(part, None, {"run_id": run_id, "method_key": "", "at": now, "counters": {}})
                 # What run.json says of the last tagging run goes on being said.
                 said = read_json(storage.join(view, RUN_JSON)) or {}
@@ -104,7 +105,7 @@ class FindGone(beam.PTransform):
         super().__init__()
         self.inputs = list(inputs)
         self.view = view
-        self.prefix = storage.join(part, f"{views.RAW}{MANIFEST}")
+        self.prefix = storage.join(part, f"{RAW}{MANIFEST}")
 
     def expand(self, root: beam.Pipeline) -> beam.PCollection:
         read = root | "ReadInputs" >> ReadInputs(self.inputs)

@@ -270,7 +270,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         except Exception:
             if args.metrics_file:
                 with contextlib.suppress(UserError):  # which would hide why the run failed
-                    write_failure(args.metrics_file, output, tagging and tagging.said)
+                    write_failure(args.metrics_file, output, tagging.said if tagging else None)
             raise
         if progress.films:
             console.print(progress.text(), highlight=False, soft_wrap=True)
