@@ -185,7 +185,13 @@ def create_new(uri: str, data: bytes) -> bool:
         try:
             with open(staged, "xb") as out:
                 out.write(data)
-            os.link(staged, uri)  # whole at once, which opening it exclusively and then writing is not
+            try:
+                os.link(staged, uri)  # whole at once, which opening it exclusively and then writing is not
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without such links, as exFAT
+                with open(uri, "xb") as out:
+                    out.write(data)
         except FileExistsError:
             return False
         finally:
@@ -562,6 +568,7 @@ def fetch(uri: str) -> Iterator[str]:
 
     Raises:
         FileNotFoundError: there is nothing at that address.
+        StorageError: a remote file's name would lead out of the folder.
     """
     if not is_remote(uri):
         if not os.path.exists(uri):
@@ -573,10 +580,27 @@ def fetch(uri: str) -> Iterator[str]:
         inside = list_files(uri.rstrip("/"))
         pairs = [(path, os.path.join(name, relative_to(path, uri.rstrip("/")))) for path in inside] or [(uri, name)]
         for path, relative in pairs:
+            if os.pardir in Path(relative).parts:
+                raise StorageError(f"{path}: its name leads out of the folder; rename it")
             copy = Path(scratch, relative)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(read_bytes(path))
         yield os.path.join(scratch, name)
+
+
+@contextlib.contextmanager
+def named_for_beam(folder: str) -> Iterator[Callable[[str], str]]:
+    """Gives the paths in a folder as Beam's file steps take them, which hold some characters for patterns.
+
+    A link to the folder stands for its name, and lasts as long as the context.
+    """
+    if is_remote(folder) or not set(folder) & set("*?["):
+        yield lambda path: path
+        return
+    with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
+        link = os.path.join(scratch, "folder")
+        os.symlink(os.path.abspath(folder), link)
+        yield lambda path: os.path.normpath(os.path.join(link, os.path.relpath(path, folder)))
 
 
 def send(folder: Path, uri: str) -> None:

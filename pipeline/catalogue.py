@@ -46,6 +46,7 @@ VIDEO_SUFFIXES = frozenset(
     ]
 )
 CATALOGUE_SUFFIXES = (".csv", ".jsonl")
+NO_TEXT = "its name is not UTF-8; rename it"
 
 
 class InputError(UserError):
@@ -88,8 +89,10 @@ def check_input(uri: str) -> None:
     """Refuse an input that names nothing before any work is done.
 
     Raises:
-        InputError: there is no such file, or nothing to tag in it.
+        InputError: there is no such file, nothing to tag in it, or its name cannot be written down.
     """
+    if not _is_text(uri):
+        raise InputError(f"{_escaped(uri)}: {NO_TEXT}")
     if next(iter(expand(uri)), None) is None:
         what = "the catalogue has no rows" if is_catalogue(uri) else "nothing to tag"
         raise InputError(f"{uri}: {what}")
@@ -108,8 +111,34 @@ def _matches(uri: str) -> Iterator[Input]:
         yield from map(_of_path, storage.glob(uri))
 
 
+def _is_text(name: str) -> bool:
+    """Whether a name can be written to tables: bytes that are no UTF-8 come as half characters, which cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _named(video: Video, failure: Failure | None = None) -> Input:
+    """A video as an input stands for it, or that its name is no text."""
+    names = video.id, video.uri, video.title
+    if all(map(_is_text, names)):
+        return Input(video, failure)
+    return Input(Video(*map(_escaped, names)), failure or Failure("catalogue", NO_TEXT))
+
+
 def _of_path(path: str) -> Input:
-    return Input(Video(path, path, storage.base_name(path)))
+    return _named(Video(path, path, storage.base_name(path)))
+
+
+def _unseen(path: str, error: OSError) -> Input:
+    reason = f"it cannot be looked into: {storage.plainly(error)}; let it be read, or leave it out"
+    return _named(Video(path, path, storage.base_name(path)), Failure("catalogue", reason, again=True))
 
 
 def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Input]:
@@ -122,14 +151,23 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Input]:
         with os.scandir(folder) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
     except OSError as error:
-        reason = f"the folder cannot be looked into: {storage.plainly(error)}; let it be read, or leave it out"
-        yield Input(Video(folder, folder, storage.base_name(folder)), Failure("catalogue", reason, again=True))
+        yield _unseen(folder, error)
         return
-    visible = [entry for entry in entries if not entry.name.startswith(".")]
-    yield from (_of_path(entry.path) for entry in visible if _is_video(entry.name) and not entry.is_dir())
-    for entry in visible:
-        if entry.is_dir():
-            yield from _walk(entry.path, seen)
+    folders = []
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        try:
+            is_folder = entry.is_dir()
+        except OSError as error:  # a link that leads to itself
+            yield _unseen(entry.path, error)
+            continue
+        if is_folder:
+            folders.append(entry.path)
+        elif _is_video(entry.name):
+            yield _of_path(entry.path)
+    for path in folders:
+        yield from _walk(path, seen)
 
 
 def _is_video(name: str) -> bool:
@@ -177,7 +215,7 @@ def _of_row(row: object, where: str) -> Input:
     uri = row["uri"].strip()
     named, title = row.get("id"), row.get("title")
     id = uri if named is None or str(named).strip() == "" else str(named).strip()
-    return Input(Video(id, uri, str(title) if title else storage.base_name(uri)))
+    return _named(Video(id, uri, str(title) if title else storage.base_name(uri)))
 
 
 class ReadInputs(beam.PTransform):

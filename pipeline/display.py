@@ -29,7 +29,7 @@ from rich.table import Table
 
 from movie_tags.progress import LOGGER, PREFIX
 
-_REPORT = re.compile(re.escape(PREFIX) + r"(\{.*?\})")
+_DECODER = json.JSONDecoder()
 
 
 class Reports(logging.Handler, ABC):
@@ -54,11 +54,14 @@ class Reports(logging.Handler, ABC):
         self.task = self.bar.add_task(description, total=total)
 
     def emit(self, record: logging.LogRecord) -> None:
-        for found in _REPORT.finditer(record.getMessage().replace('\\"', '"').replace("\\'", "'")):
+        for text in record.getMessage().split(PREFIX)[1:]:
             try:
-                self.add(json.loads(found.group(1)))
+                # A worker's log line comes as a string of a protocol buffer, in which quotes and the like are escaped.
+                report, _ = _DECODER.raw_decode(re.sub(r"\\(.)", r"\1", text) if text.startswith("{\\") else text)
             except ValueError:
                 continue  # a torn log line costs a little of the display, nothing else
+            if isinstance(report, dict):
+                self.add(report)
 
     @abstractmethod
     def add(self, report: dict) -> None:
@@ -211,6 +214,8 @@ def print_tags(console: Console, rows: Iterable[dict]) -> None:
         table = Table(box=None, show_header=False, pad_edge=False)
         for tag in row["tags"]:
             length = round(tag["relative_strength"] * 30)
-            table.add_row(tag["tag"], "[cyan]" + "█" * max(1, length) + "[/]", f"{tag['relative_strength']:.2f}")
+            table.add_row(
+                escape(tag["tag"]), "[cyan]" + "█" * max(1, length) + "[/]", f"{tag['relative_strength']:.2f}"
+            )
         console.print(table if row["tags"] else NOTHING)
         console.print()

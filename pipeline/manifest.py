@@ -193,12 +193,7 @@ class FindDue(beam.PTransform):
                 | "First" >> beam.combiners.Top.Smallest(self.limit, key=lambda item: item.line())
                 | "Each" >> beam.FlatMap(lambda items: items)
             )
-        return {
-            self.DUE: due,
-            DistinctVideos.VIDEOS: due | "Videos" >> beam.Map(lambda item: item.video),
-            DistinctVideos.WARNED: due | "Warnings" >> beam.FlatMap(lambda i: [(i.video, text) for text in i.warnings]),
-            **{name: named[name] for name in (DistinctVideos.FAILED, DistinctVideos.MERGED)},
-        }
+        return _of_due(due) | {name: named[name] for name in (DistinctVideos.FAILED, DistinctVideos.MERGED)}
 
 
 class ReadDue(beam.PTransform):
@@ -216,13 +211,16 @@ class ReadDue(beam.PTransform):
             | "Spread" >> beam.Reshuffle()
         )
         nothing = root.pipeline | "Nothing" >> beam.Create([], reshuffle=False)
-        return {
-            FindDue.DUE: due,
-            DistinctVideos.VIDEOS: due | "Videos" >> beam.Map(lambda item: item.video),
-            DistinctVideos.WARNED: due | "Warnings" >> beam.FlatMap(lambda i: [(i.video, text) for text in i.warnings]),
-            DistinctVideos.FAILED: nothing,
-            DistinctVideos.MERGED: nothing,
-        }
+        return _of_due(due) | {DistinctVideos.FAILED: nothing, DistinctVideos.MERGED: nothing}
+
+
+def _of_due(due: beam.PCollection) -> dict[str, beam.PCollection]:
+    """What is due itself, and its videos and warnings under the names of `DistinctVideos`' outputs."""
+    return {
+        FindDue.DUE: due,
+        DistinctVideos.VIDEOS: due | "Videos" >> beam.Map(lambda item: item.video),
+        DistinctVideos.WARNED: due | "Warnings" >> beam.FlatMap(lambda i: [(i.video, text) for text in i.warnings]),
+    }
 
 
 def read_due(uri: str) -> Iterator[Due]:

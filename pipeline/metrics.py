@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 
 from movie_tags.errors import UserError
+from movie_tags.pipeline.reading import read_run
 from movie_tags.storage import plainly
 
 PREFIX = "movie_tags_"
+NOT_BEGUN = {"counts": {"videos_tagged": 0, "videos_failed": 0}, "due": {}, "left": 0, "wall_s": 0.0}
+"""What there is to say of a run that failed before it could begin."""
+
+
+def write_failure(path: str, output: str, said: dict | None) -> None:
+    """Write that a run failed, lest an earlier one's success stand there.
+
+    Args:
+        path: of the file.
+        output: the folder of results.
+        said: what the run said in the end, if it could.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if said is None:
+        totals = {}
+        with contextlib.suppress(UserError, OSError):  # which may be why it failed
+            totals = (read_run(output) or {}).get("totals", {})
+        said = {**NOT_BEGUN, "ended": datetime.now(UTC).isoformat(), "totals": totals}
+    write_metrics(path, {**said, "state": "failed"})
 
 
 def write_metrics(path: str, said: dict) -> None:

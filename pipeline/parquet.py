@@ -1,4 +1,4 @@
-"""The tables of results as Parquet: their schemas, written by Beam's own sink, sorted, added to."""
+"""The tables of results, written as Parquet."""
 
 from __future__ import annotations
 

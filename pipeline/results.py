@@ -22,6 +22,9 @@ from movie_tags.transforms.strength import TagStrength
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags, Top
 from movie_tags.transforms.video import Failure, Video
 
+RAW = "raw-"
+"""What the names of a part's tables begin with until they are in order."""
+DUE = "due"
 COUNTS = "counts"
 THUMBNAILS = "thumbnails"
 
@@ -113,8 +116,8 @@ def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
 class WriteTables(beam.PTransform):
     """The tables and the inputs read -> files of lines of JSON in a part's folder -> their paths.
 
-    Takes a dictionary of collections: `TagMovies`' results; "read", an element for each input, and "due", each `Due`,
-    where they are known here. Each table is one file or several, named `raw-NAME…`, for they are in no order yet.
+    Takes a dictionary of collections: `TagMovies`' results; "read", an element for each input, and DUE, each `Due`,
+    where they are known here. Each table is one file or several, whose names begin with RAW: they are in no order yet.
     Beside TABLES there are the manifest's entries, the list of what was due, and COUNTS, of the objects {"name", "n"}.
     """
 
@@ -130,10 +133,10 @@ class WriteTables(beam.PTransform):
         if "read" in tables:
             counts.append(tables["read"] | "Read" >> beam.Map(lambda _: ("inputs_read", 1)))
             counts.append(tables[TagMovies.MERGED] | "Merged" >> beam.Map(lambda _: ("inputs_merged", 1)))
-        if "due" in tables:
-            counts.append(tables["due"] | "CountDue" >> beam.Map(lambda item: (f"due: {item.why}", 1)))
-            lines = tables["due"] | "DueLine" >> beam.Map(lambda item: item.line().decode().rstrip("\n"))
-            written.append(lines | "Write_due" >> self._write("due", lines=True))
+        if DUE in tables:
+            counts.append(tables[DUE] | "CountDue" >> beam.Map(lambda item: (f"due: {item.why}", 1)))
+            lines = tables[DUE] | "DueLine" >> beam.Map(lambda item: item.line().decode().rstrip("\n"))
+            written.append(lines | f"Write_{DUE}" >> self._write(DUE, lines=True))
         for name in TABLES:
             if name not in tables:
                 continue
@@ -154,7 +157,7 @@ class WriteTables(beam.PTransform):
 
     def _write(self, name: str, lines: bool = False, single_file: bool | None = None) -> beam.PTransform:
         single = self.single_file if single_file is None else single_file
-        return _WriteLines(storage.join(self.folder, f"raw-{name}"), single, lines)
+        return _WriteLines(storage.join(self.folder, f"{RAW}{name}"), single, lines)
 
 
 def entries_of(element: tuple[Video, VideoTags | Failure], method_key: str, run_id: str) -> Iterator[str]:

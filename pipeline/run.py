@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,8 +40,8 @@ from movie_tags.pipeline.manifest import (
     read_due,
 )
 from movie_tags.pipeline.method import Method, Work, method_key
-from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_table
-from movie_tags.pipeline.results import COUNTS, THUMBNAILS, WriteTables, errors_row
+from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_run, read_table
+from movie_tags.pipeline.results import COUNTS, DUE, RAW, THUMBNAILS, WriteTables, errors_row
 from movie_tags.pipeline.runner import local_options
 from movie_tags.pipeline.sizing import MOST_FILES, is_little
 from movie_tags.pipeline.tag_movies import TagMovies
@@ -78,13 +78,11 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         said: what run.json says.
-        left: videos that were due and are still.
     """
 
-    def __init__(self, said: dict, left: int):
+    def __init__(self, said: dict):
         super().__init__()
         self.said = said
-        self.left = left
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,7 @@ class TaggingRun:
         options: Beam's.
         workers: processes on this machine; 0 where another runner does the work.
         little: on this machine, and sooner done than divided.
+        said: what run.json says, when the run has ended, however it did.
     """
 
     def __init__(
@@ -165,8 +164,9 @@ class TaggingRun:
         self.limit, self.part_size, self.break_lock = limit, part_size, break_lock
         self.beam_words = list(beam_words)
         self.folder = views.run_folder(output, self.id)
-        self.counts: Counter = Counter()
         self.counters: Counter = Counter()
+        self.said: dict | None = None
+        self.for_beam: Callable[[str], str] = lambda path: path
 
     def summary(self) -> dict:
         """What run.json says, less times and counts."""
@@ -230,7 +230,7 @@ class TaggingRun:
         pipeline = beam.Pipeline(options=alone) if self.workers else self.pipeline()
         due, tables = self.find_due(pipeline)
         wrong = [tables[TagMovies.ERRORS], due[DistinctVideos.FAILED]] | "Wrong" >> beam.Flatten()
-        self.write(PLAN, {**tables, TagMovies.ERRORS: wrong, "due": due[FindDue.DUE]})
+        self.write(PLAN, {**tables, TagMovies.ERRORS: wrong, DUE: due[FindDue.DUE]})
         return pipeline
 
     def part_pipeline(self, part: Part) -> beam.Pipeline:
@@ -250,7 +250,7 @@ class TaggingRun:
             )
         found = due | "TagMovies" >> TagMovies(self.models, self.method, self.work)
         errors = [found[TagMovies.ERRORS], tables[TagMovies.ERRORS]] | "AllErrors" >> beam.Flatten()
-        written = self.write(PLAN, {**found, **tables, TagMovies.ERRORS: errors, "due": due[FindDue.DUE]})
+        written = self.write(PLAN, {**found, **tables, TagMovies.ERRORS: errors, DUE: due[FindDue.DUE]})
         if publishing:
             written | "PublishTables" >> PublishTables(self.output, self.summary(), self.begun, self.rules.max_attempts)
         return pipeline
@@ -259,15 +259,6 @@ class TaggingRun:
         """Write a part's tables to its folder."""
         folder = self.for_beam(storage.join(self.folder, part))
         return tables | "WriteTables" >> WriteTables(folder, self.workers > 0, self.method_key, self.id)
-
-    def for_beam(self, path: str) -> str:
-        """A path in the folder of results as Beam's file steps take it: they hold some characters for patterns."""
-        if storage.is_remote(path) or not set(self.output) & set("*?["):
-            return path
-        link = os.path.join(tempfile.gettempdir(), f"movie-tags-{self.id}")
-        if not os.path.islink(link):
-            os.symlink(os.path.abspath(self.output), link)
-        return os.path.join(link, os.path.relpath(path, self.output))
 
     # The run
 
@@ -285,20 +276,20 @@ class TaggingRun:
             Interrupted: a KeyboardInterrupt came; what was finished is published.
             RunError: the runner did not finish; whatever it raises itself is passed on. What was finished is published.
         """
-        with lock.locked(self.output, self.id, self.break_lock), self.link_removed():
+        locked = lock.locked(self.output, self.id, self.break_lock)
+        with locked, storage.named_for_beam(self.output) as self.for_beam:
             adopt(self.output, self.rules.max_attempts)
             storage.make_folder(self.folder)
             storage.write_text(storage.join(self.folder, views.BEGUN_JSON), json.dumps(self.summary()) + "\n")
             try:
                 with watching:
                     for said in self.parts() if self.divided else self.whole():
-                        self.counts.update(said["counts"])
                         self.counters.update(said["counters"])
             except BaseException as error:
                 end_workers()
                 # Beam makes an error of its own of an interrupt that comes inside a step.
                 if isinstance(error, KeyboardInterrupt) or told_to_end.is_set():
-                    raise Interrupted(self.finish("interrupted"), self.left()) from error
+                    raise Interrupted(self.finish("interrupted")) from error
                 with contextlib.suppress(OSError):  # which would hide why it failed; the next run does it
                     self.finish("failed")
                 raise
@@ -310,7 +301,8 @@ class TaggingRun:
         Raises:
             LockError: another run holds the folder.
         """
-        with lock.locked(self.output, self.id, self.break_lock), self.link_removed():
+        locked = lock.locked(self.output, self.id, self.break_lock)
+        with locked, storage.named_for_beam(self.output) as self.for_beam:
             adopt(self.output, self.rules.max_attempts)
             self.execute(self.plan_pipeline())
             counts = views.read_counts(storage.join(self.folder, PLAN))
@@ -318,7 +310,7 @@ class TaggingRun:
 
     def due_items(self) -> Iterator[Due]:
         """What `plan` found, one by one."""
-        for path in views.raw_files(storage.join(self.folder, PLAN), views.DUE):
+        for path in views.raw_files(storage.join(self.folder, PLAN), DUE):
             yield from read_due(path)
 
     def discard(self) -> None:
@@ -349,7 +341,7 @@ class TaggingRun:
         with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
             lists = storage.join(self.folder, "due")
             storage.make_folder(lists)
-            waiting = list(self.cut(views.raw_files(storage.join(self.folder, PLAN), views.DUE), lists, scratch))
+            waiting = list(self.cut(views.raw_files(storage.join(self.folder, PLAN), DUE), lists, scratch))
             self.fit_to([item.video.uri for item in itertools.islice(self.due_items(), MOST_FILES + 1)])
             yield views.commit_part(
                 storage.join(self.folder, PLAN), storage.join(lists, "none.jsonl"), self.about(counters)
@@ -440,10 +432,10 @@ class TaggingRun:
             at=at,
         )
         row = json.dumps(errors_row(video, failure), ensure_ascii=False) + "\n"
-        storage.write_text(storage.join(folder, f"{views.RAW}errors.jsonl"), row)
-        storage.write_bytes(storage.join(folder, f"{views.RAW}{MANIFEST}.jsonl"), entry.line())
+        storage.write_text(storage.join(folder, f"{RAW}errors.jsonl"), row)
+        storage.write_bytes(storage.join(folder, f"{RAW}{MANIFEST}.jsonl"), entry.line())
         counts = json.dumps({"name": "videos_failed", "n": 1}) + "\n"
-        storage.write_text(storage.join(folder, f"{views.RAW}{COUNTS}.jsonl"), counts)
+        storage.write_text(storage.join(folder, f"{RAW}{COUNTS}.jsonl"), counts)
 
     def execute(self, pipeline: beam.Pipeline) -> dict[str, int]:
         """Run a pipeline to its end; returns our counters.
@@ -472,29 +464,16 @@ class TaggingRun:
         for part in views.finished_parts(self.output, self.id):
             yield from read_table(part, "errors")
 
-    def left(self) -> int:
-        """Videos that are due and not done."""
-        done = sum(self.counts[name] for name in ("videos_tagged", "videos_failed", "videos_lost"))
-        return max(0, sum(n for name, n in self.counts.items() if name.startswith("due: ")) - done)
-
     def finish(self, state: str) -> dict:
         """Put the finished parts into the latest view, and close the run."""
-        return finish(
+        self.said = finish(
             self.output,
             {**self.summary(), "counters": dict(sorted(self.counters.items()))},
             self.begun,
             state,
             self.rules.max_attempts,
         )
-
-    @contextlib.contextmanager
-    def link_removed(self) -> Iterator[None]:
-        """Remove in the end what `for_beam` may have made."""
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(tempfile.gettempdir(), f"movie-tags-{self.id}"))
+        return self.said
 
 
 def halve(part: Part) -> list[Part]:
@@ -544,14 +523,15 @@ def finish(output: str, summary: dict, begun: float, state: str, max_attempts: i
         "parts": len(parts) - planned,
         "left": max(0, sum(due.values()) - done),
     }
-    if state != "done" and len(parts) == planned:  # nothing has been done
+    # Of a run in one pipeline the plan's part is all there is.
+    if state != "done" and len(parts) == int(planned) and not counts["videos_tagged"]:  # nothing has been done
         storage.remove_folder(views.run_folder(output, run_id))
         if latest_view(output) is None:
             storage.remove_folder(storage.join(output, THUMBNAILS))
         with contextlib.suppress(OSError):
             if not storage.is_remote(output):
                 os.rmdir(storage.join(output, views.RUNS))
-        return {**summary, "totals": {}}
+        return {**summary, "totals": (read_run(output) or {}).get("totals", {})}
     summary = views.publish(output, run_id, parts, summary, max_attempts, planned, summary.get("format", FORMATS[0]))
     views.close_run(output, summary)
     views.clear_litter(output, run_id)

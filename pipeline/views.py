@@ -52,15 +52,12 @@ from movie_tags.pipeline.reading import (
     latest_view,
     read_json,
 )
-from movie_tags.pipeline.results import COUNTS, errors_row
+from movie_tags.pipeline.results import COUNTS, DUE, RAW, errors_row
 from movie_tags.transforms.video import Failure, Video
 
 RUNS = "runs"
 BEGUN_JSON, PART_JSON, VIEW_JSON = "begun.json", "part.json", "view.json"
 REPLACED = "replaced.txt"
-RAW = "raw-"
-"""What the names of a part's tables begin with until they are in order."""
-DUE = "due"
 
 SORTED_AT_ONCE = 64 << 20
 """Bytes of lines that are sorted in memory."""
@@ -378,10 +375,12 @@ def publish(
     known = (before and read_json(storage.join(before, VIEW_JSON))) or {}
     storage.remove_folder(target)  # of an attempt that died
     storage.make_folder(target)
-    if before and not parts and not (reread and known.get("of_catalogue")):
+    stale = reread and known.get("of_catalogue")  # failures of the catalogue, which has been read anew
+    same = bool(known) and not stale and not any(map(_says_something, parts))
+    if same:
         for name in (*TABLES, MANIFEST):
             storage.copy(storage.join(before, f"{name}.jsonl"), storage.join(target, f"{name}.jsonl"))
-        totals, of_catalogue = known.get("totals", {}), known.get("of_catalogue", 0)
+        totals, of_catalogue = known["totals"], known["of_catalogue"]
     else:
         with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
             found = merge([before, *parts], target, max_attempts, reread, scratch, REPLACED)
@@ -390,8 +389,12 @@ def publish(
         from movie_tags.pipeline import parquet
 
         for name in TABLES:
+            path = f"{name}{PARQUET}"
+            if same and storage.exists(storage.join(before, path)):
+                storage.copy(storage.join(before, path), storage.join(target, path))
+                continue
             with storage.open_stream(storage.join(target, f"{name}.jsonl")) as lines:
-                parquet.write_rows(name, map(json.loads, lines), storage.join(target, f"{name}{PARQUET}"))
+                parquet.write_rows(name, map(json.loads, lines), storage.join(target, path))
     said = {**said, "totals": totals}
     about = {"view": view_id, "before": before and storage.base_name(before), "totals": totals}
     storage.write_text(
@@ -402,6 +405,11 @@ def publish(
     _point(output, view_id)
     _put_in_front(output, target)
     return said
+
+
+def _says_something(part: str) -> bool:
+    """Whether a part has anything to say of any video: the manifest names each that its tables do."""
+    return storage.about(storage.join(part, f"{MANIFEST}.jsonl")).size > 0
 
 
 def iso(seconds: float) -> str:

@@ -429,11 +429,11 @@ def build_dataset(
     except OSError as error:
         raise DatasetError(f"{output}: cannot be made a folder for a data set: {error.strerror}") from error
     try:
-        with watch(len(found)), beam.Pipeline(options=options) as pipeline:
+        with watch(len(found)), storage.named_for_beam(output) as named, beam.Pipeline(options=options) as pipeline:
             (
                 pipeline
                 | "Inputs" >> beam.Create(found, reshuffle=False)
-                | "Extract" >> ExtractCandidates(staging, fps, threshold, min_entropy, every)
+                | "Extract" >> ExtractCandidates(named(staging), fps, threshold, min_entropy, every)
             )
         items, dropped = read_summaries(staging)
         dropped = sorted({*dropped, *passed_over})
@@ -461,8 +461,8 @@ def build_dataset(
         if stale:
             storage.remove(stale)
         write_index(storage.join(output, INDEX), entries)
-        with beam.Pipeline(options=options) as pipeline:
-            pipeline | "WriteSplits" >> WriteSplits(staging, output)
+        with storage.named_for_beam(output) as named, beam.Pipeline(options=options) as pipeline:
+            pipeline | "WriteSplits" >> WriteSplits(named(staging), named(output))
     finally:
         storage.remove_folder(staging)
     manifest = make_manifest(

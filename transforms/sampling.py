@@ -314,15 +314,6 @@ def read_samples(uri: str, clock: SampleClock, wanted: Collection[int], tally: T
     yield from _read(uri, clock, first, entries, tally, None, None, wanted)
 
 
-def read_sample(uri: str, clock: SampleClock, k: int) -> Frame | None:
-    """One sample of a video again, by its number; None where it is not there.
-
-    Raises:
-        VideoError: the video cannot be read.
-    """
-    return next(read_samples(uri, clock, (k,), Tally()), None)
-
-
 def _entries_before(clock: SampleClock, first: int) -> list[_Entry]:
     """Places ever further before a sample."""
     back = [math.floor(clock.due(first) - seconds / clock.time_base) for seconds in LOOK_BACK_S]

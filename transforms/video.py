@@ -36,7 +36,7 @@ av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of th
 class Video:
     """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people.
 
-    `version` tells what lies at the address from what lay there at another time (`storage.version_of`); "" if unknown.
+    `version` tells what lies at the address from what lay there at another time (`storage.about`); "" if unknown.
     """
 
     id: str
@@ -50,7 +50,8 @@ class Failure:
     """Why a video has no result, or which of its key frames has none.
 
     Attributes:
-        stage: the step that failed: catalogue, opening, sampling, shots, tagging, or accounting (something was lost).
+        stage: the step that failed: catalogue, opening, sampling, shots, tagging; worker (the film kills it), or
+            accounting (something was lost).
         reason: what is wrong and what may help, in words for the user.
         again: whether trying again can help: a storage may answer tomorrow, a text file will never be a video.
     """

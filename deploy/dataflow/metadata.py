@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from movie_tags.models import NAMES
+from movie_tags.models import DEFAULT, NAMES
 from movie_tags.pipeline.commands import command_parser
 from movie_tags.pipeline.commands.common import bits, count, not_negative, positive, share
 from movie_tags.pipeline.runner import beam_option_actions
@@ -37,6 +37,11 @@ TEXTS = {
 BEAM = {
     "sdk_container_image": ("TEXT", r"^[-a-z0-9.:]+(/[-_.a-z0-9]+)+(:[-_.A-Za-z0-9]+|@sha256:[0-9a-f]{64})$"),
     "number_of_worker_harness_threads": KINDS[count],
+}
+# Options of which less can be done here than on a command line.
+HELP = {
+    "output": "folder for the results on gs://",
+    "model": f"model: {', '.join(NAMES)}, or the folder of a bundle on gs:// [{DEFAULT}]",
 }
 # A job's log is always whole; the others are for who waits for its end.
 LEFT_OUT = ("help", "verbose", "dry_run", "metrics_file", "report")
@@ -71,7 +76,7 @@ def parameter(action: argparse.Action) -> dict:
         kind = TEXTS[action.dest]
     else:
         kind = KINDS[action.type]
-    return _entry(action.dest, action.help, *kind, action.default)
+    return _entry(action.dest, HELP.get(action.dest, action.help), *kind, action.default)
 
 
 def _entry(name: str, text: str, kind: str, regex: str, default: object = None) -> dict:

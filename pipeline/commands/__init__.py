@@ -8,8 +8,11 @@ own options are passed on to it, `INTERRUPTED` what holds after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
+import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from types import ModuleType
 from typing import cast
 
 from movie_tags.errors import UserError
-from movie_tags.pipeline.commands.common import RUN_FAILED, WRONG_USAGE, Parser, add_verbose
+from movie_tags.pipeline.commands.common import READER_GONE, RUN_FAILED, WRONG_USAGE, Parser, add_verbose
 from movie_tags.storage import plainly
 
 COMMANDS = {
@@ -121,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if args.verbose else logging.CRITICAL, force=True)
     command = load(args.command)
     try:
-        return command.run(args, beam_words)
+        status = command.run(args, beam_words)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"movie-tags: {error}", file=sys.stderr)
         return WRONG_USAGE
@@ -129,10 +134,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"movie-tags: interrupted; {getattr(command, 'INTERRUPTED', 'nothing was written')}", file=sys.stderr)
         return RUN_FAILED
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_is_gone():
+            # What is still to be flushed goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return READER_GONE
         if args.verbose:
             traceback.print_exc()
         print(f"movie-tags: the run failed: {last_line(error)} (--verbose shows more)", file=sys.stderr)
         return RUN_FAILED
+
+
+def reader_is_gone() -> bool:
+    """Whether nobody reads any more what is printed, as after `| head`."""
+    with contextlib.suppress(OSError, ValueError):  # no file at all
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    return False
 
 
 def last_line(error: Exception) -> str:

@@ -11,6 +11,8 @@ from movie_tags.pipeline.method import Method
 MODEL_HELP = f"model: {', '.join(NAMES)}, or the folder of a bundle, local or gs://"
 
 DONE, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+READER_GONE = 141
+"""As of programs that SIGPIPE ends."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,6 +15,7 @@ from movie_tags.pipeline.catalogue import InputError, ReadInputs, check_input
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.pipeline.manifest import GONE, MANIFEST, Entry, id_of
 from movie_tags.pipeline.reading import FORMATS, RUN_JSON, OutputError, latest_view, read_json
+from movie_tags.pipeline.results import DUE, RAW
 from movie_tags.pipeline.run import adopt, new_run_id
 from movie_tags.pipeline.runner import local_options
 
@@ -24,6 +25,7 @@ OPTIONS = {
 }
 TAKES_BEAM_OPTIONS = True
 PRUNED = "pruned"
+NO_RESULTS = "{}: no folder of results of this version of movie-tags"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,19 +46,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     for uri in args.catalogue:
         check_input(uri)
+    if latest_view(args.output) is None and not views.unfinished_runs(args.output):
+        raise OutputError(NO_RESULTS.format(args.output))
     options, _ = local_options(["--direct_num_workers=1", *beam_words])
-    run_id = new_run_id(time.time())
+    begun = time.time()
+    run_id = new_run_id(begun)
     with lock.locked(args.output, run_id, args.break_lock):
         adopt(args.output, sys.maxsize)
         view = latest_view(args.output)
         if view is None:
-            raise OutputError(f"{args.output}: no folder of results of this version of movie-tags")
+            raise OutputError(NO_RESULTS.format(args.output))
         folder = views.run_folder(args.output, run_id)
         part = storage.join(folder, PRUNED)
         storage.make_folder(part)
         try:
-            with beam.Pipeline(options=options) as pipeline:
-                pipeline | "FindGone" >> FindGone(args.catalogue, view, storage.join(part, f"{views.RAW}{MANIFEST}"))
+            with storage.named_for_beam(args.output) as named, beam.Pipeline(options=options) as pipeline:
+                pipeline | "FindGone" >> FindGone(args.catalogue, named(view), named(part))
             gone = 0
             for path in views.raw_files(part, MANIFEST):
                 with storage.open_stream(path) as lines:
@@ -68,12 +73,23 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
                 storage.remove_folder(folder)
             else:
                 now = views.iso(time.time())
-                storage.write_bytes(storage.join(part, f"{views.RAW}{views.DUE}.jsonl"), b"")
+                storage.write_bytes(storage.join(part, f"{RAW}{DUE}.jsonl"), b"")
                 views.commit_part(part, None, {"run_id": run_id, "method_key": "", "at": now, "counters": {}})
                 # What run.json says of the last tagging run goes on being said.
                 said = read_json(storage.join(view, RUN_JSON)) or {}
                 views.publish(args.output, run_id, [part], said, sys.maxsize, False, said.get("format", FORMATS[0]))
-                views.close_run(args.output, {**said, "run_id": run_id, "state": PRUNED, "counts": {"removed": gone}})
+                ended = time.time()
+                views.close_run(
+                    args.output,
+                    {
+                        "run_id": run_id,
+                        "begun": views.iso(begun),
+                        "state": PRUNED,
+                        "ended": views.iso(ended),
+                        "wall_s": round(ended - begun, 3),
+                        "counts": {"removed": gone},
+                    },
+                )
                 views.tidy(args.output)
         except BaseException:
             storage.remove_folder(folder)
@@ -85,11 +101,11 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
 class FindGone(beam.PTransform):
     """Inputs and a view -> a file of entries, one for each video of the manifest that they do not name."""
 
-    def __init__(self, inputs: Sequence[str], view: str, prefix: str):
+    def __init__(self, inputs: Sequence[str], view: str, part: str):
         super().__init__()
         self.inputs = list(inputs)
         self.view = view
-        self.prefix = prefix
+        self.prefix = storage.join(part, f"{RAW}{MANIFEST}")
 
     def expand(self, root: beam.Pipeline) -> beam.PCollection:
         read = root | "ReadInputs" >> ReadInputs(self.inputs)

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     if args.json:
         print(json.dumps(said, indent=2, ensure_ascii=False))
     else:
-        show(Console(), args.output, said)
+        show(Console(markup=False), args.output, said)
     return DONE
 
 
@@ -145,7 +145,7 @@ def show(console: Console, output: str, said: dict) -> None:
             table.add_column(name, justify="right" if name == "videos" else "left")
         for stage, reason, status, n in said["reasons"]:
             table.add_row(stage, reason, status, str(n))
-        console.print(table, markup=False)
+        console.print(table)
     table = Table(box=None, pad_edge=False)
     for name in ("run", "ended as", "due", "tagged", "failed", "left", "wall s", "x real time"):
         table.add_column(name, justify="left" if name in ("run", "ended as") else "right")

@@ -32,6 +32,7 @@ from movie_tags.pipeline.display import RunProgress, print_tags, watching
 from movie_tags.pipeline.local_workers import end_workers
 from movie_tags.pipeline.manifest import FAILED, QUARANTINED
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
+from movie_tags.pipeline.metrics import write_failure, write_metrics
 from movie_tags.pipeline.reading import FORMATS
 from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
 from movie_tags.transforms.limits import Limits
@@ -98,9 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     due.add_argument(
         "--break-lock", action="store_true", help="take DIR from a run on another machine that is known to be dead"
     )
-    method = parser.add_argument_group(
-        "the method (defaults are the paper's, which gives none for --min-relative-strength)"
-    )
+    method = parser.add_argument_group("the method (results depend on it)")
     method.add_argument("--fps", type=positive, default=METHOD.fps, metavar="N", help="samples a second [1]")
     method.add_argument(
         "--sampling",
@@ -270,32 +269,36 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         raise UserError("--report makes its pages in the folder of results: give one with --output DIR")
     console = Console(stderr=True)
     with folder_for(args.output) as output, ended_by_signals():
-        tagging = prepare(args, output, beam_words)
         if args.dry_run:
-            return say_what_is_due(tagging)
+            return say_what_is_due(prepare(args, output, beam_words))
         progress = RunProgress(console)
-        interrupted = None
+        tagging, interrupted = None, False
         try:
+            tagging = prepare(args, output, beam_words)
             said = tagging.run(watching(progress, args.verbose))
         except Interrupted as error:
-            interrupted, said = error, error.said
+            interrupted, said = True, error.said
+        except Exception:
+            if args.metrics_file:
+                with contextlib.suppress(UserError):  # which would hide why the run failed
+                    write_failure(args.metrics_file, output, tagging.said if tagging else None)
+            raise
         if progress.films:
             console.print(progress.text(), highlight=False, soft_wrap=True)
         shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
         print_tags(Console(), shown)
         errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
     if args.metrics_file:
-        from movie_tags.pipeline.metrics import write_metrics
-
         write_metrics(args.metrics_file, said)
     counts = said["counts"]
-    reported = make_report(args.output) if args.report and interrupted is None else DONE
+    reported = make_report(args.output) if args.report and not interrupted else DONE
     if counts["videos_tagged"] > len(shown):
-        console.print(f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all")
-    if interrupted is not None:
-        return say_how_to_go_on(args.output, said, interrupted.left)
+        more = f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all"
+        console.print(more, highlight=False, markup=False, soft_wrap=True)
+    if interrupted:
+        return say_how_to_go_on(args.output, said)
     if not sum(said["due"].values()) and counts["inputs_read"]:
-        console.print(nothing_due(args.output, said["totals"]), highlight=False, soft_wrap=True)
+        console.print(nothing_due(args.output, said["totals"]), highlight=False, markup=False, soft_wrap=True)
     return report_failures(args.output, counts, errors, args.format) or reported
 
 
@@ -342,13 +345,13 @@ def nothing_due(output: str | None, totals: dict) -> str:
     return text
 
 
-def say_how_to_go_on(output: str | None, said: dict, left: int) -> int:
+def say_how_to_go_on(output: str | None, said: dict) -> int:
     """Say what an interrupted run has left; returns the exit status."""
     done = said["counts"]["videos_tagged"] + said["counts"]["videos_failed"]
     if output is None or not done:
         print("movie-tags: interrupted; no results were written", file=sys.stderr)
     else:
-        more = f", {left} are still due" if left else ""
+        more = f", {said['left']} are still due" if said["left"] else ""
         print(
             f"movie-tags: interrupted; {done} videos are done and in {output}{more}; the same command goes on",
             file=sys.stderr,
@@ -375,6 +378,13 @@ def make_report(output: str) -> int:
     except UserError as error:
         print(f"movie-tags: the results are whole, but no report was made of them: {error}", file=sys.stderr)
         return RUN_FAILED
+    except KeyboardInterrupt:
+        print(
+            f"movie-tags: interrupted; the results are whole and in {output}, but no report was made of them "
+            f"(movie-tags report {output})",
+            file=sys.stderr,
+        )
+        return RUN_FAILED
     return DONE
 
 
@@ -385,7 +395,7 @@ def report_failures(output: str | None, counts: dict[str, int], errors: Sequence
         return DONE
     if output is None:
         for row in errors:
-            print(f"movie-tags: {row['uri'] or 'the run'}: {row['reason']}", file=sys.stderr)
+            print(f"movie-tags: {row['uri']}: {row['reason']}", file=sys.stderr)
     else:
         print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{table_format}", file=sys.stderr)
     return SOME_FAILED

@@ -66,6 +66,8 @@ def test_the_templates_metadata_are_those_of_the_options():
     options = {action.dest for action in tag_options()._actions} - set(metadata.LEFT_OUT)
     assert {entry["name"] for entry in committed()["parameters"]} == options | set(metadata.BEAM)
     assert all(f"--{name}" in beam_option_actions() for name in metadata.BEAM)
+    helps = {entry["name"]: entry["helpText"] for entry in committed()["parameters"]}
+    assert "printed" not in helps["output"] and "again" not in helps["model"] and "[default]" in helps["model"]
 
 
 @pytest.mark.parametrize("kind", [{"type": metadata.count}, {"type": str}, {"action": "store_true"}])

@@ -6,7 +6,7 @@ import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from movie_tags.pipeline.catalogue import DistinctVideos, InputError, ReadInputs, expand
+from movie_tags.pipeline.catalogue import DistinctVideos, InputError, ReadInputs, check_input, expand
 from movie_tags.transforms.video import Video
 
 
@@ -113,6 +113,39 @@ def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
     film, closed = expand(str(tmp_path))
     assert film.video.uri.endswith("a.mp4") and film.failure is None
     assert closed.video.uri == str(tmp_path / "closed") and "Permission denied" in closed.failure.reason
+
+
+def test_a_link_that_leads_to_itself_costs_itself(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "b.mp4").touch()
+    a, loop, b = expand(str(tmp_path))
+    assert (a.video.title, b.video.title) == ("a.mp4", "b.mp4") and a.failure is b.failure is None
+    assert loop.video.uri == str(tmp_path / "loop") and "symbolic links" in loop.failure.reason
+
+
+def test_a_name_that_is_no_text_costs_itself(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    with open(os.fsencode(tmp_path) + b"/\xff.mp4", "wb"):
+        pass
+    named = tmp_path / "c.jsonl"
+    named.write_text('{"uri": "/\\ud800.mp4"}\n{"uri": "/b.mp4", "id": "\\ud800"}\n{"uri": "/c.mp4"}\n')
+    with test_pipeline.TestPipeline() as p:
+        read = p | ReadInputs([str(tmp_path), str(named)])
+        assert_that(read.videos | beam.Map(lambda v: v.uri), equal_to([str(tmp_path / "a.mp4"), "/c.mp4"]), "videos")
+        failed = read[ReadInputs.FAILED] | beam.MapTuple(
+            lambda video, failure: (video.id.encode().decode(), video.uri.encode().decode(), failure.reason)
+        )
+        reason = "its name is not UTF-8; rename it"
+        strange = str(tmp_path / "\\udcff.mp4")
+        expected = [(strange, strange), ("/\\ud800.mp4",) * 2, ("\\ud800", "/b.mp4")]
+        assert_that(failed, equal_to([(*names, reason) for names in expected]), "failed")
+
+
+def test_an_input_whose_name_is_no_text_is_refused():
+    with pytest.raises(InputError, match=r"udcff\.mp4: its name is not UTF-8"):
+        check_input("films/\udcff.mp4")
 
 
 @pytest.mark.parametrize(

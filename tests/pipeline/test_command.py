@@ -149,6 +149,28 @@ def test_an_output_folder_may_have_any_name(films, tmp_path, small_bundle, capsy
     assert sorted(os.listdir(out)) == FOLDER
     assert main(command) == 0
     assert "nothing is due: 1 videos are tagged already (--force" in capsys.readouterr().err
+    assert main(["prune", str(out), "--catalogue", str(films / "black.mp4")]) == 0
+    assert len(rows(out, "tags")) == 1
+    assert main(["prune", str(out), "--catalogue", str(films / "a.mp4")]) == 0
+    assert rows(out, "tags") == []
+
+
+def test_what_a_run_of_prune_says_is_of_itself(films, tmp_path, small_bundle, capsys):
+    out = tmp_path / "out"
+    assert main(["prune", str(out), "--catalogue", str(films)]) == 2
+    assert f"{out}: no folder of results" in capsys.readouterr().err and not out.exists()
+    assert main(["tag", str(films / "black.mp4"), "--output", str(out), "--model", small_bundle, *HERE]) == 0
+    tagged = json.loads((out / "run.json").read_text())
+    assert main(["prune", str(out), "--catalogue", str(films / "a.mp4")]) == 0
+    (pruned,) = (json.loads(p.read_text()) for p in out.glob("runs/*/run.json") if p.parent.name != tagged["run_id"])
+    assert pruned["begun"] > tagged["ended"] and pruned["counts"] == {"removed": 1}
+    assert pruned.keys() == {"run_id", "begun", "ended", "state", "wall_s", "counts"}
+    capsys.readouterr()
+    assert main(["status", str(out), "--json"]) == 0
+    assert [(run["state"], run["due"]) for run in json.loads(capsys.readouterr().out)["runs"]] == [
+        ("pruned", {}),
+        ("done", {"new": 1}),
+    ]
 
 
 def test_without_an_output_folder_the_tags_are_printed_and_nothing_is_left(
@@ -317,6 +339,30 @@ def test_the_installed_command_and_its_exit_status(films, tmp_path, small_bundle
     assert done.stdout == "black.mp4: nothing that the model is sure of\n"
     # Nothing but lines of progress: nobody's warnings.
     assert all(line.endswith("x real time") for line in done.stderr.splitlines()), done.stderr
+
+
+def test_when_the_reader_has_gone_the_command_ends_quietly(tmp_path):
+    for printed in ("'x'", "'x' * 100_000", "'\\n' * 100_000"):  # held back until the end, at once, little by little
+        code = "from movie_tags.pipeline.commands import status; from movie_tags.__main__ import run\n"
+        code += f"status.run = lambda *_: [print(end=text) for text in ({printed}).splitlines(True)] and 0\nrun()"
+        process = subprocess.Popen([sys.executable, "-c", code, "status", str(tmp_path)], stdout=-1, stderr=-1)
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(60) == 141
+
+
+def test_an_interrupt_while_pages_are_made_leaves_the_results(films, tmp_path, small_bundle, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("movie_tags.report.write.write_report", interrupt)
+    out = tmp_path / "out [old]"
+    words = ["--output", str(out), "--model", small_bundle, "--report", *HERE]
+    assert main(["tag", str(films / "black.mp4"), *words]) == 1
+    said = capsys.readouterr().err
+    assert f"the results are whole and in {out}" in said and f"movie-tags report {out}" in said
+    assert len(rows(out, "tags")) == 1 and "no results" not in said
+    assert main(["status", str(out)]) == 0
+    assert f"{out}: 1 videos tagged" in capsys.readouterr().out
 
 
 @needs_footage

@@ -183,18 +183,41 @@ def test_a_film_out_of_reach_keeps_its_results(films, tmp_path, small_bundle):
     assert rows(out, "tags") == before and rows(out, "errors") == []
 
 
-def test_metrics_are_what_the_run_did(films, tmp_path, small_bundle):
+def metrics(file):
     from prometheus_client.parser import text_string_to_metric_families
 
-    (films / "bad.mp4").write_bytes(b"no film")
-    file = tmp_path / "m" / "tags.prom"
-    words = ["--output", str(tmp_path / "out"), "--model", small_bundle, "--metrics-file", str(file)]
-    assert main(["tag", str(films), *words, *HERE]) == 3
-    found = {
+    return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(file.read_text())
         for sample in family.samples
     }
+
+
+def test_metrics_of_a_run_that_fails_say_so(films, tmp_path, small_bundle, monkeypatch):
+    file = tmp_path / "tags.prom"
+    words = ["--output", str(tmp_path / "out"), "--model", small_bundle, "--metrics-file", str(file), *HERE]
+    assert main(["tag", str(films / "f00.mp4"), *words]) == 0 and metrics(file)["movie_tags_run_succeeded",] == 1
+
+    def fail(*_):
+        raise runs.RunError("out of luck")
+
+    monkeypatch.setattr(runs.TaggingRun, "part_pipeline", fail)
+    for inputs, status in ((str(films), 1), ("nowhere.mp4", 2)):
+        file.unlink()
+        assert main(["tag", inputs, *words]) == status
+        found = metrics(file)
+        assert found["movie_tags_run_succeeded",] == found["movie_tags_run_films_done",] == 0
+        assert found["movie_tags_films", "tagged"] == 1
+    file.unlink()
+    assert main(["tag", "nowhere.mp4", *words, "--dry-run"]) == 2 and not file.exists()
+
+
+def test_metrics_are_what_the_run_did(films, tmp_path, small_bundle):
+    (films / "bad.mp4").write_bytes(b"no film")
+    file = tmp_path / "m" / "tags.prom"
+    words = ["--output", str(tmp_path / "out"), "--model", small_bundle, "--metrics-file", str(file)]
+    assert main(["tag", str(films), *words, *HERE]) == 3
+    found = metrics(file)
     assert found["movie_tags_run_films_done",] == 4 and found["movie_tags_run_films_failed",] == 1
     assert found["movie_tags_film_seconds",] == pytest.approx(
         sum(r["duration_s"] for r in rows(tmp_path / "out", "tags"))
@@ -294,6 +317,25 @@ def test_a_film_that_kills_its_worker_costs_itself(films, tmp_path, small_bundle
     begun.clear()
     assert main(words) == 0 and begun == []  # quarantined
     assert not list((out / "runs").rglob("due"))
+
+
+def test_little_work_whose_driver_dies_before_it_is_published_is_not_done_again(
+    films, tmp_path, small_bundle, monkeypatch, capsys
+):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    out = tmp_path / "out"
+    words = ["tag", str(films / "f00.mp4"), "--output", str(out), "--model", small_bundle]
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        dying.setattr(views, "publish", die)
+        main(words)
+    assert [path.parent.name for path in out.glob("runs/*/*/part.json")] == [runs.PLAN]
+    assert main(words) == 0
+    assert "nothing is due: 1 videos are tagged" in capsys.readouterr().err and len(rows(out, "tags")) == 1
 
 
 def test_when_everything_kills_its_worker_the_run_says_so(made, tmp_path, small_bundle, monkeypatch, capsys):

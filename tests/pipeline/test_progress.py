@@ -2,6 +2,8 @@ import io
 import json
 import logging
 
+import pytest
+from apache_beam.portability.api import beam_fn_api_pb2
 from rich.console import Console
 
 from movie_tags.pipeline.display import RunProgress, print_tags
@@ -30,6 +32,13 @@ def test_a_person_sees_bars():
     assert war.count("█") == 2 * food.count("█") == 30
 
 
+def test_tags_are_printed_as_they_are_called():
+    out = io.StringIO()
+    tags = [{"tag": "out[old]", "relative_strength": 1.0}]
+    print_tags(Console(file=out, force_terminal=True, color_system=None, width=100), [ROW | {"tags": tags}])
+    assert "out[old]" in out.getvalue()
+
+
 def test_a_log_gets_a_line():
     assert printed(False) == "[Film] one.mp4: War 1.00, Food 0.50\n"
 
@@ -43,6 +52,16 @@ def test_reports_add_up_from_this_process_and_from_workers():
     ):
         progress.emit(logging.LogRecord("x", logging.INFO, "", 0, text, (), None))
     assert (progress.films, progress.seconds, progress.key_frames) == (1, 65.0, 3)
+
+
+@pytest.mark.parametrize("name", ["a}b {c} {", 'the "best"', "it's", "back\\slash", "ü\n", '\\"}'])
+def test_reports_are_read_whatever_a_film_is_called(name):
+    text = PREFIX + json.dumps({"video": name, "segments": 1, "seconds": 5.0})
+    worker = str(beam_fn_api_pb2.LogEntry(message=text, thread="t"))
+    progress = RunProgress(Console(file=io.StringIO()))
+    for line in (text, f"Worker: {worker}".replace("\n", " "), f"{PREFIX}torn {PREFIX}{{ {PREFIX}7"):
+        progress.emit(logging.LogRecord("x", logging.INFO, "", 0, line, (), None))
+    assert (progress.films, progress.seconds) == (2, 10.0)
 
 
 def report(progress, **what):

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from movie_tags import storage
 from movie_tags.pipeline import run as runs
 from movie_tags.pipeline import views
-from movie_tags.pipeline.manifest import FAILED, GONE, MANIFEST, QUARANTINED, TAGGED, Entry, id_of
-from movie_tags.pipeline.reading import TABLES, OutputError, latest_view, read_run, read_table
+from movie_tags.pipeline.manifest import CATALOGUE, FAILED, GONE, MANIFEST, QUARANTINED, TAGGED, Entry, id_of
+from movie_tags.pipeline.reading import FORMATS, TABLES, OutputError, latest_view, read_run, read_table
 
 IDS = st.sampled_from(["a", "b", 'quo"ted', "ü", "b/2", "\\"])
 ENDS = st.sampled_from(["tagged", "passing", "for good"])
@@ -216,6 +216,35 @@ def test_attempts_are_counted_over_runs_and_too_many_quarantine(tmp_path):
         entries.append([Entry.of(line) for line in (tmp_path / f"{MANIFEST}.jsonl").read_text().splitlines()])
     assert [(a.attempts, a.status) for a, _ in entries] == [(1, FAILED), (2, FAILED), (3, QUARANTINED)]
     assert [(b.attempts, b.status) for _, b in entries] == [(1, FAILED), (2, FAILED), (3, FAILED)]
+
+
+@pytest.mark.parametrize("table_format", FORMATS)
+def test_a_night_with_nothing_due_leaves_the_tables_as_they_are(tmp_path, table_format):
+    def ended(run_id, films, name="plan"):
+        said = begin(tmp_path, run_id) | {"format": table_format}
+        write_part(tmp_path, run_id, name, films)
+        end(tmp_path, said)
+        files = [path for path in (tmp_path / "views" / run_id).iterdir() if path.stem in (*TABLES, MANIFEST)]
+        return {path.name: (path.stat().st_ino, path.read_bytes()) for path in files}
+
+    first = ended("r0", {"a": "passing", "b": "for good"})
+    assert ended("r1", {}) == ended("r2", {}) == first
+    totals = json.loads((tmp_path / "run.json").read_text())["totals"]
+    assert totals == {"failed": 2, "film_s": 0.0}
+    other = ended("r3", {"c": "for good"})
+    assert all(other[name] != first[name] for name in first)
+    assert {path.name for path in (tmp_path / "views").iterdir()} == {"r2", "r3"}
+
+
+def test_a_night_with_nothing_due_finds_the_catalogue_mended(tmp_path):
+    for run_id, lines in (("r0", [Entry("row 7", attempts=1, stage=CATALOGUE, status=FAILED).line()]), ("r1", [])):
+        said = begin(tmp_path, run_id)
+        part = tmp_path / "runs" / run_id / "plan"
+        part.mkdir()
+        (part / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(b"".join(lines))
+        views.commit_part(str(part), None, {"run_id": run_id, "method_key": "m", "at": ""})
+        end(tmp_path, said)
+        assert (tmp_path / f"{MANIFEST}.jsonl").read_bytes() == b"".join(lines)
 
 
 def test_pictures_are_kept_for_readers_of_one_more_view_and_then_removed(tmp_path):

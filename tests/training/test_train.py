@@ -53,7 +53,8 @@ def trained(tmp_path_factory):
     (root / "images/War").mkdir()
     (root / "images/War/broken.jpg").write_bytes(b"no picture")
     (root / "images/Swimming/copy__1.jpg").write_bytes((root / "images/Desert/source1__01.jpg").read_bytes())
-    assert run("dataset", root / "images", "--output", root / "data", "--split-by", "random") == 3
+    assert run("dataset", root / "images", "--output", root / "data [1]", "--split-by", "random") == 3
+    (root / "data [1]").rename(root / "data")  # any name will do
     words = ["--dataset", root / "data", "--output", root / "bundle", "--cache", root / "cache"]
     assert run("train", *words, *SMALL, "--no-refit") == 0
     return root

@@ -21,7 +21,6 @@ from movie_tags.transforms.sampling import (
     mark_needed,
     on_screen,
     plan_segments,
-    read_sample,
     read_samples,
 )
 from movie_tags.transforms.video import Decoder, VideoError, open_video, to_rgb
@@ -94,9 +93,9 @@ def test_single_samples_are_the_same_frames(tmp_path):
     _, whole, segments = read(path, 1, 3)
     clock = segments[0].clock
     for k in range(len(whole)):
-        frame = read_sample(str(path), clock, k)
+        (frame,) = read_samples(str(path), clock, [k], Tally())
         assert frame.index == k and np.array_equal(frame.pixels, whole[k])
-    assert read_sample(str(path), clock, len(whole)) is None
+    assert list(read_samples(str(path), clock, [len(whole)], Tally())) == []
 
 
 @pytest.mark.parametrize("suffix,codec", [("mp4", "libx264"), ("ts", "mpeg2video")])
