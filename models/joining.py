@@ -19,7 +19,7 @@ from movie_tags.models import efficientnet_lite
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, VOCABULARY, write_card
 from movie_tags.models.convert import to_tflite
 from movie_tags.models.network import load_embedding, look_twice
-from movie_tags.models.sources import COMPACT, FEATURES, MEAN, ROOT, ROOT_OFFSET, Source, read_source
+from movie_tags.models.sources import COMPACT, FEATURES, MEAN, ROOT4, UNIT, Source, read_source
 
 CARD = "CARD.md"
 
@@ -36,26 +36,36 @@ class Joined(tf.Module):
         self.kernel, self.bias = (tf.Variable(array, trainable=False) for array in (source.kernel, source.bias))
         self.backbones = {name: backbone_of(name) for name in dict.fromkeys(look.backbone for look in source.looks)}
         self.looks = source.looks
-        self.mean, self.root = source.combine == MEAN, source.scale == ROOT
+        self.mean, self.scales = source.combine == MEAN, source.scales
         self.answer = {"sigmoid": tf.nn.sigmoid, "softmax": tf.nn.softmax}[source.answer]
         signature = [tf.TensorSpec([None, *source.card["input_size"], 3], tf.uint8, "images")]
         self.serve = tf.function(lambda images: {"probabilities": self._probabilities(images)}, signature)
         self.features = tf.function(lambda images: {FEATURES: self._features(images)}, signature)
 
-    def _features(self, images: tf.Tensor) -> tf.Tensor:
+    def _parts(self, images: tf.Tensor) -> list[tf.Tensor]:
         found, left = [], 0
         for look in self.looks:
             height, width = look.view.size
             pictures = tf.cast(images[:, :height, left : left + width], tf.float32)
             found.append(self.backbones[look.backbone](pictures))
             left += width
-        return tf.add_n(found) / len(found) if self.mean else tf.concat(found, 1)
+        return [tf.add_n(found) / len(found)] if self.mean else found
+
+    def _features(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.concat(self._parts(images), 1)
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
-        features = self._features(images)
-        if self.root:
-            features = tf.sqrt(tf.maximum(features, 0.0) + ROOT_OFFSET)
-        return self.answer(tf.matmul(features, self.kernel) + self.bias)
+        parts = self._parts(images)
+        taken = tf.concat([_scaled(part, scale) for scale in self.scales for part in parts], 1)
+        return self.answer(tf.matmul(taken, self.kernel) + self.bias)
+
+
+def _scaled(features: tf.Tensor, scale: str) -> tf.Tensor:
+    if scale == ROOT4:
+        return tf.sqrt(tf.sqrt(tf.nn.relu(features)))
+    if scale == UNIT:
+        return features / tf.maximum(tf.sqrt(tf.reduce_mean(tf.square(features), 1, keepdims=True)), 1e-6)
+    return features
 
 
 class Backbone(tf.Module):

@@ -19,11 +19,13 @@ from movie_tags.models.views import CUTS, View, canvas_size
 HEAD = "head.npz"
 FEATURES = "features"
 """Where `model.json` says which features the head takes: {"views": [{"backbone", "view", "size"}], "combine",
-"scale"}."""
+"scales"}."""
 
 COMPACT, COMPACT_SIZE = "compact", 128
 CONCAT, MEAN = "concat", "mean"
-PLAIN, ROOT, ROOT_OFFSET = "plain", "root", 0.002
+PLAIN, ROOT4, UNIT = "plain", "root4", "unit"
+"""How a head takes a feature: as it is; its fourth root, 0 for what is below 0; divided by the root mean square of its
+backbone's."""
 RECIPE = 1
 """Goes up when the same sources are put together to another model."""
 
@@ -46,7 +48,7 @@ class Source:
         vocabulary: the tags in the order of the outputs.
         looks: what the features are made of.
         combine: CONCAT, features side by side in the order of the looks, or MEAN.
-        scale: PLAIN, features as they are, or ROOT: sqrt(max(0, feature) + ROOT_OFFSET), as a few are large.
+        scales: how the head takes the features: the kernel has rows for all of them in the first way, in the second …
         kernel: float32 [width, tags].
         bias: float32 [tags].
         answer: what turns features · kernel + bias into probabilities, of ANSWERS.
@@ -56,7 +58,7 @@ class Source:
     vocabulary: tuple[str, ...]
     looks: tuple[Look, ...]
     combine: str
-    scale: str
+    scales: tuple[str, ...]
     kernel: np.ndarray
     bias: np.ndarray
     answer: str
@@ -82,15 +84,16 @@ def read_source(folder: str | os.PathLike) -> Source:
         with np.load(io.BytesIO(head), allow_pickle=False) as arrays:
             kernel, bias = (np.asarray(arrays[name], np.float32) for name in ("kernel", "bias"))
         looks = tuple(_look(view) for view in said[FEATURES]["views"])
-        combine, scale = said[FEATURES].get("combine", CONCAT), said[FEATURES].get("scale", PLAIN)
+        combine, scales = said[FEATURES].get("combine", CONCAT), tuple(said[FEATURES].get("scales", (PLAIN,)))
         answer = said.get("activation", "sigmoid")
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder}: no sources of a bundle ({type(error).__name__}: {error})") from error
     vocabulary = tuple(line.strip() for line in lines if line.strip())
-    if not looks or combine not in (CONCAT, MEAN) or scale not in (PLAIN, ROOT) or answer not in ANSWERS:
+    known = scales and {PLAIN, ROOT4, UNIT}.issuperset(scales)
+    if not looks or combine not in (CONCAT, MEAN) or not known or answer not in ANSWERS:
         raise BundleError(
-            f"{folder}: '{FEATURES}' in {MODEL_JSON} must name views, combine them by concat or mean, and scale them "
-            "as plain or root"
+            f"{folder}: '{FEATURES}' in {MODEL_JSON} must name views, combine them by concat or mean, and take them "
+            "as plain, root4 or unit"
         )
     if kernel.ndim != 2 or kernel.shape[1:] != (len(vocabulary),) or bias.shape != (len(vocabulary),):
         raise BundleError(
@@ -110,7 +113,7 @@ def read_source(folder: str | os.PathLike) -> Source:
             "weights": {look.backbone: weights_hash(look.backbone) for look in looks},
         },
     }
-    return Source(vocabulary, looks, combine, scale, kernel, bias, answer, card)
+    return Source(vocabulary, looks, combine, scales, kernel, bias, answer, card)
 
 
 def _look(said: dict) -> Look:

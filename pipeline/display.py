@@ -214,8 +214,12 @@ def print_tags(console: Console, rows: Iterable[dict]) -> None:
         table = Table(box=None, show_header=False, pad_edge=False)
         for tag in row["tags"]:
             length = round(tag["relative_strength"] * 30)
+            sure = tag.get("confidence")
             table.add_row(
-                escape(tag["tag"]), "[cyan]" + "█" * max(1, length) + "[/]", f"{tag['relative_strength']:.2f}"
+                escape(tag["tag"]),
+                "[cyan]" + "█" * max(1, length) + "[/]",
+                f"{tag['relative_strength']:.2f}",
+                f"{sure:.0%} sure" if sure is not None else "",
             )
         console.print(table if row["tags"] else NOTHING)
         console.print()

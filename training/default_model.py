@@ -11,6 +11,7 @@ sources from which `movie-tags model build` puts the bundle together. Features a
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from movie_tags.models.bundle import MODEL_JSON, VOCABULARY
-from movie_tags.models.sources import HEAD, ROOT, ROOT_OFFSET, weights_hash
+from movie_tags.models.sources import HEAD, MEAN, ROOT4, UNIT, weights_hash
 from movie_tags.pipeline.method import Method
 from movie_tags.pipeline.runner import local_options
 from movie_tags.training.cards import write_text
@@ -44,9 +45,13 @@ FEATURES = {
             {"backbone": "efficientnet_lite0", "view": "middle_mirrored", "size": [224, 224]},
         ],
         "combine": "concat",
-        "scale": "root",
+        "scales": ["root4", "unit"],
     },
-    "compact": {"views": [{"backbone": "compact", "view": "whole", "size": [128, 128]}], "combine": "concat"},
+    "compact": {
+        "views": [{"backbone": "compact", "view": "whole", "size": [128, 128]}],
+        "combine": "concat",
+        "scales": ["plain"],
+    },
 }
 NAMES = {"default": "movie-tags, a head on EfficientNet-Lite2 and Lite0", "compact": "movie-tags compact"}
 
@@ -94,7 +99,17 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
         known |= _compute(dataset, spec, wanted, batch)
         np.savez(path, keys=np.array(list(known)), features=np.stack(list(known.values())).astype(np.float16))
     features = np.stack([known[entry.key] for entry in dataset.entries]).astype(np.float32)
-    return np.sqrt(np.maximum(features, 0) + ROOT_OFFSET) if spec.get("scale") == ROOT else features
+    parts = [features] if spec["combine"] == MEAN else np.split(features, len(spec["views"]), 1)
+    return np.hstack([scaled(part, scale) for scale in spec["scales"] for part in parts])
+
+
+def scaled(features: np.ndarray, scale: str) -> np.ndarray:
+    """One backbone's features, float [N, width], as a head takes them; see `models.sources.PLAIN`."""
+    if scale == ROOT4:
+        return np.sqrt(np.sqrt(np.maximum(features, 0)))
+    if scale == UNIT:
+        return features / np.maximum(np.sqrt(np.mean(np.square(features), 1, keepdims=True)), 1e-6)
+    return features
 
 
 def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict[str, np.ndarray]:
@@ -113,7 +128,7 @@ def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict
             network(tf.constant(np.stack([lay_out(p, [view]) for p in pictures]).astype(np.float32))).numpy()
             for network, view in looks
         ]
-        joined = np.mean(rows, 0) if spec["combine"] == "mean" else np.concatenate(rows, 1)
+        joined = np.mean(rows, 0) if spec["combine"] == MEAN else np.concatenate(rows, 1)
         # Rounded as they are kept, so that a first run and a later one learn from the same numbers.
         found.update(zip(keys, joined.astype(np.float16), strict=True))
     return found
@@ -180,6 +195,7 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     work.mkdir(parents=True, exist_ok=True)
     dataset = make_dataset(data, work)
     features = features_of(dataset, FEATURES[model], work)
+    settings = dataclasses.replace(settings, parts=len(FEATURES[model]["scales"]))
     vocabulary, counts = vocabulary_of(dataset.entries)
     labels = labels_of_entries(dataset.entries, vocabulary, settings, group_of)
     truth = truth_of_films(data)

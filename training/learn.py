@@ -21,8 +21,8 @@ from movie_tags.training.multilabel import (
     MultiLabelHead,
     MultiLabelSettings,
     choose_thresholds,
-    fit,
     fit_calibration,
+    fit_parts,
     folds_of,
     learnable,
     out_of_fold,
@@ -109,12 +109,12 @@ def learn(
     found = [sigmoid(part * slope + offset) for part in raw]
     thresholds = choose_thresholds(found[0], labels, settings, slope, offset)
     known = np.flatnonzero(labels.weights.any(1))
-    head = fit(features[known], labels.of(known), settings.l2, settings.iterations).calibrated(slope, offset)
+    head = fit_parts(features[known], labels.of(known), settings.l2, settings.iterations, settings.parts)
     judged = tuple(
         judge(part, labels, fold, vocabulary, thresholds, truth or {}) for part, fold in zip(found, folds, strict=True)
     )
     confidence = fit_film_confidence(judged[0].films, judged[0].truth)
-    return Learned(head, thresholds, confidence, slope, offset, judged)
+    return Learned(head.calibrated(slope, offset), thresholds, confidence, slope, offset, judged)
 
 
 def judge(

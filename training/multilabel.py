@@ -28,6 +28,7 @@ class MultiLabelSettings:
 
     Attributes:
         l2: of the kernel on standardised features.
+        parts: the head is the mean of so many, each of an equal part of the features: it is surer of what all say.
         iterations: of L-BFGS, at most.
         frame_weight: what a label of a completely labelled picture with a time or a film weighs against a folder's.
         related_weight: what is left of a folder picture's "no" for a tag related to its own.
@@ -42,6 +43,7 @@ class MultiLabelSettings:
     """
 
     l2: float = 0.03
+    parts: int = 1
     iterations: int = 60
     frame_weight: float = 4.0
     related_weight: float = 0.05
@@ -145,6 +147,13 @@ def _is_frame(entry: Entry) -> bool:
     return entry.complete and "/_none/" not in entry.id
 
 
+def fit_parts(features: np.ndarray, labels: Labels, l2: float, iterations: int, parts: int) -> MultiLabelHead:
+    """The mean of heads, each of an equal part of the features; see `fit`."""
+    heads = [fit(part, labels, l2, iterations) for part in np.split(features, parts, 1)]
+    kernel = np.vstack([head.kernel for head in heads]) / parts
+    return MultiLabelHead(kernel, np.asarray(sum(head.bias for head in heads) / parts, np.float32))
+
+
 def fit(features: np.ndarray, labels: Labels, l2: float, iterations: int) -> MultiLabelHead:
     """Masked, weighted logistic regression of all tags at once, by L-BFGS over everything.
 
@@ -205,7 +214,8 @@ def out_of_fold(features: np.ndarray, labels: Labels, fold: np.ndarray, settings
         seen, held = np.flatnonzero((fold != part) & labels.weights.any(1)), np.flatnonzero(fold == part)
         if not len(seen):
             continue
-        head = fit(features[seen], labels.of(seen), settings.l2, max(1, settings.iterations // 2))
+        iterations = max(1, settings.iterations // 2)
+        head = fit_parts(features[seen], labels.of(seen), settings.l2, iterations, settings.parts)
         found[held] = head.logits(features[held])
     return found
 

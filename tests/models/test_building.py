@@ -18,6 +18,7 @@ from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, read_bund
 from movie_tags.models.loading import check_outputs, load_model, load_saved_model, load_tflite
 from movie_tags.models.sources import read_source
 from movie_tags.models.views import View
+from movie_tags.training.default_model import scaled
 
 TAGS = ("Animal", "Food", "War")
 VIEWS = [
@@ -26,14 +27,14 @@ VIEWS = [
 ]
 
 
-def write_sources(folder, combine="concat", tags=TAGS, width=2560, seed=0, scale="plain"):
+def write_sources(folder, combine="concat", tags=TAGS, width=2560, seed=0, scales=("plain",)):
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     kernel = random.normal(0, 0.1, (width, len(tags))).astype(np.float32)
     np.savez(folder / "head.npz", kernel=kernel, bias=np.zeros(len(tags), np.float32))
     (folder / "vocabulary.txt").write_text("".join(f"{tag}\n" for tag in tags))
     thresholds = dict.fromkeys(tags, 0.25)
-    features = {"views": VIEWS, "combine": combine, "scale": scale}
+    features = {"views": VIEWS, "combine": combine, "scales": scales}
     card = {"name": "a head", "features": features, "thresholds": thresholds}
     (folder / "model.json").write_text(json.dumps(card))
     return folder
@@ -86,16 +87,21 @@ def test_a_joined_bundle_says_what_its_head_says_of_its_backbones(sources, bundl
     assert np.allclose(given["features"].numpy()[0], features, atol=1e-4)
 
 
-def test_a_head_on_the_roots_of_features(tmp_path):
+def test_a_head_that_takes_features_in_two_ways(tmp_path):
     import tensorflow as tf
 
-    sources = write_sources(tmp_path / "sources", scale="root")
+    sources = write_sources(tmp_path / "sources", width=5120, scales=("root4", "unit"))
     bundle = joined(sources, tmp_path / "bundle")
     canvas = read_bundle(bundle).fitted(picture(3))[None]
     given = tf.saved_model.load(os.path.join(bundle, SAVED_MODEL)).signatures["features"](images=canvas)
+    found = given["features"].numpy().astype(float)
+    one, other = found[:, :1280], found[:, 1280:]
+    unit = [part * np.sqrt(1280) / np.linalg.norm(part) for part in (one, other)]
     head = np.load(sources / "head.npz")
-    logits = np.sqrt(given["features"].numpy() + 0.002) @ head["kernel"] + head["bias"]
+    logits = np.hstack([one**0.25, other**0.25, *unit]) @ head["kernel"] + head["bias"]
     assert np.allclose(load_model(read_bundle(bundle))(canvas), 1 / (1 + np.exp(-logits)), atol=1e-4)
+    learned = [scaled(part, scale) for scale in ("root4", "unit") for part in (one, other)]
+    assert np.allclose(np.hstack(learned), np.hstack([one**0.25, other**0.25, *unit]), atol=1e-6)
 
 
 def test_litert_says_what_the_saved_model_says(bundle):
@@ -120,7 +126,7 @@ def test_whatever_decides_changes_the_fingerprint(sources, tmp_path):
     first = read_source(sources).fingerprint
     assert read_source(write_sources(tmp_path / "head", seed=1)).fingerprint != first
     assert read_source(write_sources(tmp_path / "mean", "mean", width=1280)).fingerprint != first
-    assert read_source(write_sources(tmp_path / "root", scale="root")).fingerprint != first
+    assert read_source(write_sources(tmp_path / "root", scales=("root4",))).fingerprint != first
     assert read_source(write_sources(tmp_path / "tags", tags=("Animal", "Food", "Sex"))).fingerprint != first
     copy = tmp_path / "copy"
     shutil.copytree(sources, copy)

@@ -15,7 +15,7 @@ ROW = {
     "duration_s": 61.2,
     "shots": 4,
     "key_frames": 3,
-    "tags": [{"tag": "War", "relative_strength": 1.0}, {"tag": "Food", "relative_strength": 0.5}],
+    "tags": [{"tag": "War", "relative_strength": 1.0, "confidence": 0.801}, {"tag": "Food", "relative_strength": 0.5}],
 }
 
 
@@ -30,6 +30,7 @@ def test_a_person_sees_bars():
     assert "[Film] one.mp4  (61 s, 4 shots, 3 key frames)" in text
     war, food = (line for line in text.splitlines() if "█" in line)
     assert war.count("█") == 2 * food.count("█") == 30
+    assert war.rstrip().endswith("1.00  80% sure") and "sure" not in food
 
 
 def test_tags_are_printed_as_they_are_called():

@@ -13,6 +13,7 @@ from movie_tags.training.multilabel import (
     choose_thresholds,
     fit,
     fit_calibration,
+    fit_parts,
     folds_of,
     labels_of_entries,
     logit,
@@ -119,6 +120,17 @@ def test_thresholds_are_chosen_for_precision_within_bounds():
     assert chosen == pytest.approx([0.15, 0.3, 0.2, 0.15], abs=0.01)
     bent = choose_thresholds(sigmoid(2 * logit(probabilities)), labels, SETTINGS, np.full(4, 2.0), np.zeros(4))
     assert bent == pytest.approx(sigmoid(2 * logit(chosen)), abs=0.02)  # calibration moves thresholds along
+
+
+def test_a_head_of_parts_says_the_mean_of_what_each_says():
+    features, applies = clouds(300, 3)
+    labels, halves = labels_of(applies), np.split(features, 2, 1)
+    whole = fit_parts(features, labels, 0.03, 30, 2)
+    heads = [fit(half, labels, 0.03, 30) for half in halves]
+    said = np.mean([head.logits(half) for head, half in zip(heads, halves, strict=True)], 0)
+    assert np.allclose(whole.logits(features), said, atol=1e-4)
+    one = fit_parts(features, labels, 0.03, 30, 1)
+    assert np.array_equal(one.kernel, fit(features, labels, 0.03, 30).kernel)
 
 
 def test_what_is_fitted_beside_a_head_never_saw_its_films():
