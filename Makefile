@@ -37,10 +37,8 @@ soak: $(READY)
 	@MOVIE_TAGS_KILLS=20 $(BIN)/python -m pytest tests/pipeline/test_incremental.py -k killed_at
 
 bench: $(READY)
-	@$(BIN)/python benchmarks/light.py
-	@$(BIN)/python benchmarks/model.py
-	@$(BIN)/python benchmarks/train.py
-	@$(BIN)/python benchmarks/report.py
+	@for part in light children nights catalogue draft model train report; do \
+		echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py; done
 
 lint: $(READY)
 	@$(BIN)/ruff check .

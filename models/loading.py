@@ -115,10 +115,13 @@ def load_tflite(uri: str, threads: int = 1) -> Model:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    data = storage.read_bytes(uri)
+    # A local file is mapped, and its pages are shared by all processes of this machine.
+    given_as = {"model_content": storage.read_bytes(uri)} if storage.is_remote(uri) else {"model_path": uri}
+    with storage.open_stream(uri):  # says in plain words if it cannot be read
+        pass
     try:
         with without_native_remarks():
-            interpreter = Interpreter(model_content=data, num_threads=threads)
+            interpreter = Interpreter(**given_as, num_threads=threads)
             interpreter.allocate_tensors()
         (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
         if (taken["dtype"], len(taken["shape"]), given["dtype"]) != (np.uint8, 4, np.float32):
@@ -165,6 +168,11 @@ def load_saved_model(uri: str, threads: int = 1) -> Model:
 LOADERS = {TFLITE: load_tflite, SAVED_MODEL: load_saved_model, ONNX: onnx.load_onnx}
 ON_CPUS = (TFLITE, ONNX, SAVED_MODEL)
 """Parts of a bundle in the order in which CPUs want them."""
+
+
+def forget_models() -> None:
+    """Free the models that this process has loaded, once nobody uses them."""
+    _load_once.cache_clear()
 
 
 def check_outputs(bundle: ModelBundle, threads: int = 1) -> None:

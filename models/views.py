@@ -42,8 +42,12 @@ def whole(pixels: np.ndarray) -> np.ndarray:
 
 def without_bars(pixels: np.ndarray) -> np.ndarray:
     """A picture without black bars at its edges: uint8 RGB [H, W, 3] -> what is left of it."""
-    lit = (pixels > LIT).any(2)
-    (top, bottom), (left, right) = _lit_ends(lit.mean(1) >= LIT_SHARE), _lit_ends(lit.mean(0) >= LIT_SHARE)
+    height, width = pixels.shape[:2]
+    red, green, blue = cv2.split(pixels)
+    lit = cv2.threshold(cv2.max(cv2.max(red, green), blue), LIT, 1, cv2.THRESH_BINARY)[1]
+    in_rows, in_columns = (cv2.reduce(lit, side, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for side in (1, 0))
+    top, bottom = _lit_ends(in_rows / width >= LIT_SHARE)
+    left, right = _lit_ends(in_columns / height >= LIT_SHARE)
     return pixels[top:bottom, left:right]
 
 
@@ -59,7 +63,7 @@ def middle_mirrored(pixels: np.ndarray) -> np.ndarray:
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return pixels[top : top + side, left : left + side][:, ::-1]
+    return cv2.flip(pixels[top : top + side, left : left + side], 1)
 
 
 CUTS = {"whole": whole, "without_bars": without_bars, "middle_mirrored": middle_mirrored}
@@ -80,7 +84,7 @@ def lay_out(pixels: np.ndarray, views: Sequence[View]) -> np.ndarray:
     Returns:
         uint8 RGB [*canvas_size(views), 3].
     """
-    looks = [fit(np.ascontiguousarray(CUTS[view.cut](pixels)), view.size) for view in views]
+    looks = [fit(CUTS[view.cut](pixels), view.size) for view in views]
     if len(looks) == 1:
         return looks[0]
     canvas = np.zeros((*canvas_size(views), 3), np.uint8)

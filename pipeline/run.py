@@ -26,6 +26,7 @@ from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.models import DEFAULT
 from movie_tags.models.ensemble import read_models
+from movie_tags.models.loading import forget_models
 from movie_tags.pipeline import lock, views
 from movie_tags.pipeline.catalogue import DistinctVideos, ReadInputs, check_input
 from movie_tags.pipeline.local_workers import deaths, end_workers, forking_runner, warm_up
@@ -154,6 +155,8 @@ class TaggingRun:
         if self.workers > 1:
             warm_up()
         self.models.check(threads)
+        if self.workers != 1:  # each worker loads its own
+            forget_models()
         views.check_output(output, force)
         kept = Thumbnails(storage.join(output, THUMBNAILS), THUMBNAILS)
         wanted = self.workers > 0 if thumbnails is None else thumbnails
