@@ -45,7 +45,7 @@ def main(clips: int) -> None:
         folder, out, listed = Path(scratch, "clips"), Path(scratch, "out"), Path(scratch, "c.csv")
         folder.mkdir()
         made = [
-            write_video(Path(scratch, f"{i}.mp4"), [picture(100 * i + k // 25) for k in range(100)])
+            write_video(Path(scratch, f"{i}.mp4"), [picture(100 * i + k // 25) for k in range(250)])
             for i in range(KINDS)
         ]
         names = [f"{i:05}.mp4" for i in range(clips)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable
 
@@ -44,20 +45,20 @@ def is_little(inputs: Iterable[str], limits: Limits | None = Limits()) -> bool:
         inputs: as a user names them.
         limits: of the process that looks into the films; None looks into them in this one.
     """
-    decoding, files, total = Decoding(limits), 0, 0.0
+    inputs = list(inputs)
+    if any(map(storage.is_remote, inputs)):
+        return False
     try:
-        for uri in inputs:
-            if storage.is_remote(uri):
-                return False
-            for item in expand(uri):
-                files += 1
-                if files > MOST_FILES or storage.is_remote(item.video.uri):
-                    return False
-                total += 0.0 if item.failure else cpu_seconds(item.video.uri, decoding)
-                if total > WORTH_WORKERS_S:
-                    _LOGGER.info("more than %g s of work, by the films' headers: a process a core", total)
-                    return False
+        found = list(itertools.islice(itertools.chain.from_iterable(map(expand, inputs)), MOST_FILES + 1))
     except InputError:  # is reported where the inputs are read
         return False
+    if len(found) > MOST_FILES or any(storage.is_remote(item.video.uri) for item in found):
+        return False
+    decoding, total = Decoding(limits), 0.0
+    for item in found:
+        total += 0.0 if item.failure else cpu_seconds(item.video.uri, decoding)
+        if total > WORTH_WORKERS_S:
+            _LOGGER.info("more than %g s of work, by the films' headers: a process a core", total)
+            return False
     _LOGGER.info("about %.1f s of work, by the films' headers: one process", total)
     return True
