@@ -2,6 +2,7 @@
 
     python benchmarks/draft.py                (needs the shared footage: MOVIE_TAGS_DATA)
     python benchmarks/draft.py --sweep        for several gaps, short films drafted, too: it sets Method's defaults
+    python benchmarks/draft.py --short        where short films are drafted, too: docs/drafts.md
     python benchmarks/draft.py --long         of one long film, made of the shared films and trailers one after another
 
 CPU seconds are those of sampling, shots, entropy and the bundled model in this process, one thread. The cosine is that
@@ -27,12 +28,12 @@ from movie_tags.pipeline.method import Method
 from movie_tags.transforms.entropy import entropy
 from movie_tags.transforms.sampling import Draft, SegmentReader, Tally, plan_segments, read_samples
 from movie_tags.transforms.shots import KeyFrame, ShotFinder, close, key_frame
-from movie_tags.transforms.strength import CombineStrengths, TagStrength, short_list
+from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
 from movie_tags.transforms.tagging import KeyFrameTags, believed, top_tags
 from movie_tags.transforms.video import VideoError, use_one_thread
 
 FOLDERS = ("films", "clips", "trailers")
-GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 10.5)
+GAPS = (1.0, 2.0, 4.0, 6.0, 12.0)
 BAR = 0.95
 METHOD = Method()
 DRAFT = Draft(METHOD.max_key_frame_gap, METHOD.min_draft_length)
@@ -77,7 +78,9 @@ def tag(film: str, draft: Draft | None, bundle: ModelBundle, model: Model) -> Ta
     total = combine.create_accumulator()
     for frame_tags in found:
         total = combine.add_input(total, frame_tags)
-    tags = combine.extract_output(total)
+    sure = FilmConfidence.of_card(bundle.card)
+    by_tag = dict.fromkeys(bundle.vocabulary, sure) if sure else {}
+    tags = with_confidence(combine.extract_output(total), len(found), by_tag)
     return Tagged(len(found), tags, time.process_time() - begun, fed_s)
 
 
@@ -92,13 +95,15 @@ def cosine(a: Tagged, b: Tagged) -> float:
 
 def jaccard(a: Tagged, b: Tagged) -> float:
     """Of the short lists; 1 where both are empty."""
-    one, other = ({tag.tag for tag in short_list(t.tags)} for t in (a, b))
+    limits = METHOD.min_relative_strength, METHOD.min_confidence
+    one, other = ({tag.tag for tag in short_list(t.tags, *limits)} for t in (a, b))
     return len(one & other) / len(one | other) if one | other else 1.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweep", action="store_true", help="several gaps, the least cosine and the price of each")
+    parser.add_argument("--short", action="store_true", help="draft short films, too, which the default does not")
     parser.add_argument("--long", action="store_true", help="one long film, made of the shared films and trailers")
     parser.add_argument("--model", default=resolve(), help="the model bundle")
     parser.add_argument("films", nargs="*", type=Path, help="the films [the shared footage]")
@@ -109,7 +114,7 @@ def main() -> None:
     model = load_model(bundle, 1)
     chosen = args.films or ([long_film()] if args.long else footage(*FOLDERS))
     tag(str(chosen[0]), None, bundle, model)  # what is loaded once counts for no film
-    drafts = [Draft(gap, 0) for gap in GAPS] if args.sweep else [DRAFT]
+    drafts = [Draft(gap, 0) for gap in GAPS] if args.sweep else [Draft(DRAFT.max_gap, 0) if args.short else DRAFT]
     gaps = [draft.max_gap for draft in drafts]
     results: list[tuple[Path, Tagged, dict[float, Tagged]]] = []
     for film in chosen:
@@ -148,8 +153,8 @@ def main() -> None:
     cosines = [cosine(exact, found[gaps[0]]) for _, exact, found in results]
     price = sum(d[gaps[0]].cpu_s for _, _, d in results) / sum(e.cpu_s for _, e, _ in results)
     print(
-        f"\n{len(results)} films; gaps above {DRAFT.max_gap:g} s and films below {DRAFT.min_length:g} s sampled "
-        f"exactly; CPU {price:.2f} of exact; least cosine {min(cosines):.3f} (bar: {BAR}), "
+        f"\n{len(results)} films; gaps above {drafts[0].max_gap:g} s and films below {drafts[0].min_length:g} s "
+        f"sampled exactly; CPU {price:.2f} of exact; least cosine {min(cosines):.3f} (bar: {BAR}), "
         f"{sum(value >= BAR for value in cosines)} films at or above it"
     )
 

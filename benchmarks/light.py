@@ -2,8 +2,8 @@
 
     python benchmarks/light.py [ROW ...]        (needs the shared footage: MOVIE_TAGS_DATA)
 
-Prints a table of figures and bars. ROWs choose some: clip, film, draft, clips, rows. Of several rounds the
-median counts; the differences between two lengths of a film leave start-up out.
+Prints a table of figures and bars. ROWs choose some: clip, film, mixed, still, draft, clips, rows. Of several rounds
+the median counts; the differences between two lengths of a film leave start-up out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,20 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measuring import COMMAND, DECODE, FFMPEG, FOOTAGE, WORK, Cost, make_film, measure, median, need_footage
+from measuring import (
+    COMMAND,
+    DECODE,
+    FFMPEG,
+    FOOTAGE,
+    WORK,
+    Cost,
+    footage,
+    make_film,
+    measure,
+    median,
+    need_footage,
+    still_film,
+)
 
 from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
@@ -108,12 +121,23 @@ def film() -> None:
         gain / theirs,
         "0.95",
     )
-    folder = [str(path) for path in sorted((FOOTAGE / "films").glob("*"))] + [films[0]]
-    busy = tag(folder, "--direct_num_workers", "2")
+
+
+def mixed() -> None:
+    """Two workers on a folder of films of very different lengths: how much of two cores' time is idle."""
+    folder = [*map(str, footage("films", "clips", "trailers")), str(make_film(LONG))]
+    cost = tag(folder, "--direct_num_workers", "2", statuses=(0, 3))
+    idle = 1 - cost.cpu_s / (2 * cost.wall_s)
+    row(f"{len(folder)} films of 5 to 1,208 s, two workers: idle share of two cores, start-up included", idle, "")
+
+
+def still() -> None:
+    """Two hours of one still picture in a container that is not cut, beside ten minutes of it: memory."""
+    short, long = (tag([str(still_film(minutes))], "--direct_num_workers", "1") for minutes in (10, 120))
     row(
-        "a folder of films of 30 to 268 s, two workers: CPU a second of wall time",
-        busy.cpu_s / busy.wall_s,
-        "",
+        f"peak memory, a still picture in MPEG-TS for two hours ({long.peak_gb:.2f} GB) against ten minutes",
+        long.peak_gb / short.peak_gb,
+        "flat",
     )
 
 
@@ -157,7 +181,7 @@ def rows() -> None:
     )
 
 
-PARTS = {"clip": clip, "film": film, "draft": draft, "clips": clips, "rows": rows}
+PARTS = {"clip": clip, "film": film, "mixed": mixed, "still": still, "draft": draft, "clips": clips, "rows": rows}
 
 
 def main(names: list[str]) -> None:

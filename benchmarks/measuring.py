@@ -94,6 +94,17 @@ def long_film() -> Path:
     return _joined("long.mp4", parts, fitted)
 
 
+def still_film(minutes: int) -> Path:
+    """One picture for so long, at 360p and 24 frames a second, in MPEG-TS."""
+    minute = WORK / "still.ts"
+    if not minute.exists():
+        picture = WORK / "still.png"
+        _make(["-ss", "10", "-i", str(FOOTAGE / SCENES[0]), "-frames:v", "1", str(picture)])
+        shape = ["-vf", "scale=640:360", "-r", "24", "-pix_fmt", "yuv420p"]
+        _make(["-loop", "1", "-t", "60", "-i", str(picture), *shape, str(minute)])
+    return repeat(minute, minutes, WORK / f"still{minutes}.ts")
+
+
 def footage(*folders: str) -> list[Path]:
     """The videos in some of the shared folders."""
     return [path for folder in folders for path in sorted((FOOTAGE / folder).iterdir()) if path.suffix != ".tsv"]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from movie_tags.errors import UserError
@@ -55,9 +57,12 @@ class Joined(tf.Module):
         return tf.concat(self._parts(images), 1)
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
-        parts = self._parts(images)
-        taken = tf.concat([_scaled(part, scale) for scale in self.scales for part in parts], 1)
-        return self.answer(tf.matmul(taken, self.kernel) + self.bias)
+        return self.answer(tf.matmul(as_taken(self._parts(images), self.scales), self.kernel) + self.bias)
+
+
+def as_taken(parts: Sequence[tf.Tensor | np.ndarray], scales: Sequence[str]) -> tf.Tensor:
+    """Features as a head takes them: of each backbone float32 [N, w] -> float32 [N, width]; see `sources.PLAIN`."""
+    return tf.concat([_scaled(tf.convert_to_tensor(part), scale) for scale in scales for part in parts], 1)
 
 
 def _scaled(features: tf.Tensor, scale: str) -> tf.Tensor:

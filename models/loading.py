@@ -115,13 +115,10 @@ def load_tflite(uri: str, threads: int = 1) -> Model:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    # A local file is mapped, and its pages are shared by all processes of this machine.
-    given_as = {"model_content": storage.read_bytes(uri)} if storage.is_remote(uri) else {"model_path": uri}
-    with storage.open_stream(uri):  # says in plain words if it cannot be read
-        pass
     try:
-        with without_native_remarks():
-            interpreter = Interpreter(**given_as, num_threads=threads)
+        # Given as a file it is mapped, and its pages are shared by all processes that have it.
+        with storage.fetch(uri) as path, without_native_remarks():
+            interpreter = Interpreter(model_path=path, num_threads=threads)
             interpreter.allocate_tensors()
         (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
         if (taken["dtype"], len(taken["shape"]), given["dtype"]) != (np.uint8, 4, np.float32):

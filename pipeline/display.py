@@ -159,6 +159,7 @@ class RunProgress(Reports):
             self.films_due += report["films_due"]
             self.bytes_due += report["bytes_due"]
             self.counted_from = time.monotonic()
+            return  # not shown by itself: more films may be known in a moment
         if "segments" in report:
             left = self.segments_left.pop(report["video"], report["segments"]) - 1
             if left:

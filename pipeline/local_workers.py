@@ -7,6 +7,7 @@ they share work in small bundles, so that none is idle while another has a long 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import multiprocessing
 import multiprocessing.connection
@@ -220,34 +221,26 @@ class _SmallBundles(fn_runner.ParallelBundleManager):
         dry_run: bool = False,
     ) -> tuple:
         stage = self.bundle_context_manager
-        bundles: list[dict[str, list[bytes]]] = [{} for _ in range(BUNDLES_A_WORKER * self._num_workers)]
-        for name, data in inputs.items():
-            for bundle, part in zip(bundles, data.partition(len(bundles)), strict=True):
-                if any(part):
-                    bundle[name] = part
-        waiting = [bundle for bundle in bundles if bundle] or [{}]
-        waiting = [{name: bundle.get(name, []) for name in inputs} for bundle in waiting]
-        waiting.reverse()  # they are taken from the end
+        number = BUNDLES_A_WORKER * self._num_workers
+        parts = zip(*(data.partition(number) for data in inputs.values()), strict=True)
+        full = [part for part in parts if any(map(any, part))] or [tuple([] for _ in inputs)]
+        # As of Beam's own, timers are the first bundle's. The workers share the iterator: each takes what comes next.
+        waiting = iter(
+            [(dict(zip(inputs, part, strict=True)), {} if i else fired_timers) for i, part in enumerate(full)]
+        )
 
         def work(handler: worker_handlers.WorkerHandler) -> list[tuple]:
             done: list[tuple] = []
-            while waiting:
-                try:
-                    bundle = waiting.pop()
-                except IndexError:  # another worker was faster
-                    break
+            for bundle, timers in waiting:
                 manager = fn_runner.BundleManager(
-                    cast(Any, _OneWorker(stage, handler)),
-                    self._progress_frequency,
-                    cache_token_generator=self._cache_token_generator,
+                    cast(Any, _OneWorker(stage, handler)), cache_token_generator=self._cache_token_generator
                 )
-                timers = fired_timers if not done and handler is stage.worker_handlers[0] else {}
                 try:
                     done.append(
                         manager.process_bundle(bundle, expected_outputs, timers, expected_output_timers, dry_run)
                     )
                 except BaseException:
-                    waiting.clear()
+                    collections.deque(waiting, maxlen=0)  # none is left for the others to begin
                     raise
             return done
 

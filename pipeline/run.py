@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,7 +105,7 @@ class TaggingRun:
         id: of the run, unlike any other's.
         options: Beam's.
         workers: processes on this machine; 0 where another runner does the work.
-        little: on this machine, and sooner done than divided.
+        little: whether the inputs are sooner done, on this machine, than divided.
         said: what run.json says, when the run has ended, however it did.
     """
 
@@ -150,7 +150,7 @@ class TaggingRun:
         for uri in self.inputs:
             check_input(uri)
         self.little = False
-        self.options, self.workers = local_options(beam_words, lambda: self.look(self.inputs, work.limits))
+        self.options, self.workers = local_options(beam_words, lambda: self.look(work.limits))
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
             warm_up()
@@ -194,9 +194,9 @@ class TaggingRun:
             "versions": {**{name: version(name) for name in VERSIONS}, "python": platform.python_version()},
         }
 
-    def look(self, inputs: Iterable[str], limits: Limits | None) -> int:
-        """How many processes inputs are worth; little work is also done in one pipeline."""
-        self.little = is_little(inputs, limits)
+    def look(self, limits: Limits | None) -> int:
+        """How many processes the inputs are worth; little work is also done in one pipeline."""
+        self.little = is_little(self.inputs, limits)
         return 1 if self.little else cores()
 
     @property
@@ -379,7 +379,8 @@ class TaggingRun:
 
     def fit_to(self, due: Sequence[str]) -> None:
         """Choose how many processes the work on this machine is worth, now that it is known: all of it, or some."""
-        self.options, self.workers = local_options(self.beam_words, lambda: self.look(due, self.work.limits))
+        little = is_little(due, self.work.limits)
+        self.options, self.workers = local_options(self.beam_words, lambda: 1 if little else cores())
         self.work = dataclasses.replace(self.work, threads=max(1, cores() // self.workers))
 
     def cut(self, due: Sequence[str], lists: str, scratch: str) -> Iterator[Part]:

@@ -4,8 +4,9 @@
 
 DATA holds images/TAG/SOURCE__NAME.jpg, frames/LABELS.jsonl, videos/KEY_FRAMES.jsonl and the tables of films
 videos/FILES.tsv and videos/trailers/FILES.tsv. What is learned is judged by leaving out whole films, and whole sources
-of pictures; then the head learns from everything. The folder gets head.npz, vocabulary.txt, model.json and CARD.md: the
-sources from which `movie-tags model build` puts the bundle together. Features are kept in --work.
+of pictures; then the head learns from everything. The folder gets head.npz, vocabulary.txt, model.json and CARD.md, the
+sources from which `movie-tags model build` puts the bundle together, and FILMS.md, the judgement film by film. Features
+are kept in --work.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from movie_tags.models.bundle import MODEL_JSON, VOCABULARY
-from movie_tags.models.sources import HEAD, MEAN, ROOT4, UNIT, weights_hash
+from movie_tags.models.sources import HEAD, MEAN, weights_hash
 from movie_tags.pipeline.method import Method
 from movie_tags.pipeline.runner import local_options
 from movie_tags.training.cards import write_text
 from movie_tags.training.dataset import Dataset, Entry, build_dataset, is_dataset, order_tags, read_dataset
 from movie_tags.training.features import read_pictures
-from movie_tags.training.films import Truth, judge_films, judge_frames, read_truth, reliability
+from movie_tags.training.films import Truth, agreement_with, judge_films, judge_frames, read_truth, reliability
 from movie_tags.training.learn import Judged, learn, settings_of
 from movie_tags.training.metrics import accuracy, calibration_error
 from movie_tags.training.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries, learnable
@@ -87,6 +88,8 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
 
     Features are kept in `work`, before they are scaled.
     """
+    from movie_tags.models.joining import as_taken
+
     weights = [weights_hash(view["backbone"]) for view in spec["views"]]
     made_by = hashlib.sha256(json.dumps([spec["views"], spec["combine"], weights], sort_keys=True).encode()).hexdigest()
     path = work / f"features-{made_by[:16]}.npz"
@@ -100,16 +103,7 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
         np.savez(path, keys=np.array(list(known)), features=np.stack(list(known.values())).astype(np.float16))
     features = np.stack([known[entry.key] for entry in dataset.entries]).astype(np.float32)
     parts = [features] if spec["combine"] == MEAN else np.split(features, len(spec["views"]), 1)
-    return np.hstack([scaled(part, scale) for scale in spec["scales"] for part in parts])
-
-
-def scaled(features: np.ndarray, scale: str) -> np.ndarray:
-    """One backbone's features, float [N, width], as a head takes them; see `models.sources.PLAIN`."""
-    if scale == ROOT4:
-        return np.sqrt(np.sqrt(np.maximum(features, 0)))
-    if scale == UNIT:
-        return features / np.maximum(np.sqrt(np.mean(np.square(features), 1, keepdims=True)), 1e-6)
-    return features
+    return as_taken(parts, spec["scales"]).numpy()
 
 
 def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict[str, np.ndarray]:
@@ -254,16 +248,16 @@ def write_films(folder: Path, judged: Judged, trailers: Iterable[str]) -> None:
         judged: by heads of other films.
         trailers: those that have a table of their own, before the others.
     """
-    kept, first = kept_of(judged), set(trailers)
-    parts: dict[str, dict] = {"Trailers and clips": {}, "Other films, by the labels of their key frames": {}}
-    for film, tags in kept.items():
-        part = list(parts)[film not in first]
-        parts[part][film] = {"kept": tags, "truth": judged.truth[film]}
+    kept, first = kept_of(judged), frozenset(trailers)
+    parts = {
+        "Trailers and clips": {film: tags for film, tags in kept.items() if film in first},
+        "Other films, by the labels of their key frames": {f: tags for f, tags in kept.items() if f not in first},
+    }
     figures = {
-        part: judge_films({film: frozenset(t.tag for t in row["kept"]) for film, row in films.items()}, judged.truth)
+        part: agreement_with({film: frozenset(t.tag for t in tags) for film, tags in films.items()}, judged.truth)
         for part, films in parts.items()
     }
-    write_text(folder / "FILMS.md", "default_films.md.j2", parts=parts, figures=figures)
+    write_text(folder / "FILMS.md", "default_films.md.j2", parts=parts, figures=figures, truth=judged.truth)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -39,46 +40,49 @@ def test_workers_have_the_environment_of_today(monkeypatch, tmp_path):
 
 
 class Work(beam.DoFn):
-    """(key, seconds) -> (key, process): waits so long."""
+    """Number -> number, written to a folder; 0 first waits until as many others as that are there."""
 
-    def __init__(self):
+    def __init__(self, folder: str, others: int):
+        self.folder, self.others = Path(folder), others
         self.bundles, self.elements = Metrics.counter("test", "bundles"), Metrics.counter("test", "elements")
 
     def start_bundle(self):
         self.bundles.inc()
 
-    def process(self, element):
-        key, seconds = element
-        if seconds is None:
+    def process(self, number):
+        if number is None:
             raise ValueError("bad element")
         self.elements.inc()
-        time.sleep(seconds)
-        yield key, os.getpid()
+        give_up = time.monotonic() + 60
+        while number == 0 and len(os.listdir(self.folder)) < self.others:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"only {len(os.listdir(self.folder))} others are done")
+            time.sleep(0.01)
+        (self.folder / str(number)).touch()
+        yield number
 
 
-def shared_out(elements, path, name):
+def shared_out(numbers, others, tmp_path, name):
+    """Two workers at it; returns the numbers that came back, and what was counted."""
+    folder = tmp_path / f"{name} done"
+    folder.mkdir()
     options = PipelineOptions(["--direct_num_workers", "2"])
     pipeline = beam.Pipeline(runner=forking_runner(options), options=options)
-    done = pipeline | beam.Create(elements) | name >> beam.Reshuffle() | beam.ParDo(Work())
-    _ = done | beam.Map(json.dumps) | beam.io.WriteToText(str(path), shard_name_template="")
-    result = pipeline.run()
-    counted = {
-        c.key.metric.name: c.committed for c in result.metrics().query()["counters"] if c.key.metric.namespace == "test"
-    }
-    return [json.loads(line) for line in path.read_text().splitlines()], counted
+    done = pipeline | beam.Create(numbers) | name >> beam.Reshuffle() | beam.ParDo(Work(str(folder), others))
+    _ = done | beam.Map(json.dumps) | beam.io.WriteToText(str(tmp_path / name), shard_name_template="")
+    found = pipeline.run().metrics().query()["counters"]
+    counted = {c.key.metric.name: c.committed for c in found if c.key.metric.namespace == "test"}
+    return sorted(json.loads(line) for line in (tmp_path / name).read_text().splitlines()), counted
 
 
 def test_who_is_done_takes_the_next_small_bundle(tmp_path):
-    elements = [("long", 3.0), *((f"short {i}", 0.01) for i in range(60))]
-    done, counted = shared_out(elements, tmp_path / "done", "Spread")
-    assert sorted(key for key, _ in done) == sorted(key for key, _ in elements)
-    assert counted == {"elements": 61, "bundles": 32}
-    # Whoever has the long one does nothing beside it but what is in its bundle and in some that came before.
-    assert 1 <= sum(process == dict(done)["long"] for _, process in done) < 20
-    halves, counted = shared_out([("a", 0.0), ("b", 0.0), ("c", 0.0)], tmp_path / "halves", "Other")
-    assert len(halves) == 3 and counted == {"elements": 3, "bundles": 2}
+    # One is not done before all others are, but for the one that is in its bundle: the other worker must do them.
+    done, counted = shared_out(range(61), 59, tmp_path, "Spread")
+    assert done == list(range(61)) and counted == {"elements": 61, "bundles": 32}
+    few, counted = shared_out(range(1, 4), 0, tmp_path, "Other")
+    assert few == [1, 2, 3] and counted == {"elements": 3, "bundles": 2}
 
 
 def test_a_bundle_that_fails_fails_the_run(tmp_path):
     with pytest.raises(RuntimeError, match="bad element"):
-        shared_out([*((i, 0.0) for i in range(40)), (40, None)], tmp_path / "done", "Spread")
+        shared_out([*range(1, 40), None], 0, tmp_path, "Spread")
