@@ -2,7 +2,8 @@
 
     python demo/films.py FOLDER
 
-Camera moves over each photograph, hard cuts, a fade through black, and a stretch of black frames.
+Camera moves over each photograph, hard cuts, a fade through black, and a stretch of black frames. Films that are there
+already stay as they are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sklearn.datasets import load_sample_image
 
 FPS = 25
 SIZE = (640, 360)
+FILMS = ("cat_and_coffee.mp4", "space.mp4", "temple.mp4")
 DATA = Path(skimage.__file__).parent / "data"
 
 
@@ -57,43 +59,47 @@ def black(seconds: float) -> list[np.ndarray]:
 
 
 def write_film(path: Path, frames: list[np.ndarray]) -> None:
-    """Encode frames as H.264."""
-    with av.open(str(path), "w") as container:
+    """Encode frames as H.264; the film is there when it is whole."""
+    part = path.with_suffix(".part")
+    with av.open(str(part), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode(None))
+    part.replace(path)
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    if all((folder / name).exists() for name in FILMS):
+        return
     cat, china, coffee, rocket, woman, stars = (
         photograph(name)
         for name in (
             "chelsea.png", "china", "coffee.png", "rocket.jpg", "astronaut.png", "hubble_deep_field.jpg",
         )
     )  # fmt: skip
-    films = {
-        "cat_and_coffee.mp4": [
+    films = [
+        [
             *camera_move(cat, 5, 0.1, (0.1, 0), near=0.52),
             *camera_move(coffee, 4, 0.1, (0, 0.5)),
             *fade(camera_move(cat, 4, 0.1, (-0.1, 0.1), near=0.55)),
         ],
-        "space.mp4": [
+        [
             *black(2),
             *camera_move(rocket, 5, 0.3, (0, 1)),
             *camera_move(woman, 5, 0.05, (0, 0), near=0.5),
             *camera_move(stars, 4, 0.1, (0.2, 0), near=0.5),
         ],
-        "temple.mp4": [
+        [
             *camera_move(china, 6, 0.2, (0.8, 0)),
             *black(2),
             *camera_move(china, 4, 0.4, (-0.8, -0.5)),
         ],
-    }
-    for name, frames in films.items():
+    ]
+    for name, frames in zip(FILMS, films, strict=True):
         write_film(folder / name, frames)
 
 
