@@ -48,13 +48,13 @@ lint: $(READY)
 
 # The head that stood on the old body is learned anew; what model.json says of the body goes into the head's.
 bundled-model: $(READY)
-	@$(BIN)/python -m movie_tags.training.distil --output build/compact
+	@$(BIN)/python -m recipes.distil --output build/compact
 	@cp build/compact/body.npz build/compact/model.json models/compact/
-	@$(BIN)/python -m movie_tags.training.default_model --model compact
+	@$(BIN)/python -m recipes.default_model --model compact
 
 default-model: $(READY)
-	@$(BIN)/python -m movie_tags.training.default_model --model default
-	@$(BIN)/python -m movie_tags.training.default_model --model compact
+	@$(BIN)/python -m recipes.default_model --model default
+	@$(BIN)/python -m recipes.default_model --model compact
 
 clean:
 	rm -rf $(VENV) build

@@ -6,7 +6,24 @@ in that folder, because names as general as `transforms` must not be claimed in 
 
 from setuptools import setup
 
-ROOMS = ["transforms", "pipeline", "pipeline.commands", "report", "report.exports", "training", "models"]
+ROOMS = [
+    "storage",
+    "transforms",
+    "transforms.video",
+    "transforms.shots",
+    "models",
+    "models.backbones",
+    "results",
+    "pipeline",
+    "pipeline.beam",
+    "pipeline.commands",
+    "report",
+    "report.exports",
+    "training",
+    "training.data",
+    "training.heads",
+    "training.evaluate",
+]
 
 setup(
     name="movie-tags",
@@ -17,7 +34,7 @@ setup(
     package_data={
         "movie_tags": ["py.typed"],
         "movie_tags.report": ["*.j2", "*.css", "*.js"],
-        "movie_tags.training": ["*.txt", "*.j2", "*.json"],
+        "movie_tags.training": ["*.j2", "*/*.txt", "*/*.json"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/*.npz"],
     },
     install_requires=[

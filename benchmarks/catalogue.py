@@ -18,9 +18,9 @@ from pathlib import Path
 
 from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
-from movie_tags.pipeline import views
-from movie_tags.pipeline.manifest import MANIFEST, TAGGED, Entry
 from movie_tags.pipeline.method import Method, method_key
+from movie_tags.results import snapshots as views
+from movie_tags.results.manifest import MANIFEST, TAGGED, Entry
 from movie_tags.storage import about
 
 NEW = 10

@@ -26,11 +26,11 @@ from movie_tags.models.bundle import ModelBundle, read_bundle
 from movie_tags.models.loading import Model, load_model, predict
 from movie_tags.pipeline.method import Method
 from movie_tags.transforms.entropy import entropy
-from movie_tags.transforms.sampling import Draft, SegmentReader, Tally, plan_segments, read_samples
-from movie_tags.transforms.shots import KeyFrame, ShotFinder, close, key_frame
+from movie_tags.transforms.shots.finder import KeyFrame, ShotFinder, close, key_frame
 from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
 from movie_tags.transforms.tagging import KeyFrameTags, believed, top_tags
-from movie_tags.transforms.video import VideoError, use_one_thread
+from movie_tags.transforms.video.reader import VideoError, use_one_thread
+from movie_tags.transforms.video.sampling import Draft, SegmentReader, Tally, plan_segments, read_samples
 
 FOLDERS = ("films", "clips", "trailers")
 GAPS = (1.0, 2.0, 4.0, 6.0, 12.0)

@@ -33,7 +33,7 @@ from measuring import (
 from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, predict
-from movie_tags.pipeline.reading import read_table
+from movie_tags.results.reading import read_table
 
 SHORT, LONG = 2, 9  # repeats of the scenes: about 5 and 20 minutes
 CLIPS, CLIP_S = 500, 10

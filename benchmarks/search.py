@@ -27,15 +27,15 @@ import pyarrow.parquet as pq
 from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.method import Method
-from movie_tags.pipeline.parquet import SCHEMAS
-from movie_tags.pipeline.reading import RUN_JSON
-from movie_tags.pipeline.results import key_frames_row, spans_row, tags_row
+from movie_tags.pipeline.tables import key_frames_row, spans_row, tags_row
 from movie_tags.pipeline.tag_movies import VideoTags
-from movie_tags.transforms.shots import Film
+from movie_tags.results.parquet import SCHEMAS
+from movie_tags.results.reading import RUN_JSON
+from movie_tags.transforms.shots.finder import Film
 from movie_tags.transforms.spans import find_spans
 from movie_tags.transforms.strength import CombineStrengths, short_list
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags
-from movie_tags.transforms.video import Video
+from movie_tags.transforms.video.reader import Video
 
 KEY_FRAMES = 200
 ROUNDS = 3

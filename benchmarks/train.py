@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 
 from movie_tags.machine import cores
-from movie_tags.pipeline.runner import local_options
-from movie_tags.training.backbones import BackboneHandler, load_backbone, make_spec
-from movie_tags.training.dataset import build_dataset
+from movie_tags.models.backbones.backbones import BackboneHandler, load_backbone, make_spec
+from movie_tags.pipeline.beam.options import local_options
+from movie_tags.training.data.dataset import build_dataset
 from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
-from movie_tags.training.head import Examples, HeadSettings, train_head
+from movie_tags.training.heads.softmax import Examples, HeadSettings, train_head
 
 WORK = Path("build/bench/train")
 SIZES = (600, 3000)

@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from movie_tags.errors import UserError
-from movie_tags.models import efficientnet_lite
+from movie_tags.models.backbones import efficientnet_lite
+from movie_tags.models.backbones.compact import load_embedding, look_twice
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, VOCABULARY, write_card
 from movie_tags.models.convert import to_tflite
-from movie_tags.models.network import load_embedding, look_twice
 from movie_tags.models.sources import COMPACT, FEATURES, MEAN, ROOT4, UNIT, Source, read_source
 
 CARD = "CARD.md"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from movie_tags.models.body import BODY
+from movie_tags.models.backbones.compact_weights import BODY
+from movie_tags.models.backbones.efficientnet_lite import VARIANTS
 from movie_tags.models.bundle import MADE_FROM, MODEL_JSON, VIEWS, VOCABULARY, BundleError, fingerprint_of_sources
-from movie_tags.models.efficientnet_lite import VARIANTS
 from movie_tags.models.views import CUTS, View, canvas_size
 
 HEAD = "head.npz"

@@ -6,14 +6,14 @@ if TYPE_CHECKING:
     from movie_tags.pipeline.method import Method, Work
     from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
     from movie_tags.transforms.tagging import KeyFrameTags
-    from movie_tags.transforms.video import Failure, Video
+    from movie_tags.transforms.video.reader import Failure, Video
 
 _PLACES = {
-    "Failure": "movie_tags.transforms.video",
+    "Failure": "movie_tags.transforms.video.reader",
     "KeyFrameTags": "movie_tags.transforms.tagging",
     "Method": "movie_tags.pipeline.method",
     "TagMovies": "movie_tags.pipeline.tag_movies",
-    "Video": "movie_tags.transforms.video",
+    "Video": "movie_tags.transforms.video.reader",
     "VideoTags": "movie_tags.pipeline.tag_movies",
     "Work": "movie_tags.pipeline.method",
 }

@@ -27,10 +27,17 @@ from movie_tags.machine import cores
 from movie_tags.models import DEFAULT
 from movie_tags.models.ensemble import read_models
 from movie_tags.models.loading import forget_models
-from movie_tags.pipeline import lock, views
-from movie_tags.pipeline.catalogue import DistinctVideos, ReadInputs, check_input
-from movie_tags.pipeline.local_workers import deaths, end_workers, forking_runner, warm_up
-from movie_tags.pipeline.manifest import (
+from movie_tags.pipeline.beam.local_workers import deaths, end_workers, forking_runner, warm_up
+from movie_tags.pipeline.beam.options import local_options
+from movie_tags.pipeline.inputs import DistinctVideos, ReadInputs, check_input
+from movie_tags.pipeline.method import Method, Work, method_key
+from movie_tags.pipeline.sizing import MOST_FILES, is_little
+from movie_tags.pipeline.tables import COUNTS, DUE, RAW, THUMBNAILS, WriteTables, errors_row
+from movie_tags.pipeline.tag_movies import TagMovies
+from movie_tags.progress import report_progress
+from movie_tags.results import lock
+from movie_tags.results import snapshots as views
+from movie_tags.results.manifest import (
     MANIFEST,
     QUARANTINED,
     Due,
@@ -40,16 +47,10 @@ from movie_tags.pipeline.manifest import (
     Rules,
     read_due,
 )
-from movie_tags.pipeline.method import Method, Work, method_key
-from movie_tags.pipeline.reading import FORMATS, latest_view, read_json, read_run, read_table
-from movie_tags.pipeline.results import COUNTS, DUE, RAW, THUMBNAILS, WriteTables, errors_row
-from movie_tags.pipeline.runner import local_options
-from movie_tags.pipeline.sizing import MOST_FILES, is_little
-from movie_tags.pipeline.tag_movies import TagMovies
-from movie_tags.progress import report_progress
-from movie_tags.transforms.limits import Limits
+from movie_tags.results.reading import FORMATS, latest_view, read_json, read_run, read_table
 from movie_tags.transforms.thumbnails import Thumbnails
-from movie_tags.transforms.video import Failure
+from movie_tags.transforms.video.limits import Limits
+from movie_tags.transforms.video.reader import Failure
 
 VERSIONS = ("movie-tags", "apache-beam", "ai-edge-litert", "tensorflow", "av", "opencv-python-headless", "numpy")
 COUNTERS = frozenset({"catalogue", "sampling", "shots", "entropy", "thumbnails", "tagging", "results"})

@@ -13,15 +13,15 @@ from apache_beam.metrics import Metrics
 from movie_tags.models import DEFAULT
 from movie_tags.models.bundle import BundleError, ModelBundle
 from movie_tags.models.ensemble import Ensemble, read_models
-from movie_tags.pipeline.catalogue import DistinctVideos
+from movie_tags.pipeline.inputs import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.transforms.entropy import FilterByEntropy
-from movie_tags.transforms.shots import Film, FindShots
+from movie_tags.transforms.shots.finder import Film, FindShots
 from movie_tags.transforms.spans import FindSpans
 from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
 from movie_tags.transforms.tagging import TagKeyFrames
 from movie_tags.transforms.thumbnails import KeepThumbnails
-from movie_tags.transforms.video import Failure, Video
+from movie_tags.transforms.video.reader import Failure, Video
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from movie_tags.report import words
 from movie_tags.report.summary import Choice
-from movie_tags.report.tables import Failed, Film, KeyFrame, Span, Tag
+from movie_tags.results.tables import Failed, Film, KeyFrame, Span, Tag
 
 PICTURES_BYTES = 6_000_000
 """Pictures of a film that are larger in all are made smaller before they go into its page."""

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from movie_tags.report.tables import Film, KeyFrame, Results
 from movie_tags.report.words import timecode
+from movie_tags.results.tables import Film, KeyFrame, Results
 
 PICTURES = 12
 NEAR_REPEAT = 0.94

@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from movie_tags import storage
-from movie_tags.report.catalogue import Entry, catalogue_page
+from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.page import Notice, film_notices, film_page, smaller
 from movie_tags.report.summary import choose, looks
-from movie_tags.report.tables import Failed, Film, ReportError, Results, completed, slug
+from movie_tags.results.tables import Failed, Film, ReportError, Results, completed, slug
 
 FOLDER, FILMS, PICTURES, INDEX = "report", "films", "pictures", "index.html"
 CARD_SIDE, CARD_QUALITY = 256, 72

@@ -16,7 +16,7 @@ def small_bundle(tmp_path_factory):
     """A bundle of an untrained network: what it says is meaningless, and always the same."""
     import keras
 
-    from movie_tags.models.network import build_network
+    from movie_tags.models.backbones.compact import build_network
     from movie_tags.training.export import write_bundle
 
     keras.utils.set_random_seed(7)
@@ -30,7 +30,7 @@ def small_bundle(tmp_path_factory):
 @pytest.fixture
 def harmful(monkeypatch):
     """Decoders' children begun from here on know the films that do harm (`hooks/sitecustomize.py`)."""
-    from movie_tags.transforms import children
+    from movie_tags.transforms.video.reader import decoder_process as children
 
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "hooks"))
     before, children._IDLE.children = children._IDLE.children, []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from movie_tags.pipeline.commands import main
-from movie_tags.report.tables import Results, slug
+from movie_tags.results.tables import Results, slug
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
 RATES = {"ntsc.mp4": NTSC, "film.mp4": FILM, "pal.mp4": Fraction(25)}

@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from movie_tags import storage
+from movie_tags.models.backbones.backbones import FEATURES
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, VOCABULARY, write_card
 from movie_tags.models.convert import to_tflite
-from movie_tags.training.backbones import FEATURES
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
 

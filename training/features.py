@@ -16,11 +16,11 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from movie_tags import storage
+from movie_tags.models.backbones.backbones import Backbone, BackboneHandler, BackboneSpec
 from movie_tags.models.views import fit
 from movie_tags.progress import report_progress
-from movie_tags.training.backbones import Backbone, BackboneHandler, BackboneSpec
-from movie_tags.training.dataset import SPLITS, Dataset
-from movie_tags.training.labelled import decode_picture, from_example
+from movie_tags.training.data.dataset import SPLITS, Dataset
+from movie_tags.training.data.labelled import decode_picture, from_example
 
 PART = 64
 READERS = 32

@@ -17,18 +17,18 @@ from sklearn.metrics import average_precision_score
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.models.backbones.backbones import COMPACT, Backbone
 from movie_tags.models.bundle import ModelBundle
 from movie_tags.models.loading import load_model, predict
-from movie_tags.training import scaling
-from movie_tags.training.backbones import COMPACT, Backbone
-from movie_tags.training.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
+from movie_tags.training.data.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
+from movie_tags.training.evaluate.accuracy import accuracy, fit_temperature, softmax
 from movie_tags.training.export import write_bundle
 from movie_tags.training.features import read_features, read_pictures
-from movie_tags.training.head import Examples, Head, HeadSettings, train_head
-from movie_tags.training.learn import learn, settings_of
-from movie_tags.training.metrics import accuracy, fit_temperature, softmax
-from movie_tags.training.multilabel import MultiLabelSettings, labels_of_entries, sigmoid
-from movie_tags.training.report import measure, write_report
+from movie_tags.training.heads import scaling
+from movie_tags.training.heads.fitting import learn, settings_of
+from movie_tags.training.heads.multilabel import MultiLabelSettings, labels_of_entries, sigmoid
+from movie_tags.training.heads.softmax import Examples, Head, HeadSettings, train_head
+from movie_tags.training.training_report import measure, write_report
 
 REPORT = "report"
 SPLIT_OF_SOURCES = "splits.json"

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from movie_tags.transforms.shots import KeyFrame
-from movie_tags.transforms.video import Video
+from movie_tags.transforms.shots.finder import KeyFrame
+from movie_tags.transforms.video.reader import Video
 
 
 def entropy(pixels: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from movie_tags.transforms.tagging import UNIT, KeyFrameTags
-from movie_tags.transforms.video import Video
+from movie_tags.transforms.video.reader import Video
 
 
 @dataclass(frozen=True, order=True)

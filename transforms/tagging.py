@@ -13,8 +13,8 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 
 from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
 from movie_tags.models.loading import Model
-from movie_tags.transforms.shots import KeyFrame
-from movie_tags.transforms.video import Failure, Video
+from movie_tags.transforms.shots.finder import KeyFrame
+from movie_tags.transforms.video.reader import Failure, Video
 
 UNIT = 10**6
 """Probabilities are kept in whole millionths, so that their sums are exact in any order of adding."""

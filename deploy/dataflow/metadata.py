@@ -11,9 +11,9 @@ import json
 import sys
 
 from movie_tags.models import DEFAULT, NAMES
+from movie_tags.pipeline.beam.options import beam_option_actions
 from movie_tags.pipeline.commands import command_parser
 from movie_tags.pipeline.commands.common import bits, count, not_negative, positive, share
-from movie_tags.pipeline.runner import beam_option_actions
 
 GCS = r"gs://[a-z0-9][-_.a-z0-9]{1,220}[a-z0-9](/\S*)?"
 # What an option takes, by the function that reads it: (parameter type, regular expression). The service's regular

@@ -96,7 +96,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     rest = list(argv[1:])
     beam: list[str] = []
     if getattr(load(name), "TAKES_BEAM_OPTIONS", False) and not {"-h", "--help"} & set(rest):
-        from movie_tags.pipeline.runner import separate_beam_options  # imports Beam
+        from movie_tags.pipeline.beam.options import separate_beam_options  # imports Beam
 
         rest, beam = separate_beam_options(rest, command)
     args, unknown = parser.parse_known_args([name, *rest])

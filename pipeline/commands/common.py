@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         unknown = [word for word in message.split() if word.startswith("--") and "unrecognized" in message]
         if unknown:
-            from movie_tags.pipeline.runner import beam_option_actions  # imports Beam
+            from movie_tags.pipeline.beam.options import beam_option_actions  # imports Beam
 
             known = [*self._option_string_actions, *beam_option_actions()]
             for word in unknown:

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from movie_tags import storage
+from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, add_split, bits, positive, share
 from movie_tags.pipeline.display import Counted, watching
 from movie_tags.pipeline.method import Method
-from movie_tags.pipeline.runner import local_options
-from movie_tags.training import dataset as data
+from movie_tags.training.data import dataset as data
 from movie_tags.training.train import settled_splits
 
 OPTIONS = {

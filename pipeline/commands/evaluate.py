@@ -15,6 +15,7 @@ from movie_tags import storage
 from movie_tags.machine import cache
 from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
+from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.commands.common import (
     DONE,
     RUN_FAILED,
@@ -25,10 +26,10 @@ from movie_tags.pipeline.commands.common import (
     positive,
     share,
 )
-from movie_tags.pipeline.reading import read_table
-from movie_tags.pipeline.runner import local_options
-from movie_tags.training import dataset as data
-from movie_tags.training.evaluation import (
+from movie_tags.results.reading import read_table
+from movie_tags.training.data import dataset as data
+from movie_tags.training.data.vocabulary import TAGS
+from movie_tags.training.evaluate.experiments import (
     TableError,
     against_volunteers,
     agreement,
@@ -37,7 +38,7 @@ from movie_tags.training.evaluation import (
     read_ratings,
     read_suggestions,
 )
-from movie_tags.training.films import (
+from movie_tags.training.evaluate.films import (
     judge_films,
     judge_frames,
     match_films,
@@ -45,10 +46,9 @@ from movie_tags.training.films import (
     reliability,
     strengths_that_differ,
 )
-from movie_tags.training.multilabel import MultiLabelSettings, labels_of_entries
-from movie_tags.training.report import measure
+from movie_tags.training.heads.multilabel import MultiLabelSettings, labels_of_entries
 from movie_tags.training.train import TrainingError, labels_of, run_bundle
-from movie_tags.training.vocabulary import TAGS
+from movie_tags.training.training_report import measure
 
 OPTIONS = {"description": "Measure a model, or the tags of films; prints JSON."}
 

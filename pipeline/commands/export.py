@@ -10,7 +10,7 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED
 from movie_tags.report.exports import FORMATS, load
-from movie_tags.report.tables import Results
+from movie_tags.results.tables import Results
 
 SHOWN_REASONS = 20
 OPTIONS = {

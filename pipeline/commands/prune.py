@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 
 from movie_tags import storage
-from movie_tags.pipeline import lock, views
-from movie_tags.pipeline.catalogue import InputError, ReadInputs, check_input
+from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.commands.common import DONE
-from movie_tags.pipeline.manifest import GONE, MANIFEST, Entry, id_of
-from movie_tags.pipeline.reading import FORMATS, RUN_JSON, OutputError, latest_view, read_json
-from movie_tags.pipeline.results import DUE, RAW
+from movie_tags.pipeline.inputs import InputError, ReadInputs, check_input
 from movie_tags.pipeline.run import adopt, new_run_id
-from movie_tags.pipeline.runner import local_options
+from movie_tags.pipeline.tables import DUE, RAW
+from movie_tags.results import lock
+from movie_tags.results import snapshots as views
+from movie_tags.results.manifest import GONE, MANIFEST, Entry, id_of
+from movie_tags.results.reading import FORMATS, RUN_JSON, OutputError, latest_view, read_json
 
 OPTIONS = {
     "description": "Remove from a folder of results what belongs to videos that these inputs no longer name: their\n"

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from movie_tags.pipeline.commands.common import DONE, count, share
-from movie_tags.report.search import Found, Search, parse, resolve
 from movie_tags.report.words import clock, timecode
+from movie_tags.results.search import Found, Search, parse, resolve
 
 OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"

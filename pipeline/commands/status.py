@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from movie_tags import storage
-from movie_tags.pipeline import lock, views
 from movie_tags.pipeline.commands.common import DONE
-from movie_tags.pipeline.manifest import FAILED, MANIFEST, QUARANTINED, TAGGED, Entry
-from movie_tags.pipeline.reading import RUN_JSON, OutputError, latest_view, read_json
+from movie_tags.results import lock
+from movie_tags.results import snapshots as views
+from movie_tags.results.manifest import FAILED, MANIFEST, QUARANTINED, TAGGED, Entry
+from movie_tags.results.reading import RUN_JSON, OutputError, latest_view, read_json
 
 OPTIONS = {
     "description": "Say how many videos of a folder of results are done, due again, failed and quarantined, and why,\n"

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from movie_tags.errors import UserError
+from movie_tags.pipeline.beam.local_workers import end_workers
 from movie_tags.pipeline.commands.common import (
     DONE,
     RUN_FAILED,
@@ -29,13 +30,12 @@ from movie_tags.pipeline.commands.common import (
     share,
 )
 from movie_tags.pipeline.display import RunProgress, print_tags, watching
-from movie_tags.pipeline.local_workers import end_workers
-from movie_tags.pipeline.manifest import FAILED, QUARANTINED
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
-from movie_tags.pipeline.metrics import write_failure, write_metrics
-from movie_tags.pipeline.reading import FORMATS
+from movie_tags.pipeline.prometheus import write_failure, write_metrics
 from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
-from movie_tags.transforms.limits import Limits
+from movie_tags.results.manifest import FAILED, QUARANTINED
+from movie_tags.results.reading import FORMATS
+from movie_tags.transforms.video.limits import Limits
 
 OPTIONS = {
     "usage": "movie-tags tag INPUT [INPUT ...] [--output DIR] [options] [any option of Apache Beam]",

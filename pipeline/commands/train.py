@@ -17,16 +17,16 @@ from movie_tags import storage
 from movie_tags.machine import cache as cache_place
 from movie_tags.machine import cores
 from movie_tags.models import resolve
+from movie_tags.models.backbones.backbones import COMPACT, load_backbone, make_spec
 from movie_tags.models.bundle import read_bundle
+from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.commands.common import DONE, add_split, count, positive, share
 from movie_tags.pipeline.commands.dataset import watch_inputs
 from movie_tags.pipeline.display import Counted, watching
-from movie_tags.pipeline.runner import local_options
-from movie_tags.training import dataset as data
-from movie_tags.training.backbones import COMPACT, load_backbone, make_spec
+from movie_tags.training.data import dataset as data
 from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
-from movie_tags.training.head import PAPER, HeadSettings
-from movie_tags.training.multilabel import MultiLabelSettings
+from movie_tags.training.heads.multilabel import MultiLabelSettings
+from movie_tags.training.heads.softmax import PAPER, HeadSettings
 from movie_tags.training.train import REPORT, TrainingError, has_splits, settled_splits, train
 
 OPTIONS = {

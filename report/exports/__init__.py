@@ -12,7 +12,7 @@ from types import ModuleType
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.report.tables import Film, Results, Span, slug
+from movie_tags.results.tables import Film, Results, Span, slug
 
 FORMATS = {
     "csv": "films.csv, tags.csv and spans.csv, for spreadsheets",

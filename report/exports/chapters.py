@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from movie_tags.report.exports import kept_spans
-from movie_tags.report.tables import Film, Results, Span
+from movie_tags.results.tables import Film, Results, Span
 
 MIN_CHAPTER_S = 5.0
 NO_TAG = "…"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from movie_tags import storage
 from movie_tags.report.exports import Written
-from movie_tags.report.tables import Film, Results
+from movie_tags.results.tables import Film, Results
 
 FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
 STRENGTHS = ("relative_strength", "strength", "occurrences", "peak_probability", "confidence", "seconds", "share")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from movie_tags.report.exports import LeftOut, Written, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, Chapter, chapters_of
-from movie_tags.report.tables import Film, Results
+from movie_tags.results.tables import Film, Results
 
 
 def write(results: Results, out: str) -> Written:

@@ -11,7 +11,7 @@ import json
 from movie_tags import storage
 from movie_tags.report.exports import Written, in_folder, kept_spans
 from movie_tags.report.exports.frames import FrameError, frames_of
-from movie_tags.report.tables import Results
+from movie_tags.results.tables import Results
 
 
 def write(results: Results, out: str) -> Written:

@@ -59,7 +59,7 @@ def frames_of(uri: str, duration_s: float) -> Frames:
     Raises:
         FrameError: the file is not there, is no video any more, or states no rate.
     """
-    from movie_tags.transforms.video import VideoError, open_video  # imports the decoder
+    from movie_tags.transforms.video.reader import VideoError, open_video  # imports the decoder
 
     if not storage.is_remote(uri) and not storage.exists(uri):
         raise FrameError(

@@ -20,7 +20,7 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.report.exports import Written, kept_spans
 from movie_tags.report.exports.frames import FrameError, Frames, frames_of
-from movie_tags.report.tables import Film, Results, Span
+from movie_tags.results.tables import Film, Results, Span
 
 CONTROL, VIDEO = "tags", "video"
 

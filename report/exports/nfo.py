@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.report.exports import Written, one_line
-from movie_tags.report.tables import Results, slug
+from movie_tags.results.tables import Results, slug
 
 ROOTS = frozenset({"movie", "tvshow", "episodedetails", "musicvideo"})
 TEMPLATE = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<movie>\n  <title>{}</title>\n</movie>\n'

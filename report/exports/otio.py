@@ -19,7 +19,7 @@ from opentimelineio.opentime import RationalTime, TimeRange, from_timecode
 from movie_tags import storage
 from movie_tags.report.exports import LeftOut, Written, kept_spans, one_line, write_each
 from movie_tags.report.exports.frames import FrameError, Frames, frames_of
-from movie_tags.report.tables import Film, Results, Span
+from movie_tags.results.tables import Film, Results, Span
 
 ADAPTERS = {"otio": "otio_json", "edl": "cmx_3600", "fcpxml": "fcpx_xml"}
 APOSTROPHE = "\ue000"

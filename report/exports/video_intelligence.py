@@ -12,7 +12,7 @@ from datetime import timedelta
 from google.cloud import videointelligence as vi
 
 from movie_tags.report.exports import Written, write_each
-from movie_tags.report.tables import Film, KeyFrame, Results
+from movie_tags.results.tables import Film, KeyFrame, Results
 
 
 def write(results: Results, out: str) -> Written:

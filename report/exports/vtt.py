@@ -10,8 +10,8 @@ import webvtt
 
 from movie_tags.report.exports import LeftOut, Written, kept_spans, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, chapters_of
-from movie_tags.report.tables import Film, Results
 from movie_tags.report.words import clock
+from movie_tags.results.tables import Film, Results
 
 
 def write(results: Results, out: str) -> Written:

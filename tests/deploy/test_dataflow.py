@@ -23,10 +23,10 @@ from google.protobuf import json_format
 from storage.emulator import running
 
 from movie_tags.models import COMPACT, DEFAULT
-from movie_tags.pipeline import results
 from movie_tags.pipeline import run as tagging
+from movie_tags.pipeline import tables as results
+from movie_tags.pipeline.beam.options import beam_option_actions
 from movie_tags.pipeline.commands import command_parser, main, parse
-from movie_tags.pipeline.runner import beam_option_actions
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "dataflow"

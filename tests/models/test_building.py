@@ -67,7 +67,7 @@ def place(monkeypatch, tmp_path):
 
 
 def test_a_joined_bundle_says_what_its_head_says_of_its_backbones(sources, bundle):
-    from movie_tags.models.efficientnet_lite import load
+    from movie_tags.models.backbones.efficientnet_lite import load
 
     network = load("efficientnet_lite0")
     read = read_bundle(bundle)

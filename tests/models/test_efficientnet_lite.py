@@ -15,8 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from movie_tags.models import efficientnet_lite
-from movie_tags.models.efficientnet_lite import MAGIC, WeightsError, build, read_state_dict, read_weights, set_weights
+from movie_tags.models.backbones import efficientnet_lite
+from movie_tags.models.backbones.efficientnet_lite import (
+    MAGIC,
+    WeightsError,
+    build,
+    read_state_dict,
+    read_weights,
+    set_weights,
+)
 
 CLASSES = {
     "n01443537_goldfish": 1,

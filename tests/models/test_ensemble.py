@@ -28,7 +28,7 @@ def renamed(bundle, folder, name, tags):
 def other_bundle(small_bundle, tmp_path_factory):
     import keras
 
-    from movie_tags.models.network import build_network
+    from movie_tags.models.backbones.compact import build_network
     from movie_tags.training.export import write_bundle
 
     keras.utils.set_random_seed(8)

@@ -15,8 +15,8 @@ from movie_tags.machine import cores
 from movie_tags.models.bundle import fingerprint, read_bundle
 from movie_tags.models.loading import load_model, predict
 from movie_tags.pipeline import tag_movies
+from movie_tags.pipeline.beam.options import local_options, separate_beam_options
 from movie_tags.pipeline.commands import command_parser, main
-from movie_tags.pipeline.runner import local_options, separate_beam_options
 from movie_tags.storage import StorageError
 from movie_tags.transforms import tagging
 from movie_tags.transforms.tagging import top_tags

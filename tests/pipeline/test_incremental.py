@@ -14,11 +14,12 @@ import psutil
 import pytest
 from films import picture, write_video
 
-from movie_tags.pipeline import lock, views
 from movie_tags.pipeline import run as runs
 from movie_tags.pipeline.commands import main
-from movie_tags.pipeline.lock import LockError, Owner, acquire, read_lock, release
-from movie_tags.pipeline.manifest import (
+from movie_tags.results import lock
+from movie_tags.results import snapshots as views
+from movie_tags.results.lock import LockError, Owner, acquire, read_lock, release
+from movie_tags.results.manifest import (
     AGAIN,
     CHANGED,
     FAILED,
@@ -31,8 +32,8 @@ from movie_tags.pipeline.manifest import (
     Rules,
     why_due,
 )
-from movie_tags.pipeline.reading import TABLES
-from movie_tags.transforms.video import Video
+from movie_tags.results.reading import TABLES
+from movie_tags.transforms.video.reader import Video
 
 ROUNDS = int(os.environ.get("MOVIE_TAGS_KILLS", "3"))
 FILMS = 60 if ROUNDS > 3 else 12
@@ -422,7 +423,7 @@ def test_a_dead_runs_lock_is_taken_and_anothers_only_when_told(tmp_path, monkeyp
 
 def test_of_many_who_want_a_lock_one_gets_it(tmp_path):
     code = (
-        "import sys; from movie_tags.pipeline.lock import acquire, LockError\n"
+        "import sys; from movie_tags.results.lock import acquire, LockError\n"
         "try: acquire(sys.argv[1], sys.argv[2]); print('mine', flush=True); sys.stdin.read()\n"
         "except LockError: print('no')"
     )

@@ -10,7 +10,7 @@ import pytest
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from movie_tags.pipeline.local_workers import forking_runner
+from movie_tags.pipeline.beam.local_workers import forking_runner
 
 NAME, OTHER = "MOVIE_TAGS_TEST_OF_WORKERS", "MOVIE_TAGS_TEST_GONE"
 

@@ -2,7 +2,7 @@ import pytest
 from films import VIDEOS, needs_footage, picture, write_video
 
 from movie_tags.pipeline import sizing
-from movie_tags.pipeline.runner import local_options
+from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.sizing import cpu_seconds, is_little
 
 

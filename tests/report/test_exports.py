@@ -32,8 +32,8 @@ from movie_tags.pipeline.commands import main
 from movie_tags.report.exports import FORMATS, chapters, ffmetadata, frames, labelstudio, load, nfo, vtt
 from movie_tags.report.exports import otio as otio_export
 from movie_tags.report.exports.csv import harmless
-from movie_tags.report.tables import Film, Results, Span, Tag
-from movie_tags.training.labelled import read_spans
+from movie_tags.results.tables import Film, Results, Span, Tag
+from movie_tags.training.data.labelled import read_spans
 
 
 def ffmpeg(*words):

@@ -18,8 +18,8 @@ from google.api_core.retry import retry_unary
 from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, load_saved_model
-from movie_tags.pipeline import lock
 from movie_tags.pipeline.commands import main
+from movie_tags.results import lock
 from movie_tags.storage import (
     LEAST_FETCH,
     MOST_AHEAD,
@@ -29,8 +29,9 @@ from movie_tags.storage import (
     open_seekable,
     replace_version,
 )
-from movie_tags.transforms import sampling, video
-from movie_tags.transforms.sampling import SegmentReader, plan_segments
+from movie_tags.transforms.video.reader import reader as video
+from movie_tags.transforms.video.reader import sampling
+from movie_tags.transforms.video.sampling import SegmentReader, plan_segments
 
 HERE = ["--direct_num_workers", "1"]
 TABLES = ("tags", "key_frames", "spans", "errors")

@@ -5,11 +5,11 @@ import pytest
 from films import picture, write_video
 
 from movie_tags import storage
-from movie_tags.transforms.children import stream
-from movie_tags.transforms.decoding import Decoding
-from movie_tags.transforms.limits import Limits
-from movie_tags.transforms.sampling import Tally
-from movie_tags.transforms.video import VideoError
+from movie_tags.transforms.video.decoder_process import stream
+from movie_tags.transforms.video.decoding import Decoding
+from movie_tags.transforms.video.limits import Limits
+from movie_tags.transforms.video.reader import VideoError
+from movie_tags.transforms.video.sampling import Tally
 
 
 def read(limits, uri):

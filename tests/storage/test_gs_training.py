@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from movie_tags.pipeline.commands import main
-from movie_tags.training.dataset import read_dataset
+from movie_tags.training.data.dataset import read_dataset
 
 HERE = ["--direct_num_workers", "1"]
 

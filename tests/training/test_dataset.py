@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.training.dataset import (
+from movie_tags.training.data.dataset import (
     SPLITS,
     Candidate,
     DatasetError,
@@ -21,7 +21,7 @@ from movie_tags.training.dataset import (
     split_by_source,
     write_index,
 )
-from movie_tags.training.vocabulary import TAGS
+from movie_tags.training.data.vocabulary import TAGS
 
 FEW_BITS = st.integers(0, 2**64 - 1)
 

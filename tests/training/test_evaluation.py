@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.training.evaluation import (
+from movie_tags.training.evaluate.experiments import (
     TableError,
     against_volunteers,
     agreement,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
-from movie_tags.training.evaluation import TableError
-from movie_tags.training.films import (
+from movie_tags.training.evaluate.experiments import TableError
+from movie_tags.training.evaluate.films import (
     Truth,
     agreement_with,
     film_tags,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from movie_tags.training.head import (
+from movie_tags.training.heads.softmax import (
     PAPER,
     Examples,
     HeadSettings,

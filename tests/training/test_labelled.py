@@ -9,7 +9,7 @@ from films import SHARED, needs_footage, picture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.training.labelled import (
+from movie_tags.training.data.labelled import (
     Candidate,
     FrameLabels,
     LabelError,

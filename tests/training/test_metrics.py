@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 
-from movie_tags.training.metrics import accuracy, calibration_bins, calibration_error, fit_temperature, softmax
-from movie_tags.training.report import confusion, measure, most_confused
+from movie_tags.training.evaluate.accuracy import (
+    accuracy,
+    calibration_bins,
+    calibration_error,
+    fit_temperature,
+    softmax,
+)
+from movie_tags.training.training_report import confusion, measure, most_confused
 
 
 def test_accuracy_by_hand():

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from movie_tags.training.dataset import Entry
-from movie_tags.training.learn import learn
-from movie_tags.training.multilabel import (
+from movie_tags.training.data.dataset import Entry
+from movie_tags.training.data.vocabulary import TAGS
+from movie_tags.training.heads.fitting import learn
+from movie_tags.training.heads.multilabel import (
     RELATED,
     Labels,
     MultiLabelSettings,
@@ -19,7 +20,6 @@ from movie_tags.training.multilabel import (
     logit,
     sigmoid,
 )
-from movie_tags.training.vocabulary import TAGS
 
 SETTINGS = MultiLabelSettings()
 

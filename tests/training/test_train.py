@@ -13,15 +13,15 @@ import pytest
 import tensorflow as tf
 from films import picture, write_video
 
+from movie_tags.models.backbones.backbones import BackboneError, backbone_names, load_backbone, make_spec
 from movie_tags.models.bundle import SAVED_MODEL, read_bundle
 from movie_tags.models.loading import load_model, load_saved_model, predict
 from movie_tags.models.views import fit
 from movie_tags.pipeline.commands import main
-from movie_tags.training.backbones import BackboneError, backbone_names, load_backbone, make_spec
-from movie_tags.training.dataset import SPLITS, read_dataset
+from movie_tags.training.data.dataset import SPLITS, read_dataset
+from movie_tags.training.data.labelled import decode_picture
 from movie_tags.training.features import cache_folder, read_features, write_part
-from movie_tags.training.labelled import decode_picture
-from movie_tags.training.scaling import analyse, load_scaling
+from movie_tags.training.heads.scaling import analyse, load_scaling
 
 COLOURS = {"Desert": (60, 160, 220), "Swimming": (220, 150, 40), "Forest": (40, 120, 30), "Time_travel": (180, 40, 180)}
 

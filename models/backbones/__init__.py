@@ -1,0 +1,1 @@
+"""Backbones: networks that turn a picture into features, each with its weights."""

@@ -1,0 +1,1 @@
+"""What touches Beam's own runner and options."""

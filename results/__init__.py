@@ -1,0 +1,1 @@
+"""What a run leaves: a folder of results, its tables, manifest and snapshots."""

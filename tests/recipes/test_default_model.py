@@ -1,0 +1,98 @@
+"""The recipe of the heads that ship, on pictures and films that the test makes."""
+
+import json
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from films import write_video
+
+from movie_tags.models.sources import read_source
+from movie_tags.training.heads.multilabel import MultiLabelSettings
+from movie_tags.transforms.strength import FilmConfidence
+from recipes import default_model
+from recipes.default_model import group_of, make
+
+COLOURS = {"War": (40, 60, 160), "Food": (60, 200, 60)}
+TABLE = "file\ttags_that_plainly_apply\ttags_that_may_apply\n"
+
+
+def shown(tag: str | None, seed: int) -> np.ndarray:
+    """A picture of a tag's colour over coarse noise, or noise alone; uint8 RGB."""
+    random = np.random.default_rng([seed, *(tag or "").encode()])
+    noise = cv2.resize(random.integers(0, 256, (6, 8, 3), np.uint8), (80, 60), interpolation=cv2.INTER_CUBIC)
+    return noise if tag is None else (0.4 * noise + 0.6 * np.array(COLOURS[tag])).astype(np.uint8)
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    for name in ("images/War", "images/Food", "images/_none", "frames", "videos/trailers"):
+        (folder / name).mkdir(parents=True)
+    for i in range(24):
+        for tag in (*COLOURS, None):
+            cv2.imwrite(str(folder / f"images/{tag or '_none'}/source{i % 6}__{i}.png"), shown(tag, i)[:, :, ::-1])
+    lines = []
+    for i in range(30):
+        tag = ("War", "Food", None)[i % 3]
+        cv2.imwrite(str(folder / f"frames/{i}.jpg"), shown(tag, 100 + i)[:, :, ::-1])
+        lines.append(
+            {"file": f"{i}.jpg", "film": f"film {i // 5}", "time_s": i, "tags": [tag] if tag else [], "maybe": []}
+        )
+    (folder / "frames/LABELS.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines = []
+    for number, tag in enumerate(COLOURS):
+        pictures = [shown(tag, 200 + 10 * number + i) for i in range(4) for _ in range(25)]
+        write_video(folder / f"videos/trailers/t{number}.mp4", pictures)
+        lines += [{"file": f"trailers/t{number}.mp4", "time_s": at, "tags": [tag], "maybe": []} for at in range(4)]
+    (folder / "videos/KEY_FRAMES.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "videos/trailers/FILES.tsv").write_text(TABLE + "t0.mp4\tWar\tDrama\nt1.mp4\tFood\t\n")
+    (folder / "videos/FILES.tsv").write_text(TABLE + "films/other.mp4\tWar\t\n")
+    return folder
+
+
+def test_the_recipe_makes_sources_of_a_bundle_and_judges_them(data, tmp_path):
+    card = make(data, "compact", tmp_path / "out", tmp_path / "work", MultiLabelSettings())
+    source = read_source(tmp_path / "out")
+    assert source.vocabulary == ("Food", "War") or source.vocabulary == ("War", "Food")
+    assert source.answer == "sigmoid" and source.kernel.shape == (640, 2)
+    said = json.loads((tmp_path / "out/model.json").read_text())
+    assert said == json.loads(json.dumps(card)) and set(said["thresholds"]) == {"War", "Food"}
+    assert FilmConfidence.of_card(said) is not None or said.get("film_confidence") is None
+    films = said["accuracy"]["films_left_out"]["films"]
+    assert films["films"] == 8 and films["strict"] > 0.9  # colours are easily told
+    assert films["recall"] >= 8 / 14  # six films have two tags each, and the weaker of two has a relative strength of 0
+    assert said["accuracy"]["films_left_out"]["frames"]["mean_average_precision"] > 0.8
+    text = (tmp_path / "out/CARD.md").read_text()
+    assert "What it is trained on" in text and "Not for" in text and "| War |" in text
+    again = make(data, "compact", tmp_path / "again", tmp_path / "work", MultiLabelSettings())
+    assert again == card  # the same from the same
+    first, second = (np.load(tmp_path / name / "head.npz") for name in ("out", "again"))
+    assert np.array_equal(first["kernel"], second["kernel"]) and np.array_equal(first["bias"], second["bias"])
+
+
+def test_features_of_another_body_are_not_taken_for_this_ones(tmp_path, monkeypatch):
+    computed = []
+    dataset = SimpleNamespace(entries=[SimpleNamespace(key="k")])
+    monkeypatch.setattr(
+        default_model, "_compute", lambda *_: computed.append(1) or {"k": np.full(2, len(computed), np.float16)}
+    )
+    for weights, expected in (("old", 1), ("old", 1), ("new", 2)):
+        monkeypatch.setattr(default_model, "weights_hash", lambda name, weights=weights: weights)
+        features = default_model.features_of(dataset, default_model.FEATURES["compact"], tmp_path)
+        assert features.tolist() == [[expected] * 2]
+
+
+def test_what_is_cut_from_the_same_film_is_left_out_together():
+    assert group_of("addams_family_1991_trailer_88s") == group_of("addams_family_tv_1964_bw_49s")
+    assert group_of("big_buck_bunny_480p.mp4") == group_of("bbb_teaser.webm") != group_of("sintel_trailer.mp4")
+    assert group_of("joker") == "joker"
+
+
+def test_the_committed_heads_are_of_their_recipe():
+    for name, features in default_model.FEATURES.items():
+        source = read_source(default_model.Path(default_model.__file__).resolve().parents[1] / "models" / name)
+        assert source.card["features"] == features and source.answer == "sigmoid"
+        assert set(source.card["thresholds"]) == set(source.vocabulary) == set(source.card["training"]["counts"])
+        assert FilmConfidence.of_card(source.card) is not None

@@ -1,0 +1,70 @@
+import pytest
+from films import picture, write_video
+
+from movie_tags.pipeline import tables as results
+from movie_tags.pipeline.commands import main
+from movie_tags.pipeline.tag_movies import VideoTags
+from movie_tags.results import parquet
+from movie_tags.results.reading import TABLES, OutputError, read_table
+from movie_tags.results.tables import Results
+from movie_tags.transforms.shots.finder import Film
+from movie_tags.transforms.spans import Span
+from movie_tags.transforms.strength import TagStrength
+from movie_tags.transforms.tagging import KeyFrameTags
+from movie_tags.transforms.video.reader import Failure, Video
+
+VIDEO = Video("id", "uri", "title")
+TOP = (("a/b", 5),)
+STRENGTH = TagStrength("a/b", 1, 0.5, 0.5, 1.0, 0.5, 3.0)
+ROWS = {
+    "tags": results.tags_row(VIDEO, VideoTags(Film(5.0, 5, 1, ("w",)), 1, 0, 0, (STRENGTH,), (STRENGTH,), ("w",))),
+    "key_frames": results.key_frames_row(
+        VIDEO, KeyFrameTags(1.0, 0.0, 3.0, 9.0, (("a/b", 5),), (("a/b", 5),), "t.jpg")
+    ),
+    "spans": results.spans_row(VIDEO, Span(0.0, 3.0, "a/b", 0.5, 0.5, 1)),
+    "errors": results.errors_row(VIDEO, Failure("opening", "why", True)),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_schema_has_every_column_of_its_rows(name, tmp_path):
+    assert parquet.SCHEMAS[name].names == list(ROWS[name])
+    parquet.write_rows(name, [ROWS[name]], str(tmp_path / f"{name}.parquet"))
+    assert list(read_table(str(tmp_path), name)) == [ROWS[name]]
+
+
+def test_what_a_row_leaves_out_is_left_out_again(tmp_path):
+    row = {name: value for name, value in ROWS["key_frames"].items() if name != "thumbnail"}
+    parquet.write_rows("key_frames", [row], str(tmp_path / "key_frames.parquet"))
+    assert list(read_table(str(tmp_path), "key_frames")) == [row]
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path):
+    (tmp_path / "tags.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(OutputError, match=r"tags\.parquet: cannot be read"):
+        list(read_table(str(tmp_path), "tags"))
+
+
+def test_a_run_writes_the_same_rows_in_both_formats(tmp_path, small_bundle):
+    film = write_video(tmp_path / "a.mp4", [picture(k // 25) for k in range(100)])
+    (tmp_path / "b.mp4").write_text("no film")
+    tables = {}
+    for kind in ("jsonl", "parquet"):
+        out = str(tmp_path / kind)
+        words = ["tag", str(film), str(tmp_path / "b.mp4"), "--output", out, "--model", small_bundle]
+        assert main([*words, "--format", kind, "--no-thumbnails"]) == 3
+        tables[kind] = {name: list(read_table(out, name)) for name in TABLES}
+    assert tables["parquet"] == tables["jsonl"]
+    assert tables["parquet"]["tags"] and tables["parquet"]["errors"]
+    # The one in place of the other leaves no table twice.
+    assert main([*words, "--format", "jsonl", "--force", "--no-thumbnails"]) == 3
+    assert not list((tmp_path / "parquet").glob("*.parquet"))
+
+
+def test_the_report_reads_parquet_film_by_film(tmp_path):
+    for name, row in ROWS.items():
+        parquet.write_rows(name, [{**row, "id": id} for id in ("x", "y")], str(tmp_path / f"{name}.parquet"))
+    with Results(str(tmp_path)) as found:
+        assert [film.id for film in found.films()] == ["x", "y"]
+        assert [span.tag for span in found.spans("y")] == ["a/b"]
+        assert [frame.time_s for frame in found.key_frames("x")] == [1.0]

@@ -1,0 +1,154 @@
+"""The tables as records: lazily, of any version, and in plain words when something is wrong with them."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from movie_tags.results.reading import OutputError
+from movie_tags.results.tables import ReportError, Results, completed, film_of, key_frame_of, slug
+from results import failure, film, frame, small_results, span, tag, with_thumbnails, write_tables
+
+
+def test_a_folder_is_read_as_records(tmp_path):
+    with Results(str(small_results(tmp_path))) as results:
+        a, b, c = results.films()
+        assert [t.tag for t in a.tags] == ["Animal", "Food"] and [t.tag for t in a.all_tags] == [
+            "Animal",
+            "Food",
+            "War",
+        ]
+        assert (a.tags[0].sureness, a.tags[0].seconds, a.tags[0].share) == (0.5, 4.0, 0.5)
+        assert b.tags == () and b.warnings == ("3 damaged packets were passed over",)
+        assert [f.time_s for f in results.key_frames(a.id)] == [1.0, 3.0, 5.0, 7.0]
+        assert results.key_frames(a.id)[0].top == (("Animal", 0.9), ("Food", 0.2))
+        assert [(s.tag, s.start_s, s.end_s) for s in results.spans(a.id)] == [
+            ("Animal", 0, 2), ("Food", 0, 4), ("Animal", 6, 8),
+        ]  # fmt: skip
+        assert results.key_frames("/films/none.mp4") == () and results.spans(b.id) == ()
+        assert [(f.of_key_frame, f.id) for f in results.failures] == [(False, "/films/d.mp4"), (True, c.id)]
+        assert results.run["model"]["name"] == "a model"
+        assert results.thumbnail(results.key_frames(a.id)[0]).startswith(b"\xff\xd8\xff")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(st.sampled_from('ab"\\é\n'), st.integers(0, 50)), max_size=40, unique=True),
+    cut=st.integers(0, 40),
+)
+def test_rows_are_found_by_film_in_any_order_and_any_shards(tmp_path, rows, cut):
+    for old in tmp_path.glob("*.jsonl"):
+        old.unlink()
+    write_tables(tmp_path, tags=[], key_frames=None)
+    made = [frame(id, float(time), {}) for id, time in rows]
+    for number, part in enumerate((made[:cut], made[cut:])):
+        text = "".join(json.dumps(row) + "\n" for row in part)
+        (tmp_path / f"key_frames-{number:05}-of-00002.jsonl").write_text(text)
+    with Results(str(tmp_path)) as results:
+        for id in {id for id, _ in rows}:
+            assert [f.time_s for f in results.key_frames(id)] == sorted(time for other, time in rows if other == id)
+
+
+def test_rows_that_begin_otherwise_are_found_too(tmp_path):
+    row = frame("a", 1.0, {})
+    write_tables(tmp_path, tags=[], key_frames=[{"time_s": 2.0, **row}])
+    with Results(str(tmp_path)) as results:
+        assert [f.time_s for f in results.key_frames("a")] == [1.0]
+
+
+def test_a_view_that_is_published_meanwhile_is_not_mixed_in(tmp_path):
+    for view, seconds in (("one", 1.0), ("two", 5.0)):
+        write_tables(
+            tmp_path / "views" / view,
+            {"run_id": view},
+            tags=[film("a")],
+            key_frames=[frame("a", seconds, {})],
+            spans=[span("a", "War", seconds, 9)],
+            errors=[failure("b", view)],
+        )
+    (tmp_path / "latest").symlink_to("views/one")
+    with_thumbnails(tmp_path, [{}], [1])
+    with Results(str(tmp_path)) as results:
+        assert [f.id for f in results.films()] == ["a"]
+        (tmp_path / "latest").unlink()
+        (tmp_path / "latest").symlink_to("views/two")
+        assert [f.time_s for f in results.key_frames("a")] == [s.start_s for s in results.spans("a")] == [1.0]
+        assert results.run == {"run_id": "one"} and results.failures[0].reason == "one"
+        assert results.thumbnail(key_frame_of(frame("a", 1.0, {}, thumbnail="thumbnails/run/1.jpg")))
+
+
+def test_an_older_run_is_completed_from_its_key_frames(tmp_path):
+    old = {"tag": "Animal", "occurrences": 2, "probability_sum": 1.5, "strength": 0.7, "relative_strength": 1.0}
+    row = film("a", [old])
+    frames = [frame("a", 1.0, {"Animal": 0.6}), frame("a", 3.0, {"Food": 0.3}), frame("a", 7.0, {"Animal": 0.9})]
+    for f in frames:
+        del f["seen"]
+    write_tables(tmp_path, run=None, tags=[row], key_frames=frames, spans=None)
+    with Results(str(tmp_path)) as results:
+        (found,) = results.films()
+        assert found.tags[0].seconds is None and results.run is None and not results.has_spans
+        done = completed(found, results.key_frames("a"))
+        assert (done.tags[0].seconds, done.tags[0].share, done.tags[0].peak_probability) == (4.0, 0.5, 0.9)
+        # shots of 2 s at 0 and 6: 4 s lie between them, which is bridged
+        assert [(s.tag, s.start_s, s.end_s, s.key_frames) for s in results.spans("a")] == [
+            ("Animal", 0.0, 8.0, 2), ("Food", 2.0, 4.0, 1),
+        ]  # fmt: skip
+        assert results.spans("a")[0].mean_probability == pytest.approx(0.75)
+
+
+def test_the_confidence_is_what_the_model_was_sure_of_where_a_run_says_it():
+    assert film_of(film("a", [tag("Animal", 1.0, confidence=0.2)])).tags[0].sureness == 0.2
+
+
+def test_no_results_and_no_such_film_are_said_plainly(tmp_path):
+    with pytest.raises(ReportError, match=r"holds no results .*movie-tags tag"):
+        Results(str(tmp_path / "nothing"))
+    with Results(str(small_results(tmp_path))) as results:
+        assert results.film("/films/a.mp4") == results.film("a.mp4") == results.film("films/a.mp4")
+        with pytest.raises(ReportError, match=r"did you mean .*a\.mp4\?"):
+            results.film("/films/aa.mp4")
+
+
+def test_a_title_that_two_films_have_names_neither(tmp_path):
+    write_tables(tmp_path, tags=[film("/x/a.mp4"), film("/y/a.mp4")])
+    with Results(str(tmp_path)) as results, pytest.raises(ReportError, match=r"2 films .* /x/a.mp4, /y/a.mp4"):
+        results.film("a.mp4")
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"uri": "a"}', '{"id": "a", "tags": [{"strength": 1}]}'])
+def test_a_damaged_table_is_named(tmp_path, line):
+    write_tables(tmp_path)
+    (tmp_path / "tags.jsonl").write_text(line + "\n")
+    with Results(str(tmp_path)) as results, pytest.raises(OutputError, match="tags"):
+        list(results.films())
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "/etc/passwd", "thumbnails/../../secret.jpg", "a\\..\\..\\secret.jpg"]
+)
+def test_a_thumbnail_outside_the_folder_is_none(tmp_path, name):
+    folder = write_tables(tmp_path / "results")
+    (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff")
+    with Results(str(folder)) as results:
+        assert results.thumbnail(key_frame_of(frame("a", 1.0, {}, thumbnail=name))) is None
+
+
+def test_a_thumbnail_that_is_gone_or_no_jpeg_is_none(tmp_path):
+    folder = write_tables(tmp_path)
+    (row,) = with_thumbnails(folder, [frame("a", 1.0, {})], [1])
+    with Results(str(folder)) as results:
+        assert results.thumbnail(key_frame_of(row))
+        (folder / row["thumbnail"]).write_bytes(b"<svg onload=alert(1)>")
+        assert results.thumbnail(key_frame_of(row)) is None
+        (folder / row["thumbnail"]).unlink()
+        assert results.thumbnail(key_frame_of(row)) is None
+
+
+def test_names_of_pages_are_plain_and_unlike():
+    films = [
+        film_of({"id": id, "title": title})
+        for id, title in (("1", "Amélie & <b>"), ("2", "Amélie & <b>"), ("3", "電影"))
+    ]
+    names = [slug(f) for f in films]
+    assert names[0].startswith("amelie-b-") and names[2].startswith("film-") and len(set(names)) == 3

@@ -1,0 +1,68 @@
+import io
+import struct
+
+import av
+import pytest
+from films import picture, write_video
+from google.api_core.exceptions import Forbidden, NotFound
+
+from movie_tags.storage import StorageError
+from movie_tags.transforms.video.reader import VideoError, failure_of, missing_bytes
+from movie_tags.transforms.video.sampling import plan_segments
+
+
+def test_storage_refusals_are_said_plainly():
+    assert "no such object" in failure_of(NotFound("GET https://storage/x?y=z"), "opening").reason
+    assert "permission refused" in failure_of(Forbidden("GET https://storage/x?y=z"), "opening").reason
+
+
+@pytest.mark.parametrize(
+    "error,again",
+    [
+        (StorageError("the network is down"), True),
+        (TimeoutError("too long"), True),
+        (VideoError("is not a video"), False),
+        (VideoError("cannot be opened", again=True), True),
+        (av.error.InvalidDataError(1, "broken"), False),
+        (av.error.PermissionError(13, "no"), False),  # FFmpeg's, of what is in the file
+    ],
+)
+def test_trying_again_helps_where_the_storage_failed(error, again):
+    assert failure_of(error, "sampling").again is again
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_a_file_cut_off_lacks_bytes(tmp_path, suffix):
+    whole = tmp_path / f"a.{suffix}"
+    write_video(whole, [picture(k // 5) for k in range(100)], codec="mpeg4")
+    data = whole.read_bytes()
+    assert missing_bytes(io.BytesIO(data)) == 0
+    assert missing_bytes(io.BytesIO(data[:-1000])) == 1000
+    assert missing_bytes(io.BytesIO(data + b"x")) == 0
+
+
+def test_a_truncated_matroska_film_gets_a_warning(tmp_path):
+    whole, cut = tmp_path / "a.mkv", tmp_path / "cut.mkv"
+    write_video(whole, [picture(k // 5) for k in range(250)])
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert [segment.warnings for segment in plan_segments(str(whole), 1, 2)] == [()] * 5
+    first, *others = plan_segments(str(cut), 1, 2)
+    assert f"lacks the last {whole.stat().st_size - cut.stat().st_size:,} bytes" in first.warnings[0]
+    assert all(segment.warnings == () for segment in others)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x" * 200,
+        b"\x1a\x45\xdf\xa3",
+        b"\x1a\x45\xdf\xa3\x00" * 20,
+        b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff",  # a live stream: no length stated
+        struct.pack(">I4s", 0, b"mdat"),
+        struct.pack(">I4s", 3, b"ftyp") * 9,
+        struct.pack(">I4sI", 1, b"mdat", 7),
+    ],
+)
+def test_heads_that_tell_nothing_raise_nothing(data):
+    assert missing_bytes(io.BytesIO(data)) == 0

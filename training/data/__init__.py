@@ -1,0 +1,1 @@
+"""Labelled pictures and films, and data sets of them."""

@@ -1,0 +1,1 @@
+"""From sampled frames to shots and their key frames."""

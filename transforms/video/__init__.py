@@ -1,0 +1,1 @@
+"""From video to sampled frames: its picture, its clock, its decoder."""

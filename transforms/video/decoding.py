@@ -1,0 +1,125 @@
+"""Decoding: where films are decoded, in children with limits or in this process, behind one small interface."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from movie_tags.transforms.video.decoder_process import ChildEnded, stream
+from movie_tags.transforms.video.limits import Limits
+from movie_tags.transforms.video.reader import VideoError, open_video
+from movie_tags.transforms.video.sampling import (
+    Draft,
+    Frame,
+    SampleClock,
+    Segment,
+    SegmentReader,
+    Tally,
+    plan_segments,
+    read_samples,
+)
+
+MAX_REMEMBERED = 1000
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What a video's headers say: length in seconds, size in pixels, frames a second."""
+
+    duration_s: float
+    width: int
+    height: int
+    rate: float
+
+
+class Decoding:
+    """Plans and reads films, with the same answers wherever it is done.
+
+    A film that has ended a child is not tried again by the same object: each of its segments might cost as much.
+    """
+
+    def __init__(self, limits: Limits | None = Limits()):
+        """Args: those of the children; None decodes in this process, without any."""
+        self.limits = limits
+        self.refused: dict[str, str] = {}
+
+    def headers(self, uri: str) -> Headers:
+        """What a video's headers say, true or not.
+
+        Raises:
+            VideoError: it cannot be opened.
+        """
+        (headers,) = self._stream(_headers, uri)
+        return headers
+
+    def plan(
+        self, uri: str, fps: float | Fraction, segment_length: float | None, draft: Draft | None = None
+    ) -> list[Segment]:
+        """As `plan_segments`."""
+        return list(self._stream(plan_segments, uri, fps, segment_length, draft))
+
+    def samples(self, uri: str, segment: Segment, tally: Tally) -> Iterator[Frame]:
+        """The sampled frames of a segment, in order; the tally is complete when all were taken.
+
+        Raises:
+            VideoError: the video cannot be read.
+        """
+        return _frames(self._stream(_samples, uri, segment), tally)
+
+    def samples_again(self, uri: str, clock: SampleClock, wanted: Collection[int], tally: Tally) -> Iterator[Frame]:
+        """As `read_samples`; the tally is complete when all were taken."""
+        return _frames(self._stream(_samples_again, uri, clock, tuple(wanted)), tally)
+
+    def _stream(self, function, uri: str, *arguments) -> Iterator:
+        if self.limits is None:
+            yield from function(uri, *arguments)
+            return
+        if uri in self.refused:
+            raise VideoError(self.refused[uri], again=True)
+        try:
+            yield from stream(self.limits, function, uri, *arguments)
+        except ChildEnded as error:
+            if len(self.refused) < MAX_REMEMBERED:
+                self.refused[uri] = error.reason
+            raise
+
+
+def _headers(uri: str) -> Iterator[Headers]:
+    with open_video(uri) as (container, stream):
+        seconds = max(0.0, (container.duration or 0) / 1e6)
+        yield Headers(seconds, stream.width, stream.height, float(stream.average_rate or 25))
+
+
+def _samples(uri: str, segment: Segment) -> Iterator[Frame | int | Tally]:
+    reader = SegmentReader(uri, segment)
+    yield from _stills_as_numbers(reader)
+    yield reader.tally
+
+
+def _samples_again(uri: str, clock: SampleClock, wanted: Collection[int]) -> Iterator[Frame | int | Tally]:
+    tally = Tally()
+    yield from _stills_as_numbers(read_samples(uri, clock, wanted, tally))
+    yield tally
+
+
+def _stills_as_numbers(frames: Iterable[Frame]) -> Iterator[Frame | int]:
+    """Where the picture is the one before, the sample's number alone: nothing large travels for a still picture."""
+    pixels = None
+    for frame in frames:
+        yield frame.index if frame.pixels is pixels else frame
+        pixels = frame.pixels
+
+
+def _frames(items: Iterable[Frame | int | Tally], tally: Tally) -> Iterator[Frame]:
+    """Frames again; the tally that comes last is added to the one given."""
+    frame: Frame | None = None
+    for item in items:
+        if isinstance(item, Tally):
+            tally.add(item)
+        elif isinstance(item, Frame):
+            frame = item
+            yield frame
+        elif frame is not None:
+            frame = Frame(item, frame.pixels)
+            yield frame
