@@ -21,9 +21,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from browser import opened, why_not
+from result_folders import RUN, film, frame, jpeg, span, tag
 
 from movie_tags.report.write import write_report
-from results import RUN, film, frame, jpeg, span, tag
 
 WORDS = [
     "night",

@@ -30,7 +30,7 @@ def small_bundle(tmp_path_factory):
 @pytest.fixture
 def harmful(monkeypatch):
     """Decoders' children begun from here on know the films that do harm (`hooks/sitecustomize.py`)."""
-    from movie_tags.transforms.video.reader import decoder_process as children
+    from movie_tags.transforms.video import decoder_process as children
 
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "hooks"))
     before, children._IDLE.children = children._IDLE.children, []

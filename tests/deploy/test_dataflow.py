@@ -17,10 +17,10 @@ from packaging.utils import canonicalize_name
 
 pytest.importorskip("gcp_storage_emulator")
 
+from emulator import running
 from google.cloud.dataflow_v1beta3.types import ContainerSpec, LaunchFlexTemplateRequest, TemplateMetadata
 from google.cloud.devtools.cloudbuild_v1.types import Build
 from google.protobuf import json_format
-from storage.emulator import running
 
 from movie_tags.models import COMPACT, DEFAULT
 from movie_tags.pipeline import run as tagging

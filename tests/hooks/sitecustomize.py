@@ -59,7 +59,7 @@ HARMS = {
 
 
 def install() -> None:
-    from movie_tags.transforms.video.reader import sampling
+    from movie_tags.transforms.video import sampling
 
     open_video, to_rgb = sampling.open_video, sampling.to_rgb
     film = {"harm": None, "samples": 0}

@@ -7,11 +7,11 @@ import random
 import pytest
 from browser import opened, why_not
 from films import picture, write_video
+from result_folders import RUN, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.write import write_report
 from movie_tags.results.tables import Failed, Tag
-from results import RUN, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=str(why_not()))
 EVIL = '<script>document.title="caught"</script><img src=x onerror=\'document.title="caught"\'>'

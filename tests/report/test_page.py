@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from result_folders import RUN, failure, film, frame, jpeg, small_results, span, tag, with_thumbnails, write_tables
 
 from movie_tags.pipeline.commands import main
 from movie_tags.report import words
 from movie_tags.report.page import about, breakable, fitted, placed, ticks
 from movie_tags.report.write import sources_of, write_report
 from movie_tags.results.tables import ReportError, film_of
-from results import RUN, failure, film, frame, jpeg, small_results, span, tag, with_thumbnails, write_tables
 
 EVIL = '</script><script>alert("1")</script><img src=x onerror=alert(2)>'
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from result_folders import film, frame, jpeg, small_results, tag, with_thumbnails, write_tables
 
 from movie_tags.pipeline.commands import main
 from movie_tags.report.summary import (
@@ -24,7 +25,6 @@ from movie_tags.report.summary import (
     without_repeats,
 )
 from movie_tags.results.tables import film_of, key_frame_of
-from results import film, frame, jpeg, small_results, tag, with_thumbnails, write_tables
 
 
 @st.composite

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from result_folders import failure, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
 from movie_tags.results.reading import OutputError
 from movie_tags.results.tables import ReportError, Results, completed, film_of, key_frame_of, slug
-from results import failure, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
 
 def test_a_folder_is_read_as_records(tmp_path):

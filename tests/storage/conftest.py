@@ -4,7 +4,7 @@ import pytest
 @pytest.fixture(scope="module")
 def running_emulator(tmp_path_factory):
     pytest.importorskip("gcp_storage_emulator")
-    from storage.emulator import running
+    from emulator import running
 
     with running(tmp_path_factory.mktemp("credentials")) as emulator:
         yield emulator

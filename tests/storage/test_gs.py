@@ -29,8 +29,8 @@ from movie_tags.storage import (
     open_seekable,
     replace_version,
 )
-from movie_tags.transforms.video.reader import reader as video
-from movie_tags.transforms.video.reader import sampling
+from movie_tags.transforms.video import reader as video
+from movie_tags.transforms.video import sampling
 from movie_tags.transforms.video.sampling import SegmentReader, plan_segments
 
 HERE = ["--direct_num_workers", "1"]

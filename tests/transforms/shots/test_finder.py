@@ -13,6 +13,7 @@ from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from movie_tags.transforms.shots import finder as shots
 from movie_tags.transforms.shots.finder import (
     FindShots,
     JoinStretches,
@@ -22,7 +23,6 @@ from movie_tags.transforms.shots.finder import (
     difference,
     histogram,
 )
-from movie_tags.transforms.shots.finder import finder as shots
 from movie_tags.transforms.video.reader import Video
 from movie_tags.transforms.video.sampling import (
     Frame,

@@ -17,14 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
+from movie_tags.transforms.video import decoder_process as children
 from movie_tags.transforms.video.decoder_process import ChildEnded, stream
 from movie_tags.transforms.video.decoding import Decoding
 from movie_tags.transforms.video.limits import Limits
 from movie_tags.transforms.video.reader import VideoError
-from movie_tags.transforms.video.reader import decoder_process as children
 from movie_tags.transforms.video.sampling import Tally
 
-HOOKS = str(Path(__file__).parents[1] / "hooks")
+HOOKS = str(Path(__file__).parents[2] / "hooks")
 TIGHT = Limits(memory_gb=1, cpu_s=1, wall_s=600)
 """What computes is slow where others compute too, and must not be found to stand still."""
 SHORT = Limits(memory_gb=1, cpu_s=1, wall_s=2)
