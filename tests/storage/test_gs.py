@@ -20,15 +20,8 @@ from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, load_saved_model
 from movie_tags.pipeline.commands import main
 from movie_tags.results import lock
-from movie_tags.storage import (
-    LEAST_FETCH,
-    MOST_AHEAD,
-    RangeReader,
-    StorageError,
-    create_new,
-    open_seekable,
-    replace_version,
-)
+from movie_tags.storage import StorageError, create_new, open_seekable, replace_version
+from movie_tags.storage.range_reader import LEAST_FETCH, MOST_AHEAD, RangeReader
 from movie_tags.transforms.video import reader as video
 from movie_tags.transforms.video import sampling
 from movie_tags.transforms.video.sampling import SegmentReader, plan_segments

@@ -284,7 +284,7 @@ def serve() -> None:
     # The worker decides what an interrupt means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = _Worker(_Channel(socket.socket(fileno=channel_number)), timers)
-    storage.ranges = worker.ranges
+    storage.open_ranges_by(worker.ranges)
     Decoder.advanced = staticmethod(timers.wind)
     use_one_thread()
     with contextlib.suppress(EOFError, OSError):  # the worker is gone

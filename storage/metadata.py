@@ -1,0 +1,14 @@
+"""What a storage says of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class About:
+    """A file: its size in bytes, when it was last written in seconds of the epoch, and what tells its version."""
+
+    size: int
+    written: float
+    version: str
