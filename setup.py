@@ -33,6 +33,7 @@ setup(
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
         "movie_tags": ["py.typed"],
+        "movie_tags.results": ["words/*.json"],
         "movie_tags.report": ["*.j2", "*.css", "*.js"],
         "movie_tags.training": ["*.j2", "*/*.txt", "*/*.json"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/*.npz"],

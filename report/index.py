@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from movie_tags.report import words
+from movie_tags.report import phrases
 from movie_tags.report.page import about, inline, script_hash, template, text_of
 from movie_tags.results.tables import Failed, Tag
 
@@ -69,7 +69,7 @@ def compact(entries: Sequence[Entry], failures: Sequence[Failed]) -> dict:
 def catalogue_page(entries: Sequence[Entry], failures: Sequence[Failed], run: dict | None) -> str:
     """The text of index.html."""
     js = text_of("catalogue.js")
-    facts = [words.number(len(entries), "film"), words.length(sum(entry.duration_s for entry in entries))]
+    facts = [phrases.number(len(entries), "film"), phrases.length(sum(entry.duration_s for entry in entries))]
     if failures:
         facts.append(f"{len(failures):,} failed")
     if run and (run.get("ended") or run.get("begun")):
@@ -78,7 +78,7 @@ def catalogue_page(entries: Sequence[Entry], failures: Sequence[Failed], run: di
         facts=facts,
         films=len(entries),
         failures=failures,
-        failed=words.number(len(failures), "failure"),
+        failed=phrases.number(len(failures), "failure"),
         about=about(run),
         data=compact(entries, failures),
         css=inline(text_of("base.css", "catalogue.css")),

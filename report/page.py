@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup, escape
 
-from movie_tags.report import words
+from movie_tags.report import phrases
 from movie_tags.report.summary import Choice
 from movie_tags.results.tables import Failed, Film, KeyFrame, Span, Tag
 
@@ -93,8 +93,8 @@ def ticks(length_s: float) -> list[tuple[float, str]]:
     """Times for an axis, as shares of its length, with their timecodes: the closest step that leaves at most ten."""
     step = next((step for step in TICK_STEPS if length_s / step <= MOST_TICKS), TICK_STEPS[-1])
     if length_s <= 0:
-        return [(0.0, words.timecode(0))]
-    return [(at / length_s, words.timecode(at)) for at in range(0, int(length_s) + 1, step)]
+        return [(0.0, phrases.timecode(0))]
+    return [(at / length_s, phrases.timecode(at)) for at in range(0, int(length_s) + 1, step)]
 
 
 def about(run: dict | None) -> list[tuple[str, str]]:
@@ -105,7 +105,7 @@ def about(run: dict | None) -> list[tuple[str, str]]:
     said = [
         ("Tagged", str(run.get("ended") or run.get("begun") or "at an unknown time").replace("T", " ")[:16] + " UTC"),
         ("Model", f"{model.get('name') or model.get('uri') or 'unknown'} ({str(model.get('fingerprint'))[:12]})"),
-        ("Vocabulary", words.number(len(model.get("vocabulary") or ()), "tag")),
+        ("Vocabulary", phrases.number(len(model.get("vocabulary") or ()), "tag")),
     ]
     wanted = {
         "fps": ("Sampling", "{:g} a second"),
@@ -173,13 +173,13 @@ def film_notices(film: Film, failures: Iterable[Failed], frames: int, pictures: 
         key = failure.of_key_frame, failure.reason
         reasons[key] = reasons.get(key, 0) + 1
     for (of_key_frame, reason), count in reasons.items():
-        what = words.number(count, "key frame") + " could not be tagged" if of_key_frame else "The film failed"
+        what = phrases.number(count, "key frame") + " could not be tagged" if of_key_frame else "The film failed"
         notices.append(Notice("bad", f"{what}: {reason}"))
     if frames and not listed:
         notices.append(Notice("plain", "The run kept no pictures of the key frames (--thumbnails keeps them)."))
     elif listed > pictures:
         notices.append(
-            Notice("", f"{words.number(listed - pictures, 'picture')} of {listed:,} cannot be read from the results.")
+            Notice("", f"{phrases.number(listed - pictures, 'picture')} of {listed:,} cannot be read from the results.")
         )
     if film.key_frames and not frames:
         notices.append(Notice("", "The key frames are not in the results: key_frames.jsonl lacks them."))
@@ -230,9 +230,9 @@ def film_page(
         for tag in {tag for tag, _ in frame.top}:
             counts[number_of[tag]] += 1
     facts = [
-        words.length(film.duration_s),
-        words.number(film.shots, "shot"),
-        words.number(film.key_frames, "key frame"),
+        phrases.length(film.duration_s),
+        phrases.number(film.shots, "shot"),
+        phrases.number(film.key_frames, "key frame"),
     ]
     if film.key_frames_rejected:
         facts.append(f"{film.key_frames_rejected:,} without information left out")
@@ -265,7 +265,10 @@ def film_page(
         script_hash=script_hash(js),
         colour=lambda index: colour(index, kept),
         breakable=breakable,
-        **{name: getattr(words, name) for name in ("timecode", "length", "percent", "number", "counted", "enumerated")},
+        **{
+            name: getattr(phrases, name)
+            for name in ("timecode", "length", "percent", "number", "counted", "enumerated")
+        },
     )
 
 

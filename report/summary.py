@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from movie_tags.report.words import timecode
+from movie_tags.report.phrases import timecode
 from movie_tags.results.tables import Film, KeyFrame, Results
 
 PICTURES = 12

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyparsing as pp
@@ -16,6 +16,7 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.machine import cores
 from movie_tags.results.reading import PARQUET, OutputError, files_of, read_run, view_of
+from movie_tags.results.synonyms import meanings, named, nearest
 
 MEMORY = "400MB"
 """What DuckDB may hold; what is more goes to disk meanwhile."""
@@ -27,10 +28,17 @@ class SearchError(UserError):
 
 @dataclass(frozen=True)
 class Term:
-    """One word or several that name a tag; `tags` are those of the vocabulary that it means, any of which will do."""
+    """Words that name a tag.
+
+    Attributes:
+        text: the words.
+        tags: those of the vocabulary that they mean, any of which will do; none before `resolve`.
+        quoted: they stood in quotes: one tag, whatever the words.
+    """
 
     text: str
     tags: tuple[str, ...] = ()
+    quoted: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,16 +81,24 @@ class Found:
 
 
 def _grammar() -> pp.ParserElement:
-    reserved = pp.CaselessKeyword("and") | pp.CaselessKeyword("or") | pp.CaselessKeyword("not")
+    both = pp.CaselessKeyword("and") | pp.one_of("& + ,")
+    either = pp.CaselessKeyword("or") | pp.Literal("|")
+    negated = pp.CaselessKeyword("not") | pp.one_of("- !")
+    reserved = pp.MatchFirst(map(pp.CaselessKeyword, ("and", "or", "not")))
     quoted = pp.QuotedString('"') | pp.QuotedString("'")
-    words = pp.OneOrMore(~reserved + pp.Regex(r"[^\s()\"']+")).set_parse_action(" ".join)
-    term = (quoted | words).set_name("a tag").set_parse_action(lambda found: Term(found[0].strip()))
+    words = pp.OneOrMore(~reserved + pp.Regex(r"[^\s()\"'&+,|!-][^\s()\"&,|]*")).set_parse_action(
+        lambda found: Term(" ".join(found))
+    )
+    quoted.set_parse_action(lambda found: Term(found[0].strip(), quoted=True))
+    term = (quoted | words).set_name("a tag")
+    all_of: Any = lambda found: And(tuple(part for part in found[0] if not isinstance(part, str)))  # noqa: E731
     return pp.infix_notation(
         term,
         [
-            (pp.CaselessKeyword("not"), 1, pp.OpAssoc.RIGHT, lambda found: Not(found[0][1])),
-            (pp.CaselessKeyword("and"), 2, pp.OpAssoc.LEFT, lambda found: And(tuple(found[0][::2]))),
-            (pp.CaselessKeyword("or"), 2, pp.OpAssoc.LEFT, lambda found: Or(tuple(found[0][::2]))),
+            (negated, 1, pp.OpAssoc.RIGHT, lambda found: Not(found[0][1])),
+            (None, 2, pp.OpAssoc.LEFT, all_of),
+            (both, 2, pp.OpAssoc.LEFT, all_of),
+            (either, 2, pp.OpAssoc.LEFT, lambda found: Or(tuple(found[0][::2]))),
         ],
     )
 
@@ -90,7 +106,8 @@ def _grammar() -> pp.ParserElement:
 def parse(text: str) -> Expression:
     """Read an expression of tags, `and`, `or`, `not` and parentheses; `not` binds tightest, then `and`.
 
-    Words side by side are one tag, as are words in quotes.
+    As people type it, too: `-tag` is `not tag`, a comma is `and`, `|` is `or`. Words side by side are one term, as are
+    words in quotes; see `in_terms`.
 
     Raises:
         SearchError: it is none; the message says where it breaks off.
@@ -102,33 +119,43 @@ def parse(text: str) -> Expression:
         where = f"at {rest!r}" if rest and rest != text.strip() else "at its end" if text.strip() else "it is empty"
         raise SearchError(
             f"{text!r} cannot be understood ({where}); write tags with and, or, not and parentheses, such as "
-            "'beach and (children or family) and not violence'"
+            "'beach and (children or family) and not violence', or just 'beach children -violence'"
         ) from error
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a tag in lower case: of `Beach/Sea` beach and sea."""
-    return tuple(re.findall(r"\w+", text.casefold()))
-
-
 def matching(term: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
-    """The tags that a term names: the tag of that name, or else every tag that has all of the term's words.
+    """The tags that a term names, by themselves, by words of theirs or by synonyms; see `synonyms.named`.
 
     Raises:
         SearchError: there is none; the message names the nearest.
     """
-    exact = [tag for tag in vocabulary if tag.casefold() == term.casefold() or words_of(tag) == words_of(term) != ()]
-    wanted = set(words_of(term))
-    found = exact or [tag for tag in vocabulary if wanted and wanted <= set(words_of(tag))]
+    found = named(term, vocabulary)
     if found:
-        return tuple(found)
-    names: dict[str, str] = {}
-    for tag in vocabulary:
-        for name in (tag.casefold(), *words_of(tag)):
-            names.setdefault(name, tag)
-    close = difflib.get_close_matches(term.casefold(), names, 1)
-    hint = f"did you mean {names[close[0]]}?" if close else f"known are {', '.join(sorted(vocabulary)[:60])}"
-    raise SearchError(f"no tag {term!r}: {hint}")
+        return found
+    elsewhere = [tag for tag in meanings(term) if tag not in vocabulary]
+    if elsewhere:
+        raise SearchError(f"the model of these results has no tag {elsewhere[0]}: it was not looked for")
+    close = nearest(term, vocabulary)
+    offer = ", ".join(close[:-1]) + (" or " if len(close) > 1 else "") + "".join(close[-1:])
+    raise SearchError(f"no tag {term!r}; did you mean {offer}?")
+
+
+def in_terms(text: str, vocabulary: Sequence[str]) -> Expression:
+    """What words side by side mean: the tag that they name together, or else several tags, all of which are wanted.
+
+    From left to right, as many words as name a tag are one.
+
+    Raises:
+        SearchError: there is a word that names none.
+    """
+    words = text.split()
+    parts: list[Term] = []
+    while words:
+        count = next((n for n in range(len(words), 0, -1) if named(" ".join(words[:n]), vocabulary)), 1)
+        term = " ".join(words[:count])
+        parts.append(Term(term, matching(term, vocabulary)))
+        words = words[count:]
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
 def resolve(expression: Expression, vocabulary: Sequence[str]) -> Expression:
@@ -138,23 +165,30 @@ def resolve(expression: Expression, vocabulary: Sequence[str]) -> Expression:
         SearchError: a term names none.
     """
     match expression:
+        case Term(text, quoted=True):
+            return Term(text, matching(text, vocabulary), True)
         case Term(text):
-            return Term(text, matching(text, vocabulary))
+            return in_terms(text, vocabulary)
         case Not(of):
             return Not(resolve(of, vocabulary))
         case And(parts) | Or(parts):
             return type(expression)(tuple(resolve(part, vocabulary) for part in parts))
 
 
+def terms_of(expression: Expression) -> tuple[Term, ...]:
+    """The terms, in order of appearance."""
+    match expression:
+        case Term():
+            return (expression,)
+        case Not(of):
+            return terms_of(of)
+        case And(parts) | Or(parts):
+            return tuple(term for part in parts for term in terms_of(part))
+
+
 def tags_of(expression: Expression) -> tuple[str, ...]:
     """Every tag that the terms mean, once, in order of appearance."""
-    match expression:
-        case Term(_, tags):
-            return tags
-        case Not(of):
-            return tags_of(of)
-        case And(parts) | Or(parts):
-            return tuple(dict.fromkeys(tag for part in parts for tag in tags_of(part)))
+    return tuple(dict.fromkeys(tag for term in terms_of(expression) for tag in term.tags))
 
 
 def condition(expression: Expression, slots: dict[str, str]) -> str:

@@ -93,7 +93,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if name is None:
         return parser.parse_args(argv), []
     command = commands_of(parser)[name]
-    rest = list(argv[1:])
+    rest = getattr(load(name), "as_typed", list)(argv[1:])
     beam: list[str] = []
     if getattr(load(name), "TAKES_BEAM_OPTIONS", False) and not {"-h", "--help"} & set(rest):
         from movie_tags.pipeline.beam.options import separate_beam_options  # imports Beam

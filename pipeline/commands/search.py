@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -12,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from movie_tags.pipeline.commands.common import DONE, count, share
-from movie_tags.report.words import clock, timecode
-from movie_tags.results.search import Found, Search, parse, resolve
+from movie_tags.report.phrases import clock, timecode
+from movie_tags.results.search import Found, Search, parse, resolve, terms_of
+from movie_tags.results.synonyms import words_of
 
 OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
@@ -27,7 +30,9 @@ OPTIONS = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="DIR", help="folder of results, local or gs://")
-    parser.add_argument("expression", metavar="EXPRESSION", help="tags, and, or, not, parentheses")
+    parser.add_argument(
+        "expression", nargs="+", metavar="EXPRESSION", help="tags; and, or, not, parentheses; -TAG is not TAG"
+    )
     parser.add_argument(
         "--scenes", action="store_true", help="the stretches throughout which the expression holds, not whole films"
     )
@@ -41,9 +46,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print an object a line: what a program reads")
 
 
+def as_typed(words: Sequence[str]) -> list[str]:
+    """The words of a command line, in which `-violence` is no option but `not violence`."""
+    return [f"!{word[1:]}" if re.match(r"-[^\W\d_]{2}", word) else word for word in words]
+
+
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     with Search(args.results) as search:
-        expression = resolve(parse(args.expression), search.vocabulary())
+        expression = resolve(parse(" ".join(args.expression)), search.vocabulary())
+        for term in terms_of(expression):
+            if not set(words_of(term.text)) & {word for tag in term.tags for word in words_of(tag)}:
+                print(f"movie-tags: {term.text}: taken for {' or '.join(term.tags)}", file=sys.stderr)
         find = search.scenes if args.scenes else search.films
         found = find(expression, args.min, args.limit + 1)  # one more tells whether there are more
     shown, more = found[: args.limit], len(found) > args.limit

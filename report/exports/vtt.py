@@ -10,7 +10,7 @@ import webvtt
 
 from movie_tags.report.exports import LeftOut, Written, kept_spans, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, chapters_of
-from movie_tags.report.words import clock
+from movie_tags.report.phrases import clock
 from movie_tags.results.tables import Film, Results
 
 

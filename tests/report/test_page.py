@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from result_folders import RUN, failure, film, frame, jpeg, small_results, span, tag, with_thumbnails, write_tables
 
 from movie_tags.pipeline.commands import main
-from movie_tags.report import words
+from movie_tags.report import phrases
 from movie_tags.report.page import about, breakable, fitted, placed, ticks
 from movie_tags.report.write import sources_of, write_report
 from movie_tags.results.tables import ReportError, film_of
@@ -213,14 +213,14 @@ def test_pictures_are_made_to_fit():
      (3600, "1:00:00", "1 h 00 min"), (86399.5, "23:59:59", "24 h 00 min")],
 )  # fmt: skip
 def test_times_in_words(seconds, code, length):
-    assert (words.timecode(seconds), words.length(seconds)) == (code, length)
+    assert (phrases.timecode(seconds), phrases.length(seconds)) == (code, length)
 
 
 @pytest.mark.parametrize(
     ("share", "said"), [(0, "0 %"), (0.001, "< 1 %"), (0.5, "50 %"), (0.996, "> 99 %"), (1, "100 %")]
 )
 def test_shares_in_words(share, said):
-    assert words.percent(share) == said
+    assert phrases.percent(share) == said
 
 
 @given(st.text())

@@ -1,4 +1,4 @@
-"""Numbers in words for people: timecodes, lengths, shares."""
+"""Phrases for people: timecodes, lengths, shares, counts with their nouns."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ def number(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def enumerated(words: list[str]) -> str:
+def enumerated(names: list[str]) -> str:
     """a, b and c."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

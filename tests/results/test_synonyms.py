@@ -1,0 +1,60 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from movie_tags.results.synonyms import LANGUAGES, fold, listed, named, spoken, synonyms, words_of
+
+VOCABULARY = tuple((Path(__file__).parents[2] / "models" / "default" / "vocabulary.txt").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("term", "tags"),
+    [
+        ("gun", {"Weapon"}),
+        ("Guns", {"Weapon"}),
+        ("boat", {"Beach/Sea"}),
+        ("car chase", {"Car chase"}),
+        ("cops", {"Police"}),
+        ("kids", {"Children"}),
+        ("seaside", {"Beach/Sea"}),
+        ("fight", {"Sword fight", "Violence"}),
+        ("Strand", {"Beach/Sea"}),
+        ("Mädchen", {"Children"}),
+        ("madchen", {"Children"}),
+        ("épée", {"Sword fight"}),
+        ("combat à l'épée", {"Sword fight"}),
+        ("niños", {"Children"}),
+        ("बंदूक", {"Weapon"}),
+        ("समुद्र तट", {"Beach/Sea"}),
+        ("shaadi", {"Wedding"}),
+    ],
+)
+def test_words_of_five_languages_name_tags(term, tags):
+    assert set(named(term, VOCABULARY)) == tags
+
+
+def test_every_language_speaks_of_the_fifty_tags_of_the_paper():
+    fifty = {*VOCABULARY, "Abduction", "Heist", "Murder", "Nudity", "Prison", "Sex"}
+    assert len(fifty) == 50
+    for language in LANGUAGES:
+        lists = listed(language)
+        assert set(lists) == fifty
+        assert all(len(words) == len({*map(fold, words)}) > 0 and all(map(fold, words)) for words in lists.values())
+
+
+def test_a_whole_tag_wins_over_synonyms():
+    assert named("music", ("Music", "Music video")) == ("Music",)
+    assert named("gun", ("Gun", "Weapon")) == ("Gun",)
+
+
+def test_what_a_page_searches_by_is_what_the_command_line_searches_by():
+    for word, numbers in spoken(VOCABULARY).items():
+        assert tuple(VOCABULARY[number] for number in numbers) == named(word, VOCABULARY) != ()
+    assert {fold(tag) for tag in VOCABULARY} <= set(spoken(VOCABULARY))
+    assert {word for word in synonyms() if named(word, VOCABULARY)} == set(spoken(VOCABULARY)) & set(synonyms())
+
+
+def test_folding_keeps_the_signs_of_hindi():
+    assert fold("  Sci-Fi: ÉPÉE ") == "sci fi epee" and words_of("Beach/Sea") == ("beach", "sea")
+    assert fold("मारपीट") == "मारपीट" and not re.search(r"\s", fold("हिंसा"))
