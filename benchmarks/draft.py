@@ -26,7 +26,9 @@ from movie_tags.models.bundle import ModelBundle, read_bundle
 from movie_tags.models.loading import Model, load_model, predict
 from movie_tags.pipeline.method import Method
 from movie_tags.transforms.entropy import entropy
-from movie_tags.transforms.shots.finder import KeyFrame, ShotFinder, close, key_frame
+from movie_tags.transforms.shots.detector import rule_of
+from movie_tags.transforms.shots.inside import KeyFrame, ShotFinder, key_frame
+from movie_tags.transforms.shots.stretches import close
 from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
 from movie_tags.transforms.tagging import KeyFrameTags, believed, top_tags
 from movie_tags.transforms.video.reader import VideoError, use_one_thread
@@ -52,7 +54,7 @@ class Tagged:
 def key_frames_of(film: str, draft: Draft | None) -> Iterator[KeyFrame]:
     """The key frames of a film's shots, in one process and without Beam."""
     (segment,) = plan_segments(film, METHOD.fps, None, draft)
-    finder, tally = ShotFinder(segment, METHOD.shot_threshold), Tally()
+    finder, tally = ShotFinder(segment, rule_of(METHOD.detector, METHOD.shot_threshold)), Tally()
     reader = SegmentReader(film, segment)
     yield from finder.key_frames(reader, reader.tally)
     unread = close(finder.stretch).unread

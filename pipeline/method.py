@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from movie_tags.transforms.shots.detector import DETECTORS, HSV_HISTOGRAM
 from movie_tags.transforms.video.limits import Limits
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Method:
         sampling: EXACT, or CODEC_KEY_FRAMES: a draft that decodes little but the codec's own key frames.
         max_key_frame_gap: seconds; what lies between codec key frames further apart is sampled exactly in a draft, too.
         min_draft_length: seconds; shorter films are sampled exactly in a draft, too.
-        shot_threshold: histogram difference in [0, 1] above which a shot begins.
+        detector: what tells shots apart, one of `DETECTORS`.
+        shot_threshold: its difference in [0, 1] above which a shot begins; None becomes the detector's default.
         min_entropy: bits; key frames at or below carry no information.
         top_k: tags of a key frame.
         min_probability: a tag counts on a key frame from this probability on; None: from the bundle's threshold of it.
@@ -41,7 +43,8 @@ class Method:
     sampling: str = EXACT
     max_key_frame_gap: float = 12.0
     min_draft_length: float = 180.0
-    shot_threshold: float = 0.5
+    detector: str = HSV_HISTOGRAM
+    shot_threshold: float | None = None
     min_entropy: float = 0.2
     top_k: int = 3
     min_probability: float | None = None
@@ -49,6 +52,10 @@ class Method:
     min_confidence: float | None = 0.25
     span_gap: float = 6.0
     min_span: float = 0.0
+
+    def __post_init__(self):
+        if self.shot_threshold is None:
+            object.__setattr__(self, "shot_threshold", DETECTORS[self.detector])
 
     @property
     def draft(self) -> Draft | None:
@@ -90,5 +97,7 @@ def method_key(method: Method, fingerprint: str) -> str:
     numbers = asdict(method)
     if method.sampling == EXACT:  # implied before there were drafts
         del numbers["sampling"], numbers["max_key_frame_gap"], numbers["min_draft_length"]
+    if method.detector == HSV_HISTOGRAM:  # the only one there was
+        del numbers["detector"]
     content = {"method": numbers, "model": fingerprint}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ from movie_tags.models.ensemble import Ensemble, read_models
 from movie_tags.pipeline.inputs import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.transforms.entropy import FilterByEntropy
+from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.finder import Film, FindShots
 from movie_tags.transforms.spans import FindSpans
 from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
@@ -79,7 +80,7 @@ class TagMovies(beam.PTransform):
         named = inputs if isinstance(inputs, dict) else inputs | "Distinct" >> DistinctVideos()
         videos = named[DistinctVideos.VIDEOS]
         shots = videos | "FindShots" >> FindShots(
-            method.fps, method.shot_threshold, work.segment_length, work.limits, method.draft
+            method.fps, rule_of(method.detector, method.shot_threshold), work.segment_length, work.limits, method.draft
         )
         # A shot's key frame comes from within a segment or was read again. Both ways are tagged side by side rather
         # than flattened first: a flatten would hold pixels in the runner's memory.

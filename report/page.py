@@ -107,9 +107,13 @@ def about(run: dict | None) -> list[tuple[str, str]]:
         ("Model", f"{model.get('name') or model.get('uri') or 'unknown'} ({str(model.get('fingerprint'))[:12]})"),
         ("Vocabulary", phrases.number(len(model.get("vocabulary") or ()), "tag")),
     ]
+    detector = method.get("detector", "hsv-histogram")
     wanted = {
         "fps": ("Sampling", "{:g} a second"),
-        "shot_threshold": ("Shots", "begin where the histograms differ by more than {:g}"),
+        "shot_threshold": (
+            "Shots",
+            f"begin where the {detector} difference is above {{:.3g}}",
+        ),
         "min_entropy": ("Key frames", "carry more than {:g} bits"),
         "top_k": ("Tags of a key frame", "{:g} at most"),
         "min_probability": ("A tag counts", "from a probability of {:g} on"),

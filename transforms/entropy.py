@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from movie_tags.transforms.shots.finder import KeyFrame
+from movie_tags.transforms.shots.inside import KeyFrame
 from movie_tags.transforms.video.reader import Video
 
 

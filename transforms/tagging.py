@@ -13,7 +13,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 
 from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
 from movie_tags.models.loading import Model
-from movie_tags.transforms.shots.finder import KeyFrame
+from movie_tags.transforms.shots.inside import KeyFrame
 from movie_tags.transforms.video.reader import Failure, Video
 
 UNIT = 10**6

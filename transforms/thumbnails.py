@@ -12,7 +12,7 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags import storage
-from movie_tags.transforms.shots.finder import KeyFrame
+from movie_tags.transforms.shots.inside import KeyFrame
 from movie_tags.transforms.video.reader import Video
 
 LONG_SIDE = 320

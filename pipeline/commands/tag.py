@@ -35,6 +35,7 @@ from movie_tags.pipeline.prometheus import write_failure, write_metrics
 from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
 from movie_tags.results.manifest import FAILED, QUARANTINED
 from movie_tags.results.reading import FORMATS
+from movie_tags.transforms.shots.detector import DETECTORS
 from movie_tags.transforms.video.limits import Limits
 
 OPTIONS = {
@@ -122,11 +123,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"of a draft: shorter films are sampled exactly all the same [{METHOD.min_draft_length:g}]",
     )
     method.add_argument(
+        "--shot-detector",
+        dest="detector",
+        choices=tuple(DETECTORS),
+        default=METHOD.detector,
+        help="what tells shots apart: the HSV histograms of neighbouring samples, or their mean absolute difference "
+        f"place by place [{METHOD.detector}]",
+    )
+    method.add_argument(
         "--shot-threshold",
         type=share,
-        default=METHOD.shot_threshold,
         metavar="D",
-        help="HSV histogram difference, 0 to 1, above which a shot begins [0.5]",
+        help="the detector's difference, 0 to 1, above which a shot begins "
+        f"[{', '.join(f'{value:.3g} for {name}' for name, value in DETECTORS.items())}]",
     )
     method.add_argument(
         "--min-entropy",

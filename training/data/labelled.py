@@ -27,7 +27,7 @@ from movie_tags.errors import UserError
 from movie_tags.progress import report_progress
 from movie_tags.training.data.vocabulary import NOTHING_FOLDER, tag_of_folder
 from movie_tags.transforms.entropy import entropy
-from movie_tags.transforms.shots.finder import compare
+from movie_tags.transforms.shots.detector import compare, rule_of
 from movie_tags.transforms.video.decoding import Decoding
 from movie_tags.transforms.video.limits import Limits
 from movie_tags.transforms.video.reader import failure_of
@@ -372,8 +372,8 @@ def frames_of_spans(
                 yield clock.seconds(frame.index), chosen[frame.index], kept
 
     shot: list[Frame] = []  # of the samples that a span holds, encoded: a long shot must fit in memory
-    for sample in compare(decoding.samples(video.uri, segment, Tally())):
-        if sample.difference is not None and sample.difference > threshold:
+    for sample in compare(decoding.samples(video.uri, segment, Tally()), rule_of(threshold=threshold)):
+        if sample.begins:
             yield from close(shot)
             shot = []
         frame = sample.frame

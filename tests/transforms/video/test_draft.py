@@ -9,12 +9,16 @@ import pytest
 from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reference import is_boundary
 
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, Method, method_key
-from movie_tags.transforms.shots.finder import ShotFinder, close, difference, histogram, join_all, key_frame
+from movie_tags.transforms.shots.detector import rule_of
+from movie_tags.transforms.shots.inside import ShotFinder, key_frame
+from movie_tags.transforms.shots.stretches import close, join_all
 from movie_tags.transforms.video.reader import to_rgb
 from movie_tags.transforms.video.sampling import Draft, DraftClock, SegmentReader, Tally, plan_segments, read_samples
 
+RULE = rule_of()
 SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
@@ -50,8 +54,7 @@ def definition(path, fps, max_gap):
 def defined_key_frames(path, fps, max_gap):
     """[(time, start and end of the shot, pixels)] of the shots among these pictures."""
     samples, end, tick = definition(path, fps, max_gap)
-    histograms = [histogram(pixels) for _, pixels in samples]
-    starts = [0] + [i for i in range(1, len(samples)) if difference(histograms[i - 1], histograms[i]) > 0.5]
+    starts = [0] + [i for i in range(1, len(samples)) if is_boundary(samples[i - 1][1], samples[i][1], 0.5)]
     found = []
     for i, after in zip(starts, [*starts[1:], None], strict=True):
         start, until = samples[i][0], end if after is None else samples[after][0]
@@ -71,10 +74,10 @@ def key_frames(path, fps, max_gap, length, held=1 << 26):
     segments = plan_segments(str(path), fps, length, Draft(max_gap, 0))
     found, stretches = [], []
     for segment in segments:
-        reader, finder = SegmentReader(str(path), segment), ShotFinder(segment, 0.5, held)
+        reader, finder = SegmentReader(str(path), segment), ShotFinder(segment, RULE, held)
         found += finder.key_frames(reader, reader.tally)
         stretches.append(finder.stretch)
-    (whole,) = join_all(reversed(stretches), 0.5)
+    (whole,) = join_all(reversed(stretches), RULE)
     whole = close(whole)
     for shots in [[shot] for shot in whole.unread] if whole.seekable else [whole.unread] if whole.unread else []:
         for frame in read_samples(str(path), whole.clock, [shot.median for shot in shots], Tally()):
