@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-BODY = Path(__file__).resolve().parent / "compact" / "body.npz"
+BODY = Path(__file__).resolve().parents[1] / "compact" / "body.npz"
 
 
 def write_body(path: Path, weights: list[np.ndarray]) -> None:

@@ -80,5 +80,5 @@ def install() -> None:
     sampling.open_video, sampling.to_rgb = opened, converted
 
 
-if any("children import serve" in word for word in sys.orig_argv):
+if any("decoder_process import serve" in word for word in sys.orig_argv):
     install()
