@@ -15,9 +15,9 @@ SHARE = 0.99
 """So many of the pixels decide; a logo, a subtitle or a time code may cover the rest."""
 
 DARK = 20
-"""Luma, 0 to 255, up to which a pixel is black. Of 7,329 labelled frames (shared data, frames/) 14 are black by it, none
-of which shows a tag; at 24 four more, of which two do. Of 545 labelled key frames of the shared films 28 are, six of them
-title cards, none with a plain tag."""
+"""Luma, 0 to 255, up to which a pixel is black. Of 7,329 labelled frames (shared data, frames/) 14 are black by it and
+none of them shows a tag; at 24 four more are, of which two do. Of 545 labelled key frames of the shared films 28 are, six
+of them title cards, none with a plain tag."""
 
 SPREAD = 12
 """Levels of Y, Cr and Cb in which pixels of one colour may lie: noise of coding. Of the same frames none is by it that
@@ -31,8 +31,8 @@ def kind_of(pixels: np.ndarray) -> str:
         pixels: uint8 RGB [H, W, 3].
 
     Returns:
-        BLACK where SHARE of the pixels are no brighter than DARK, or lie within SPREAD levels in each of the channels Y,
-        Cr and Cb; else PICTURE.
+        BLACK where SHARE of the pixels are no brighter than DARK, or lie within SPREAD levels in each of Y, Cr and Cb;
+        else PICTURE.
     """
     channels = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)
     needed = SHARE * channels[..., 0].size
