@@ -16,8 +16,8 @@ SHARE = 0.99
 
 DARK = 20
 """Luma, 0 to 255, up to which a pixel is black. Of 7,329 labelled frames (shared data, frames/) 14 are black by it and
-none of them shows a tag; at 24 four more are, of which two do. Of 545 labelled key frames of the shared films 28 are, six
-of them title cards, none with a plain tag."""
+none of them shows a tag; at 24 four more are, of which two do. Of 545 labelled key frames of the shared films 28 are,
+none with a plain tag, six of them title cards."""
 
 SPREAD = 12
 """Levels of Y, Cr and Cb in which pixels of one colour may lie: noise of coding. Of the same frames none is by it that
