@@ -29,7 +29,7 @@ setup(
     name="movie-tags",
     version="0.2.0",
     description="Watches films and says, in a few tags with strengths, what is in them.",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     packages=["movie_tags", *[f"movie_tags.{room}" for room in ROOMS]],
     package_data={
         "movie_tags": ["py.typed"],
@@ -76,6 +76,7 @@ setup(
             "scipy==1.17.1",
             "tensorboard==2.21.0",
         ],
+        "docs": ["mkdocs-material==9.8.2", "mkdocstrings[python]==1.0.8"],
         "dev": [
             "gcp-storage-emulator==2026.7.19",
             "hypothesis==6.170.15",
