@@ -29,8 +29,9 @@ from movie_tags.models.ensemble import read_models
 from movie_tags.models.loading import forget_models
 from movie_tags.pipeline.beam.local_workers import deaths, end_workers, forking_runner, warm_up
 from movie_tags.pipeline.beam.options import local_options
-from movie_tags.pipeline.inputs import DistinctVideos, ReadInputs, check_input
+from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.method import Method, Work, method_key
+from movie_tags.pipeline.read_inputs import DistinctVideos, ReadInputs
 from movie_tags.pipeline.sizing import MOST_FILES, is_little
 from movie_tags.pipeline.tables import COUNTS, DUE, RAW, THUMBNAILS, WriteTables, errors_row
 from movie_tags.pipeline.tag_movies import TagMovies
@@ -112,7 +113,7 @@ class TaggingRun:
 
     def __init__(
         self,
-        inputs: Sequence[str],
+        inputs: Inputs,
         output: str,
         model: str | Sequence[str] = DEFAULT,
         method: Method = Method(),
@@ -129,7 +130,7 @@ class TaggingRun:
     ):
         """
         Args:
-            inputs: videos, folders, globs and catalogues.
+            inputs: what is to be tagged.
             output: the folder of results, local or remote.
             model: a model bundle's name or folder, or several.
             method, work: the numbers; the model's threads are set to what each worker can have.
@@ -146,10 +147,9 @@ class TaggingRun:
         """
         self.begun = time.time()
         self.id = new_run_id(self.begun)
-        self.inputs, self.output, self.table_format = list(inputs), output, table_format
+        self.inputs, self.output, self.table_format = inputs, output, table_format
         self.models = read_models(model)
-        for uri in self.inputs:
-            check_input(uri)
+        self.inputs.check()
         self.little = False
         self.options, self.workers = local_options(beam_words, lambda: self.look(work.limits))
         threads = max(1, cores() // self.workers) if self.workers else 1
@@ -177,7 +177,7 @@ class TaggingRun:
         return {
             "run_id": self.id,
             "begun": views.iso(self.begun),
-            "inputs": self.inputs,
+            "inputs": list(self.inputs.uris),
             "format": self.table_format,
             "method_key": self.method_key,
             "method": dataclasses.asdict(self.method),
@@ -197,7 +197,7 @@ class TaggingRun:
 
     def look(self, limits: Limits | None) -> int:
         """How many processes the inputs are worth; little work is also done in one pipeline."""
-        self.little = is_little(self.inputs, limits)
+        self.little = is_little(self.inputs.uris, limits)
         return 1 if self.little else cores()
 
     @property

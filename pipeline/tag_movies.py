@@ -13,8 +13,8 @@ from apache_beam.metrics import Metrics
 from movie_tags.models import DEFAULT
 from movie_tags.models.bundle import BundleError, ModelBundle
 from movie_tags.models.ensemble import Ensemble, read_models
-from movie_tags.pipeline.inputs import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
+from movie_tags.pipeline.read_inputs import DistinctVideos
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.finder import Film, FindShots

@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from movie_tags import storage
-from movie_tags.pipeline.inputs import DistinctVideos
+from movie_tags.pipeline.read_inputs import DistinctVideos
 from movie_tags.transforms.video.reader import Failure, Video
 
 MANIFEST = "manifest"
@@ -103,7 +103,8 @@ def why_due(video: Video, done: Entry | None, rules: Rules) -> str | None:
     if done.method_key != rules.method_key:
         return METHOD
     unknown = not video.version and done.status != TAGGED  # still out of reach: a failure like the last one
-    if not unknown and (video.version != done.source or video.uri != done.uri or not video.version):
+    moved = not storage.same_file(video.uri, done.uri)
+    if not unknown and (video.version != done.source or moved or not video.version):
         return CHANGED
     if done.status == TAGGED:
         return None

@@ -15,6 +15,8 @@ from movie_tags.storage.errors import StorageError
 BEAM_SCHEMES = ("gs", "s3", "hdfs", "azfs")
 """Of Beam's file systems; each comes with an extra of Beam, and only gs:// is tried."""
 
+NO_TEXT = "its name is not UTF-8; rename it"
+
 _SCHEME = re.compile(r"([a-zA-Z][-a-zA-Z0-9+.]+)://")
 _FILE = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
 _WINDOWS = re.compile(r"[a-zA-Z]:[\\/]|\\\\")
@@ -71,6 +73,11 @@ def same_text(name: str) -> str:
     return name if name.isascii() else normalize("NFC", name)
 
 
+def other_text(name: str) -> str:
+    """A name in Unicode's decomposed normal form (NFD), as some file systems have it."""
+    return name if name.isascii() else normalize("NFD", name)
+
+
 def canonical(typed: str, folder: str | None = None) -> str:
     """The canonical address of what a user or a catalogue names: absolute, `file://` and `~` resolved.
 
@@ -82,8 +89,14 @@ def canonical(typed: str, folder: str | None = None) -> str:
         folder: what relative paths are relative to; None: the current folder.
 
     Raises:
-        AddressError: of a scheme that is not supported, of another machine, or of Windows.
+        AddressError: of a scheme that is not supported, of another machine, or of Windows; or no name of a file at all.
     """
+    if "\0" in typed:
+        raise AddressError("its name holds a NUL character; rename it")
+    try:
+        os.fsencode(typed)
+    except UnicodeEncodeError:
+        raise AddressError(NO_TEXT) from None
     found = _FILE.fullmatch(typed)
     if found is None and is_remote(typed):
         check_scheme(typed)

@@ -12,7 +12,8 @@ import apache_beam as beam
 from movie_tags import storage
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.commands.common import DONE
-from movie_tags.pipeline.inputs import InputError, ReadInputs, check_input
+from movie_tags.pipeline.inputs import InputError, Inputs
+from movie_tags.pipeline.read_inputs import ReadInputs
 from movie_tags.pipeline.run import adopt, new_run_id
 from movie_tags.pipeline.tables import DUE, RAW
 from movie_tags.results import lock
@@ -38,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         help="all that is to be kept, as it is given to `movie-tags tag`: catalogues, folders, videos",
     )
+    parser.add_argument("--all-videos", action="store_true", help="as it was given to `movie-tags tag`")
     parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
     parser.add_argument(
         "--break-lock", action="store_true", help="take DIR from a run on another machine that is known to be dead"
@@ -45,8 +47,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
-    for uri in args.catalogue:
-        check_input(uri)
+    inputs = Inputs.of(args.catalogue, args.all_videos)
+    inputs.check()
     if latest_view(args.output) is None and not views.unfinished_runs(args.output):
         raise OutputError(NO_RESULTS.format(args.output))
     options, _ = local_options(["--direct_num_workers=1", *beam_words])
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         storage.make_folder(part)
         try:
             with storage.named_for_beam(args.output) as named, beam.Pipeline(options=options) as pipeline:
-                pipeline | "FindGone" >> FindGone(args.catalogue, named(view), named(part))
+                pipeline | "FindGone" >> FindGone(inputs, named(view), named(part))
             gone = 0
             for path in views.raw_files(part, MANIFEST):
                 with storage.open_stream(path) as lines:
@@ -102,9 +104,9 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
 class FindGone(beam.PTransform):
     """Inputs and a view -> a file of entries, one for each video of the manifest that they do not name."""
 
-    def __init__(self, inputs: Sequence[str], view: str, part: str):
+    def __init__(self, inputs: Inputs, view: str, part: str):
         super().__init__()
-        self.inputs = list(inputs)
+        self.inputs = inputs
         self.view = view
         self.prefix = storage.join(part, f"{RAW}{MANIFEST}")
 

@@ -30,6 +30,7 @@ from movie_tags.pipeline.commands.common import (
     share,
 )
 from movie_tags.pipeline.display import RunProgress, print_tags, watching
+from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
 from movie_tags.pipeline.prometheus import write_failure, write_metrics
 from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
@@ -55,7 +56,12 @@ METHOD, WORK, LIMITS = Method(), Work(), Limits()
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="video, folder, glob, gs:// path, or .csv/.jsonl catalogue"
+        "inputs", nargs="+", metavar="INPUT", help="video, folder, glob, gs:// path, or .csv/.tsv/.jsonl catalogue"
+    )
+    parser.add_argument(
+        "--all-videos",
+        action="store_true",
+        help="take of folders also what is left out: recycle bins, a NAS' previews, hidden and half-downloaded videos",
     )
     parser.add_argument(
         "--output", metavar="DIR", help="folder for the results, local or gs:// [none: the tags are only printed]"
@@ -256,7 +262,7 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
     limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
     work = Work(**numbers, limits=limits)
     return TaggingRun(
-        args.inputs,
+        Inputs.of(args.inputs, args.all_videos),
         output,
         models_of(args),
         method,

@@ -16,6 +16,7 @@ from films import picture, write_video
 
 from movie_tags.pipeline import run as runs
 from movie_tags.pipeline.commands import main
+from movie_tags.pipeline.inputs import Inputs
 from movie_tags.results import lock
 from movie_tags.results import snapshots as views
 from movie_tags.results.lock import LockError, Owner, acquire, read_lock, release
@@ -439,7 +440,7 @@ def test_of_many_who_want_a_lock_one_gets_it(tmp_path):
 
 
 def test_parts_are_cut_by_number_or_by_size(tmp_path, films, small_bundle, monkeypatch):
-    run = runs.TaggingRun([str(films)], str(tmp_path / "out"), small_bundle, beam_words=HERE)
+    run = runs.TaggingRun(Inputs.of([str(films)]), str(tmp_path / "out"), small_bundle, beam_words=HERE)
     items = [views.Due(Video(f"{i}", "u", "", "v"), 600 << 20, NEW) for i in range(20)]
     (tmp_path / "due.jsonl").write_bytes(b"".join(item.line() for item in items))
     for size, expected in ((None, [4] * 5), (7, [7, 7, 6]), (1, [1] * 20)):

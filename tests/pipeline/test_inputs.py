@@ -6,7 +6,8 @@ import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from movie_tags.pipeline.inputs import DistinctVideos, InputError, ReadInputs, check_input, expand
+from movie_tags.pipeline.inputs import InputError, Inputs, expand
+from movie_tags.pipeline.read_inputs import DistinctVideos, ReadInputs
 from movie_tags.transforms.video.reader import Video
 
 
@@ -57,8 +58,8 @@ def test_jsonl(tmp_path):
 
 def test_csv_without_uris_is_an_error(tmp_path):
     path = tmp_path / "c.csv"
-    path.write_text("file,name\n/a.mp4,x\n")
-    with pytest.raises(InputError, match="uri"):
+    path.write_text("place,name\n/a.mp4,x\n")
+    with pytest.raises(InputError, match="'place', 'name', delimited by commas"):
         uris(path)
 
 
@@ -67,7 +68,7 @@ def test_large_catalogue_and_ids_used_twice(tmp_path):
     rows = [f"{i},/films/{i}.mp4" for i in range(5000)] + ["7,/films/other.mp4", "8,/films/8.mp4"]
     path.write_text("id,uri\n" + "\n".join(rows) + "\n")
     with test_pipeline.TestPipeline() as p:
-        found = (p | ReadInputs([str(path)])).videos | DistinctVideos()
+        found = (p | ReadInputs(Inputs.of([str(path)]))).videos | DistinctVideos()
         assert_that(found["videos"] | beam.combiners.Count.Globally(), equal_to([4999]), "videos")
         assert_that(found["merged"] | beam.MapTuple(lambda video, n: (video.id, n)), equal_to([("8", 1)]), "merged")
         failed = found["failed"] | beam.MapTuple(lambda video, failure: (video.uri, "'7'" in failure.reason))
@@ -76,12 +77,12 @@ def test_large_catalogue_and_ids_used_twice(tmp_path):
 
 def test_a_catalogue_that_breaks_off_costs_only_its_rest(tmp_path):
     path = tmp_path / "c.csv"
-    path.write_bytes(b"id,uri\n1,/a.mp4\n" + b"x,/b.mp4\n" * 9000 + b"2,\xff\xfe.mp4\n")
+    path.write_bytes(b"id,uri\n1,/a.mp4\n" + b"x,/b.mp4\n" * 9000 + b'2,"/c.mp4\n3,/d.mp4\n')
     with test_pipeline.TestPipeline() as p:
-        read = p | ReadInputs([str(path)])
+        read = p | ReadInputs(Inputs.of([str(path)]))
         named = (read.videos | DistinctVideos())["videos"]
         assert_that(named | beam.Map(lambda video: video.id), equal_to(["1", "x"]), "videos")
-        failed = read[ReadInputs.FAILED] | beam.MapTuple(lambda _, failure: "cannot be read" in failure.reason)
+        failed = read[ReadInputs.FAILED] | beam.MapTuple(lambda _, failure: "a quote may not be" in failure.reason)
         assert_that(failed, equal_to([True]), "failed")
 
 
@@ -132,7 +133,7 @@ def test_a_name_that_is_no_text_costs_itself(tmp_path):
     named = tmp_path / "c.jsonl"
     named.write_text('{"uri": "/\\ud800.mp4"}\n{"uri": "/b.mp4", "id": "\\ud800"}\n{"uri": "/c.mp4"}\n')
     with test_pipeline.TestPipeline() as p:
-        read = p | ReadInputs([str(tmp_path), str(named)])
+        read = p | ReadInputs(Inputs.of([str(tmp_path), str(named)]))
         assert_that(read.videos | beam.Map(lambda v: v.uri), equal_to([str(tmp_path / "a.mp4"), "/c.mp4"]), "videos")
         failed = read[ReadInputs.FAILED] | beam.MapTuple(
             lambda video, failure: (video.id.encode().decode(), video.uri.encode().decode(), failure.reason)
@@ -145,7 +146,7 @@ def test_a_name_that_is_no_text_costs_itself(tmp_path):
 
 def test_an_input_whose_name_is_no_text_is_refused():
     with pytest.raises(InputError, match=r"udcff\.mp4: its name is not UTF-8"):
-        check_input("films/\udcff.mp4")
+        Inputs.of(["films/\udcff.mp4"]).check()
 
 
 @pytest.mark.parametrize(
