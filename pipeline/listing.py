@@ -12,85 +12,13 @@ from pathlib import PurePosixPath
 
 from movie_tags import storage
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".264",
-        ".265",
-        ".3g2",
-        ".3gp",
-        ".3gp2",
-        ".3gpp",
-        ".amv",
-        ".asf",
-        ".av1",
-        ".avc",
-        ".avi",
-        ".dav",
-        ".dif",
-        ".divx",
-        ".dv",
-        ".dvr-ms",
-        ".evo",
-        ".f4v",
-        ".flv",
-        ".gxf",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".insv",
-        ".ismv",
-        ".ivf",
-        ".m1v",
-        ".m2p",
-        ".m2t",
-        ".m2ts",
-        ".m2v",
-        ".m4v",
-        ".mj2",
-        ".mjpeg",
-        ".mjpg",
-        ".mk3d",
-        ".mkv",
-        ".mod",
-        ".mov",
-        ".mp2v",
-        ".mp4",
-        ".mp4v",
-        ".mpe",
-        ".mpeg",
-        ".mpg",
-        ".mpv",
-        ".mpv2",
-        ".mts",
-        ".mxf",
-        ".nsv",
-        ".nut",
-        ".obu",
-        ".ogg",
-        ".ogm",
-        ".ogv",
-        ".ogx",
-        ".pva",
-        ".qt",
-        ".rm",
-        ".rmvb",
-        ".roq",
-        ".rv",
-        ".ssif",
-        ".tod",
-        ".tp",
-        ".trp",
-        ".ts",
-        ".vc1",
-        ".vob",
-        ".vro",
-        ".webm",
-        ".wm",
-        ".wmv",
-        ".wtv",
-        ".y4m",
-    ]
-)
+_VIDEOS = """
+.264 .265 .3g2 .3gp .3gp2 .3gpp .amv .asf .av1 .avc .avi .dav .dif .divx .dv .dvr-ms .evo .f4v .flv .gxf .h264
+.h265 .hevc .insv .ismv .ivf .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d .mkv .mod .mov .mp2v .mp4
+.mp4v .mpe .mpeg .mpg .mpv .mpv2 .mts .mxf .nsv .nut .obu .ogg .ogm .ogv .ogx .pva .qt .rm .rmvb .roq .rv .ssif
+.tod .tp .trp .ts .vc1 .vob .vro .webm .wm .wmv .wtv .y4m
+"""
+VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
 """Of containers and elementary streams that FFmpeg reads. Pictures that may move (.gif, .webp) are pictures here, and
 cameras' previews (.lrv) double their films; each is tagged where it is named by itself."""
 
@@ -99,7 +27,7 @@ HIDDEN, UNFINISHED, STREAMS = "hidden", "half-downloaded", "separate streams of 
 LINKS, SPECIAL, NO_SUFFIX = "links that lead nowhere", "no regular files", "without a suffix"
 
 _FOLDERS = {
-    RECYCLED: r"[#@$.]?recycled?|\$recycle\.bin|recycler|recycle bin|\.?trash(es|-\d+)?|network trash folder",
+    RECYCLED: r"[#@$.]recycled?|\$recycle\.bin|recycler|recycled|\.trash(es|-\d+)?|network trash folder",
     COPIES: r"@eadir|\.@__thumb|[#@~.]snapshots?|@recently-snapshot|@transcode|@__thumb|plex versions",
     SYSTEM: r"lost\+found|system volume information|found\.\d{3}|__macosx|@tmp",
     UNFINISHED: r".*\.(download|part|incomplete)",  # Safari downloads into a folder

@@ -32,7 +32,7 @@ MORE_FILMS = (
     "x.mpv",
     "tv.dvr-ms",
     "race.f1.mp4",
-    "Part 2.part1.mkv",
+    "P.part1.mkv",
     "a.temperature.mp4",
 )
 
