@@ -37,7 +37,7 @@ soak: $(READY)
 	@MOVIE_TAGS_KILLS=20 $(BIN)/python -m pytest tests/pipeline/test_incremental.py -k killed_at
 
 bench: $(READY)
-	@for part in light children nights catalogue draft model train report; do \
+	@for part in light decoders nights catalogue draft model train report; do \
 		echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py; done
 
 lint: $(READY)

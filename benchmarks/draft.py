@@ -31,8 +31,12 @@ from movie_tags.transforms.shots.inside import KeyFrame, ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import close
 from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
 from movie_tags.transforms.tagging import KeyFrameTags, believed, top_tags
-from movie_tags.transforms.video.reader import VideoError, use_one_thread
-from movie_tags.transforms.video.sampling import Draft, SegmentReader, Tally, plan_segments, read_samples
+from movie_tags.transforms.video.draft import Draft
+from movie_tags.transforms.video.pictures import use_one_thread
+from movie_tags.transforms.video.reader import VideoError
+from movie_tags.transforms.video.samples import SegmentReader, read_samples
+from movie_tags.transforms.video.screen import Tally
+from movie_tags.transforms.video.segments import plan_segments
 
 FOLDERS = ("films", "clips", "trailers")
 GAPS = (1.0, 2.0, 4.0, 6.0, 12.0)

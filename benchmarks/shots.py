@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from movie_tags.transforms.shots.detector import DETECTORS, rule_of
-from movie_tags.transforms.video.sampling import SegmentReader, plan_segments
+from movie_tags.transforms.video.samples import SegmentReader
+from movie_tags.transforms.video.segments import plan_segments
 
 BINS = ((8, 2, 2), (8, 4, 4), (16, 4, 4), (12, 3, 3), (18, 3, 3), (32, 4, 4), (16, 8, 8), (32, 8, 8), (50, 8, 8))
 DISTANCES = {

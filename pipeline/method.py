@@ -12,7 +12,7 @@ from movie_tags.transforms.video.limits import Limits
 
 if TYPE_CHECKING:
     from movie_tags.transforms.thumbnails import Thumbnails
-    from movie_tags.transforms.video.sampling import Draft
+    from movie_tags.transforms.video.draft import Draft
 
 
 EXACT, CODEC_KEY_FRAMES = "exact", "codec-key-frames"
@@ -60,7 +60,7 @@ class Method:
     @property
     def draft(self) -> Draft | None:
         """What a draft may leave out; None where none is wanted."""
-        from movie_tags.transforms.video.sampling import Draft  # which brings decoders
+        from movie_tags.transforms.video.draft import Draft  # which brings decoders
 
         return Draft(self.max_key_frame_gap, self.min_draft_length) if self.sampling == CODEC_KEY_FRAMES else None
 

@@ -17,7 +17,6 @@ from movie_tags.storage.addresses import (
 from movie_tags.storage.errors import StorageError, plain_errors, plainly
 from movie_tags.storage.metadata import About
 from movie_tags.storage.range_reader import Ranges
-from movie_tags.storage.remote import open_ranges_by
 from movie_tags.storage.verbs import (
     about,
     copy,
@@ -70,7 +69,6 @@ __all__ = [
     "make_folder",
     "move",
     "named_for_beam",
-    "open_ranges_by",
     "open_seekable",
     "open_stream",
     "other_text",

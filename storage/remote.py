@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, BinaryIO
 
 from movie_tags.storage.addresses import check_scheme, scheme_of
@@ -43,7 +43,7 @@ def _blob(uri: str) -> Any:
 
 
 def open_seekable(uri: str) -> BinaryIO:
-    remote = _open_ranges(uri)
+    remote = ranges(uri)
     return io.BufferedReader(RangeReader(remote.fetch, remote.size))
 
 
@@ -176,15 +176,6 @@ def remove_folder(uri: str) -> None:
 def ranges(uri: str) -> Ranges:
     with plain_errors():
         return _gs_ranges(uri) if scheme_of(uri) == "gs" else _beam_ranges(uri)
-
-
-_open_ranges: Callable[[str], Ranges] = ranges
-
-
-def open_ranges_by(opener: Callable[[str], Ranges]) -> None:
-    """Have another open the remote files that this process reads at random: it has credentials that we lack."""
-    global _open_ranges
-    _open_ranges = opener
 
 
 def _gs_ranges(uri: str) -> Ranges:

@@ -29,12 +29,12 @@ def small_bundle(tmp_path_factory):
 
 @pytest.fixture
 def harmful(monkeypatch):
-    """Decoders' children begun from here on know the films that do harm (`hooks/sitecustomize.py`)."""
-    from movie_tags.transforms.video import decoder_process as children
+    """Decoder processes begun from here on know the films that do harm (`hooks/sitecustomize.py`)."""
+    from movie_tags.transforms.video import decoder_process
 
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "hooks"))
-    before, children._IDLE.children = children._IDLE.children, []
+    before, decoder_process._IDLE.decoders = decoder_process._IDLE.decoders, []
     yield
-    for child in children._IDLE.children:
-        child.end()
-    children._IDLE.children = before
+    for decoder in decoder_process._IDLE.decoders:
+        decoder.end()
+    decoder_process._IDLE.decoders = before

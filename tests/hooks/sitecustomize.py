@@ -1,4 +1,6 @@
-"""Makes the decoder's children do harm at films whose names say so: found by children alone, by the path of the tests.
+"""Fault injection: decoder processes do harm at films whose names say so.
+
+Python imports it at the start of every process that has this folder on its path; only decoder processes heed it.
 
 A film named `HARM-WHERE….mp4` does the harm when it is opened, or when its third sample is converted.
 """
@@ -59,17 +61,17 @@ HARMS = {
 
 
 def install() -> None:
-    from movie_tags.transforms.video import sampling
+    from movie_tags.transforms.video import samples, segments
 
-    open_video, to_rgb = sampling.open_video, sampling.to_rgb
+    open_video, to_rgb = samples.open_video, samples.to_rgb
     film = {"harm": None, "samples": 0}
 
-    def opened(uri):
+    def opened(uri, access):
         harm, _, rest = os.path.basename(uri).partition("-")
         film.update(harm=HARMS.get(harm), samples=0)
         if film["harm"] and rest.startswith("opening"):
             film["harm"]()
-        return open_video(uri)
+        return open_video(uri, access)
 
     def converted(frame):
         film["samples"] += 1
@@ -77,7 +79,8 @@ def install() -> None:
             film["harm"]()
         return to_rgb(frame)
 
-    sampling.open_video, sampling.to_rgb = opened, converted
+    samples.open_video = segments.open_video = opened
+    samples.to_rgb = converted
 
 
 if any("decoder_process import serve" in word for word in sys.orig_argv):

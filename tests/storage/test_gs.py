@@ -22,9 +22,9 @@ from movie_tags.pipeline.commands import main
 from movie_tags.results import lock
 from movie_tags.storage import StorageError, create_new, open_seekable, replace_version
 from movie_tags.storage.range_reader import LEAST_FETCH, MOST_AHEAD, RangeReader
-from movie_tags.transforms.video import reader as video
-from movie_tags.transforms.video import sampling
-from movie_tags.transforms.video.sampling import SegmentReader, plan_segments
+from movie_tags.transforms.video.reader import Access
+from movie_tags.transforms.video.samples import SegmentReader
+from movie_tags.transforms.video.segments import plan_segments
 
 HERE = ["--direct_num_workers", "1"]
 TABLES = ("tags", "key_frames", "spans", "errors")
@@ -141,7 +141,7 @@ def test_locks_on_gs(gs, films, capsys):
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("seconds", [2, 9])
-def test_a_segment_fetches_little_more_than_the_decoder_reads(gs, noise, monkeypatch, suffix, seconds):
+def test_a_segment_fetches_little_more_than_the_decoder_reads(gs, noise, suffix, seconds):
     path = noise / f"noise.{suffix}"
     uri = gs.put(path, path.name)
 
@@ -156,18 +156,15 @@ def test_a_segment_fetches_little_more_than_the_decoder_reads(gs, noise, monkeyp
                 total += len(data)
                 return data
 
-        with monkeypatch.context() as patch:
-            patch.setattr(video, "open_seekable", Counting)
-            patch.setattr(sampling, "open_seekable", Counting)
-            return work(str(path), *args), total
+        return work(str(path), *args, access=Access(Counting)), total
 
     def served(work, *args):
         """What a piece of work on the object gives, and the bytes that are served of it."""
         gs.reset()
         return work(uri, *args), sum(gs.served(path.name))
 
-    def samples(uri, segment):
-        return [(frame.index, frame.pixels.mean()) for frame in SegmentReader(uri, segment)]
+    def samples(uri, segment, access=Access()):
+        return [(frame.index, frame.pixels.mean()) for frame in SegmentReader(uri, segment, access)]
 
     segments, plain = asked(plan_segments, 1, seconds)
     assert len(segments) == math.ceil(24 / seconds)

@@ -31,7 +31,8 @@ from movie_tags.transforms.shots.detector import compare, rule_of
 from movie_tags.transforms.video.decoding import Decoding
 from movie_tags.transforms.video.limits import Limits
 from movie_tags.transforms.video.reader import failure_of
-from movie_tags.transforms.video.sampling import Frame, Tally
+from movie_tags.transforms.video.samples import Frame
+from movie_tags.transforms.video.screen import Tally
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # a command line that only names a detector is not to wait for decoders
     import numpy as np
 
-    from movie_tags.transforms.video.sampling import Frame
+    from movie_tags.transforms.video.samples import Frame
 
 HSV_HISTOGRAM, CONTENT = "hsv-histogram", "content"
 DETECTORS = {HSV_HISTOGRAM: 0.5, CONTENT: 0.17}

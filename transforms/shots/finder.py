@@ -20,10 +20,14 @@ from movie_tags.storage import is_remote
 from movie_tags.transforms.shots.detector import Rule
 from movie_tags.transforms.shots.inside import ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import Shot, Stretch, close, join_all
+from movie_tags.transforms.video.clock import Clock
 from movie_tags.transforms.video.decoding import Decoding
+from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import Failure, Video, failure_of, use_one_thread
-from movie_tags.transforms.video.sampling import Draft, SampleClock, Segment, Tally
+from movie_tags.transforms.video.pictures import use_one_thread
+from movie_tags.transforms.video.reader import Failure, Video, failure_of
+from movie_tags.transforms.video.screen import Tally
+from movie_tags.transforms.video.segments import Segment
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ class _FindInside(beam.DoFn):
 class _Unread:
     """Shots of a video whose key frames are to be read again in one pass."""
 
-    clock: SampleClock
+    clock: Clock
     shots: tuple[Shot, ...]
 
 

@@ -10,7 +10,10 @@ import numpy as np
 
 from movie_tags.transforms.shots.detector import Compared, Rule, compare
 from movie_tags.transforms.shots.stretches import Shot, Stretch
-from movie_tags.transforms.video.sampling import Frame, SampleClock, Segment, Tally
+from movie_tags.transforms.video.clock import Clock
+from movie_tags.transforms.video.samples import Frame
+from movie_tags.transforms.video.screen import Tally
+from movie_tags.transforms.video.segments import Segment
 
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """Pixels of a shot that are held while its end is awaited; of a longer shot the median frame is read again."""
@@ -36,7 +39,7 @@ class KeyFrame:
     thumbnail: str = ""
 
 
-def key_frame(clock: SampleClock, shot: Shot, frame: Frame) -> KeyFrame:
+def key_frame(clock: Clock, shot: Shot, frame: Frame) -> KeyFrame:
     """The key frame of a shot, with its times in seconds."""
     return KeyFrame(clock.seconds(frame.index), clock.seconds(shot.first), clock.seconds(shot.last + 1), frame.pixels)
 

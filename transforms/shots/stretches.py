@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from movie_tags.transforms.shots.detector import Rule
-from movie_tags.transforms.video.sampling import SampleClock
+from movie_tags.transforms.video.clock import Clock
 
 
 @dataclass(frozen=True, order=True)
@@ -54,7 +54,7 @@ class Stretch:
 
     segments: tuple[int, int]
     count: int
-    clock: SampleClock
+    clock: Clock
     samples: tuple[int, int] | None = None
     head: tuple[tuple[int, np.ndarray], ...] = ()
     tail: tuple[np.ndarray, ...] = ()

@@ -1,17 +1,18 @@
-"""Children: processes in which films are decoded, so that whatever a film does to a decoder costs that film alone.
+"""Decoder processes: subprocesses in which films are decoded, so that what a film does to a decoder costs it alone.
 
-A child is a small Python process that imports nothing of Beam. It is handed functions that return iterables, such as
-`plan_segments`, and sends back what they yield, pictures as bare bytes. It lives for many films; the operating system
-ends it at its limits, even where FFmpeg never comes back to Python: address space, and timers of CPU and wall time that
-are wound up again at every sign of progress. Its death becomes a `VideoError` that names what happened.
+A decoder process is a small Python process that imports nothing of Beam. It is sent functions that return iterables,
+and sends back what they yield, pictures as bare bytes. It serves many films; the operating system ends it at its
+limits, even where FFmpeg never returns to Python: address space, and timers of CPU and wall time that are reset at
+every sign of progress. Its end becomes a `VideoError` that names what happened.
 
-A child opens local files only. What is remote its worker reads for it, with the worker's own credentials and options.
+It opens local files only. Remote files are read for it by its worker, with the worker's own credentials and options.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import pickle
 import resource
@@ -26,27 +27,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import cv2
 
 from movie_tags import storage
+from movie_tags.storage.range_reader import RangeReader
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import Decoder, VideoError, failure_of, use_one_thread
+from movie_tags.transforms.video.pictures import use_one_thread
+from movie_tags.transforms.video.reader import Access, VideoError, failure_of
 
 Item = TypeVar("Item")
 
 IDLE_S = 60
-"""A child without work for so long ends."""
+"""A decoder process ends after so long without work."""
 
 KEPT_BYTES = 256 * 1024 * 1024
-"""A child that holds more memory than this after its work makes room for a fresh one."""
+"""A decoder process that holds more memory than this after its work is replaced by a fresh one."""
 
 SOCKET_BYTES = 1024 * 1024
 """Room for a picture between the two processes, in which the next one can be decoded already."""
 
-WIND_S = 0.1
-"""Timers are not wound up again sooner: system calls at every frame would be felt."""
+RESET_S = 0.1
+"""Timers are not reset more often: system calls at every frame would be felt."""
 
 GB = 10**9
 
@@ -54,66 +57,66 @@ SHORT_OF_MEMORY = "its decoder asked for more than the {:g} GB of memory allowed
 
 _ITEM, _DONE, _FAILED, _OPEN, _FETCH = range(5)
 _COMMAND = "from movie_tags.transforms.video.decoder_process import serve; serve()"
-# Libraries' own threads would only take address space: a child computes on one.
+# Libraries' own threads would only take address space: a decoder process computes on one.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
-class ChildEnded(VideoError):
-    """A film at which the child that decoded it came to an end."""
+class DecoderEnded(VideoError):
+    """A film at which its decoder process came to an end."""
 
 
 def stream(limits: Limits, function: Callable[..., Iterable[Item]], *arguments: Any) -> Iterator[Item]:
-    """What `function(*arguments)` yields in a child; the same objects as in this process, but for their identity.
+    """What `function(access, *arguments)` yields in a decoder process; equal objects, but not the same ones.
 
     Args:
-        limits: the child's.
-        function: of a module that a child can import.
+        limits: the process's.
+        function: of a module that a decoder process can import; gets the process's `Access` to files first.
 
     Raises:
-        ChildEnded: its child came to an end.
-        VideoError: it raised an error.
+        DecoderEnded: the process came to an end.
+        VideoError: the function raised an error.
     """
-    child = _begin(limits, function, arguments)
+    decoder = _begin(limits, function, arguments)
     sources: dict[str, storage.Ranges] = {}
     try:
         kind: int = _ITEM
         value: Any = None
         while kind not in (_DONE, _FAILED):
-            message = child.receive()
+            message = decoder.receive()
             if message is None:
-                raise ChildEnded(child.cause_of_death(), again=True)
+                raise DecoderEnded(decoder.cause_of_end(), again=True)
             kind, value = message
             if kind == _ITEM:
                 yield value
             elif kind in (_OPEN, _FETCH):
-                child.send(_answer(sources, kind, value))
+                decoder.send(_answer(sources, kind, value))
     except BaseException:  # also where nobody wants the rest
-        child.end()
+        decoder.end()
         raise
-    _IDLE.give(child)
+    _IDLE.give(decoder)
     if kind == _FAILED:
         reason, again = value
         raise VideoError(reason, again)
 
 
-def _begin(limits: Limits, function: Callable, arguments: tuple) -> _Child:
-    """A child at work; one that was idle may have ended in the same moment."""
+def _begin(limits: Limits, function: Callable, arguments: tuple) -> DecoderProcess:
+    """A decoder process at work; one that was idle may have ended in the same moment."""
     while True:
         idle = _IDLE.take(limits)
-        child = idle or _Child(limits)
+        decoder = idle or DecoderProcess(limits)
         try:
-            child.send((function, arguments))
-            if child.receive() is not None:  # it has the work
-                return child
+            decoder.send((function, arguments))
+            if decoder.receive() is not None:  # it has the work
+                return decoder
         except OSError:
             pass
         if not idle:
-            return child  # why it has ended is found by reading from it
-        child.end()
+            return decoder  # why it has ended is found by reading from it
+        decoder.end()
 
 
 def _answer(sources: dict[str, storage.Ranges], kind: int, value: Any) -> tuple[Any, str | None]:
-    """What a remote storage says to a child's question: (answer, error in plain words)."""
+    """What a remote storage says to a decoder process's question: (answer, error in plain words)."""
     uri = value if kind == _OPEN else value[0]
     try:
         if kind == _OPEN:
@@ -125,41 +128,41 @@ def _answer(sources: dict[str, storage.Ranges], kind: int, value: Any) -> tuple[
 
 
 class _Idle:
-    """The children of this process that have no work."""
+    """This process's pool of decoder processes that have no work."""
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.children: list[_Child] = []
+        self.decoders: list[DecoderProcess] = []
 
-    def take(self, limits: Limits) -> _Child | None:
+    def take(self, limits: Limits) -> DecoderProcess | None:
         with self.lock:
-            ended = [child for child in self.children if child.process.poll() is not None]
-            self.children = [child for child in self.children if child not in ended]
-            found = next((child for child in reversed(self.children) if child.limits == limits), None)
+            ended = [decoder for decoder in self.decoders if decoder.process.poll() is not None]
+            self.decoders = [decoder for decoder in self.decoders if decoder not in ended]
+            found = next((decoder for decoder in reversed(self.decoders) if decoder.limits == limits), None)
             if found:
-                self.children.remove(found)
-        for child in ended:
-            child.end()
+                self.decoders.remove(found)
+        for decoder in ended:
+            decoder.end()
         return found
 
-    def give(self, child: _Child) -> None:
+    def give(self, decoder: DecoderProcess) -> None:
         with self.lock:
-            self.children.append(child)
+            self.decoders.append(decoder)
 
     def forget(self) -> None:
-        """In a fork of this process: its children are not the fork's, and must end with their own worker."""
-        for child in self.children:
-            os.close(child.lifeline)
-            child.channel.close()
-        self.lock, self.children = threading.Lock(), []
+        """In a fork of this process: its decoder processes are not the fork's, and must end with their own worker."""
+        for decoder in self.decoders:
+            os.close(decoder.lifeline)
+            decoder.channel.close()
+        self.lock, self.decoders = threading.Lock(), []
 
 
 _IDLE = _Idle()
 os.register_at_fork(after_in_child=_IDLE.forget)
 
 
-class _Child:
-    """A decoder process, seen from its worker.
+class DecoderProcess:
+    """A decoder process, as its worker sees it.
 
     Attributes:
         limits: its own.
@@ -174,7 +177,7 @@ class _Child:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         lifeline, self.lifeline = os.pipe()
         self.channel = _Channel(ours)
-        self.last_words = tempfile.TemporaryFile()  # noqa: SIM115 - it is read when the child has ended
+        self.last_words = tempfile.TemporaryFile()  # noqa: SIM115 - it is read when the process has ended
         handed = theirs.fileno(), lifeline
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         try:
@@ -206,7 +209,7 @@ class _Child:
         except (EOFError, OSError):
             return None
 
-    def cause_of_death(self) -> str:
+    def cause_of_end(self) -> str:
         """Why it has ended, in words for the user."""
         status = self.process.wait()
         self.last_words.seek(0)
@@ -272,7 +275,7 @@ class _Channel:
 
 
 def serve() -> None:
-    """Work as a child until the worker is gone or has long had nothing to do; never returns.
+    """Be a decoder process until the worker is gone or has had nothing to do for IDLE_S; never returns.
 
     The command line has the socket, the lifeline and the limits.
     """
@@ -284,21 +287,20 @@ def serve() -> None:
     # The worker decides what an interrupt means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = _Worker(_Channel(socket.socket(fileno=channel_number)), timers)
-    storage.open_ranges_by(worker.ranges)
-    Decoder.advanced = staticmethod(timers.wind)
+    access = Access(worker.open, timers.reset)
     use_one_thread()
     with contextlib.suppress(EOFError, OSError):  # the worker is gone
         while select.select([channel_number], [], [], IDLE_S)[0]:
             function, arguments = worker.channel.receive()
             worker.tell(_ITEM)
-            if not _work(worker, function, arguments, limits):
+            if not _work(worker, limits, function, access, *arguments):
                 break
     os._exit(0)  # nothing that libraries do at an orderly end is of use
 
 
-def _work(worker: _Worker, function: Callable, arguments: tuple, limits: Limits) -> bool:
+def _work(worker: _Worker, limits: Limits, function: Callable[..., Iterable], *arguments: Any) -> bool:
     """Do one piece of work; returns whether the process is fit for another."""
-    worker.timers.wind()
+    worker.timers.reset()
     try:
         for item in function(*arguments):
             worker.tell(_ITEM, item)
@@ -347,27 +349,27 @@ class _Timers:
 
     def __init__(self, limits: Limits):
         self.limits = limits
-        self.wound = -WIND_S
+        self.last_reset = -RESET_S
         for number in (signal.SIGPROF, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
 
-    def wind(self) -> None:
-        """Give it the full time again, but for the moment since it was last wound up."""
+    def reset(self) -> None:
+        """Give the process its full time again, but for the moment since the last reset."""
         now = time.monotonic()
-        if now - self.wound < WIND_S:
+        if now - self.last_reset < RESET_S:
             return
-        self.wound = now
+        self.last_reset = now
         signal.setitimer(signal.ITIMER_PROF, self.limits.cpu_s)
         signal.setitimer(signal.ITIMER_REAL, self.limits.wall_s)
 
     def stop(self) -> None:
-        """Let the wall clock wait; what computes is still limited."""
+        """Stop the timer of wall time; that of CPU time goes on."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        self.wound = -WIND_S
+        self.last_reset = -RESET_S
 
 
 class _Worker:
-    """The worker, seen from its child."""
+    """The worker, as its decoder process sees it."""
 
     def __init__(self, channel: _Channel, timers: _Timers):
         self.channel = channel
@@ -377,19 +379,25 @@ class _Worker:
         self.timers.stop()  # the worker takes its time
         self.channel.send((kind, value))
         if kind == _ITEM:
-            self.timers.wind()
+            self.timers.reset()
 
     def ask(self, kind: int, value: Any) -> Any:
         """Raises: StorageError: the storage refused or failed."""
         self.timers.stop()
         self.channel.send((kind, value))
         answer, error = self.channel.receive()
-        self.timers.wind()
+        self.timers.reset()
         if error is not None:
             raise storage.StorageError(error)
         return answer
 
-    def ranges(self, uri: str) -> storage.Ranges:
-        """A remote file, read by the worker."""
+    def open(self, uri: str) -> BinaryIO:
+        """A file for random reading; a remote one is read by the worker.
+
+        Raises:
+            OSError: it does not exist or may not be read.
+        """
+        if not storage.is_remote(uri):
+            return storage.open_seekable(uri)
         size = self.ask(_OPEN, uri)
-        return storage.Ranges(lambda start, end: self.ask(_FETCH, (uri, start, end)), size)
+        return io.BufferedReader(RangeReader(lambda start, end: self.ask(_FETCH, (uri, start, end)), size))

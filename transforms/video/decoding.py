@@ -1,24 +1,20 @@
-"""Decoding: where films are decoded, in children with limits or in this process, behind one small interface."""
+"""Decoding: in decoder processes with limits or in this process, behind one small interface."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-from movie_tags.transforms.video.decoder_process import ChildEnded, stream
+from movie_tags.transforms.video.clock import Clock
+from movie_tags.transforms.video.decoder_process import DecoderEnded, stream
+from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import VideoError, open_video
-from movie_tags.transforms.video.sampling import (
-    Draft,
-    Frame,
-    SampleClock,
-    Segment,
-    SegmentReader,
-    Tally,
-    plan_segments,
-    read_samples,
-)
+from movie_tags.transforms.video.reader import HERE, Access, VideoError, open_video
+from movie_tags.transforms.video.samples import Frame, SegmentReader, read_samples
+from movie_tags.transforms.video.screen import Tally
+from movie_tags.transforms.video.segments import Segment, plan_segments
 
 MAX_REMEMBERED = 1000
 
@@ -36,11 +32,12 @@ class Headers:
 class Decoding:
     """Plans and reads films, with the same answers wherever it is done.
 
-    A film that has ended a child is not tried again by the same object: each of its segments might cost as much.
+    A film that has ended a decoder process is not tried again by the same object: each of its segments might cost as
+    much.
     """
 
     def __init__(self, limits: Limits | None = Limits()):
-        """Args: those of the children; None decodes in this process, without any."""
+        """Args: those of the decoder processes; None decodes in this process, without any."""
         self.limits = limits
         self.refused: dict[str, str] = {}
 
@@ -57,7 +54,7 @@ class Decoding:
         self, uri: str, fps: float | Fraction, segment_length: float | None, draft: Draft | None = None
     ) -> list[Segment]:
         """As `plan_segments`."""
-        return list(self._stream(plan_segments, uri, fps, segment_length, draft))
+        return list(self._stream(_segments, uri, fps, segment_length, draft))
 
     def samples(self, uri: str, segment: Segment, tally: Tally) -> Iterator[Frame]:
         """The sampled frames of a segment, in order; the tally is complete when all were taken.
@@ -67,39 +64,45 @@ class Decoding:
         """
         return _frames(self._stream(_samples, uri, segment), tally)
 
-    def samples_again(self, uri: str, clock: SampleClock, wanted: Collection[int], tally: Tally) -> Iterator[Frame]:
+    def samples_again(self, uri: str, clock: Clock, wanted: Collection[int], tally: Tally) -> Iterator[Frame]:
         """As `read_samples`; the tally is complete when all were taken."""
         return _frames(self._stream(_samples_again, uri, clock, tuple(wanted)), tally)
 
-    def _stream(self, function, uri: str, *arguments) -> Iterator:
+    def _stream(self, function: Callable[..., Iterable], uri: str, *arguments: Any) -> Iterator:
         if self.limits is None:
-            yield from function(uri, *arguments)
+            yield from function(HERE, uri, *arguments)
             return
         if uri in self.refused:
             raise VideoError(self.refused[uri], again=True)
         try:
             yield from stream(self.limits, function, uri, *arguments)
-        except ChildEnded as error:
+        except DecoderEnded as error:
             if len(self.refused) < MAX_REMEMBERED:
                 self.refused[uri] = error.reason
             raise
 
 
-def _headers(uri: str) -> Iterator[Headers]:
-    with open_video(uri) as (container, stream):
+def _headers(access: Access, uri: str) -> Iterator[Headers]:
+    with open_video(uri, access) as (container, stream):
         seconds = max(0.0, (container.duration or 0) / 1e6)
         yield Headers(seconds, stream.width, stream.height, float(stream.average_rate or 25))
 
 
-def _samples(uri: str, segment: Segment) -> Iterator[Frame | int | Tally]:
-    reader = SegmentReader(uri, segment)
+def _segments(
+    access: Access, uri: str, fps: float | Fraction, length: float | None, draft: Draft | None
+) -> list[Segment]:
+    return plan_segments(uri, fps, length, draft, access)
+
+
+def _samples(access: Access, uri: str, segment: Segment) -> Iterator[Frame | int | Tally]:
+    reader = SegmentReader(uri, segment, access)
     yield from _stills_as_numbers(reader)
     yield reader.tally
 
 
-def _samples_again(uri: str, clock: SampleClock, wanted: Collection[int]) -> Iterator[Frame | int | Tally]:
+def _samples_again(access: Access, uri: str, clock: Clock, wanted: Collection[int]) -> Iterator[Frame | int | Tally]:
     tally = Tally()
-    yield from _stills_as_numbers(read_samples(uri, clock, wanted, tally))
+    yield from _stills_as_numbers(read_samples(uri, clock, wanted, tally, access))
     yield tally
 
 

@@ -7,19 +7,13 @@ stepped over and counted. What a file states of itself (lengths, counts) is neve
 from __future__ import annotations
 
 import contextlib
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import av
-import cv2
-import numpy as np
 
 from movie_tags.storage import StorageError, open_seekable, plainly
-
-ANALYSIS_SHORT_SIDE = 360
-"""Sampled frames are shrunk to this short side, in pixels, by area averaging: every later step sees that picture."""
 
 MAX_PIXELS = 8192 * 8192
 """Larger frames are refused: FFmpeg itself would allocate whatever a damaged header asks for."""
@@ -84,15 +78,40 @@ def failure_of(error: Exception, stage: str) -> Failure:
     return Failure(stage, f"could not be read to its end: {plainly(error)}", passing)
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a process comes to files, and whom it tells of progress.
+
+    Attributes:
+        open: opens the file at an address for random reading; raises OSError.
+        advanced: is called at each frame that is later than all before; whoever limits the time of decoding wants it.
+    """
+
+    open: Callable[[str], BinaryIO] = open_seekable
+    advanced: Callable[[], None] = _nothing
+
+
+HERE = Access()
+"""Access of a process that reads storage itself and has no limits."""
+
+
 @contextlib.contextmanager
-def open_video(uri: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """Open a video's container and its first real picture stream.
+
+    Args:
+        uri: the video.
+        access: how it is opened.
 
     Raises:
         VideoError: it cannot be opened, or holds no moving pictures.
     """
     try:
-        stream_of_bytes = open_seekable(uri)
+        stream_of_bytes = access.open(uri)
     except Exception as error:  # every storage client has exceptions of its own
         raise VideoError(f"cannot be opened: {plainly(error)}", again=True) from error
     with stream_of_bytes:
@@ -156,11 +175,15 @@ class Decoder:
         damaged: packets so far that could not be decoded, with presentation times from `begin` until `end`.
     """
 
-    advanced: Callable[[], None] = staticmethod(lambda: None)
-    """Called at each frame that is later than all before; whoever limits the time of decoding sets it."""
-
-    def __init__(self, context: av.VideoCodecContext, begin: int | None = None, end: int | None = None):
+    def __init__(
+        self,
+        context: av.VideoCodecContext,
+        begin: int | None = None,
+        end: int | None = None,
+        advanced: Callable[[], None] = HERE.advanced,
+    ):
         self.context = context
+        self.advanced = advanced
         self.can_skip = context.name in SKIPPING_CODECS
         self.begin, self.end = begin, end
         self.fresh: set[int] = set()
@@ -214,80 +237,3 @@ class Decoder:
                     self.latest = pts
                     self.advanced()
                 yield pts, frame
-
-
-def to_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """A decoded frame as uint8 RGB [H, W, 3]: upright, short side at most ANALYSIS_SHORT_SIDE, by area averaging.
-
-    Raises:
-        VideoError: the frame is larger than MAX_PIXELS.
-    """
-    width, height = frame.width, frame.height
-    if width * height > MAX_PIXELS:
-        raise VideoError(f"its frames of {width} x {height} pixels are larger than can be decoded safely")
-    scale = min(1.0, ANALYSIS_SHORT_SIDE / min(width, height))
-    pixels = frame.to_ndarray(format="rgb24")
-    if scale < 1:  # OpenCV averages areas at half the price of FFmpeg's scaler
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    quarter_turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
-
-
-def use_one_thread() -> None:
-    """Keep OpenCV from starting threads of its own: the worker processes are what fills the cores."""
-    cv2.setNumThreads(1)
-
-
-def missing_bytes(stream: BinaryIO) -> int:
-    """How many bytes a file lacks of what its outermost boxes state, by MP4, Matroska and RIFF; 0 where none is known.
-
-    A hint for a warning, no more: what a file states of itself can be wrong.
-    """
-    size = stream.seek(0, 2)
-    stream.seek(0)
-    head = stream.read(128)
-    if head[:4] == b"\x1a\x45\xdf\xa3":
-        return max(0, _end_of_matroska(head) - size)
-    if head[:4] == b"RIFF":
-        return max(0, 8 + struct.unpack("<I", head[4:8])[0] - size)
-    if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
-        return 0
-    at = 0
-    for _ in range(MAX_BOXES):
-        stream.seek(at)
-        box = stream.read(16)
-        if len(box) < 8:
-            return 0
-        length = struct.unpack(">I", box[:4])[0]
-        if length == 1 and len(box) == 16:
-            length = struct.unpack(">Q", box[8:])[0]
-        if length < 8:  # to the file's end, or nonsense
-            return 0
-        at += length
-        if at > size:
-            return at - size
-    return 0
-
-
-MAX_BOXES = 16
-"""Outermost boxes looked at: a plain film has a handful; one of thousands of fragments is not worth as many reads."""
-
-
-def _end_of_matroska(head: bytes) -> int:
-    """Where the segment of a Matroska file ends as it states; 0 where it does not."""
-
-    def number(at: int) -> tuple[int | None, int]:
-        length = 9 - head[at].bit_length() if at < len(head) and head[at] else 9
-        data = head[at : at + length]
-        if len(data) < length:
-            return None, at
-        value = int.from_bytes(data, "big") & ((1 << 7 * length) - 1)
-        unknown = value == (1 << 7 * length) - 1
-        return None if unknown else value, at + length
-
-    length, at = number(4)
-    if length is None or head[at + length : at + length + 4] != b"\x18\x53\x80\x67":
-        return 0
-    length, at = number(at + length + 4)
-    return 0 if length is None else at + length

@@ -9,7 +9,7 @@ from films import picture
 from movie_tags.pipeline.method import Method, method_key
 from movie_tags.transforms.shots.detector import CONTENT, DETECTORS, HSV_HISTOGRAM, compare, rule_of
 from movie_tags.transforms.shots.hsv_histogram import HsvHistogram
-from movie_tags.transforms.video.sampling import Frame
+from movie_tags.transforms.video.samples import Frame
 
 BLACK, WHITE = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
 

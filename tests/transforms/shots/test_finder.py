@@ -18,16 +18,11 @@ from movie_tags.transforms.shots.detector import Rule, rule_of
 from movie_tags.transforms.shots.finder import FindShots, JoinStretches
 from movie_tags.transforms.shots.inside import MAX_HELD_BYTES, ShotFinder
 from movie_tags.transforms.shots.stretches import Shot, close
+from movie_tags.transforms.video.exact import SampleClock
 from movie_tags.transforms.video.reader import Video
-from movie_tags.transforms.video.sampling import (
-    Frame,
-    SampleClock,
-    Segment,
-    SegmentReader,
-    Tally,
-    plan_segments,
-    read_samples,
-)
+from movie_tags.transforms.video.samples import Frame, SegmentReader, read_samples
+from movie_tags.transforms.video.screen import Tally
+from movie_tags.transforms.video.segments import Segment, plan_segments
 
 CLOCK = SampleClock(0, 1, 1)
 RULE = rule_of()

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoder_work import count, modules
 from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
-from movie_tags.transforms.video import decoder_process as children
-from movie_tags.transforms.video.decoder_process import ChildEnded, stream
+from movie_tags.transforms.video import decoder_process
+from movie_tags.transforms.video.decoder_process import DecoderEnded, stream
 from movie_tags.transforms.video.decoding import Decoding
 from movie_tags.transforms.video.limits import Limits
 from movie_tags.transforms.video.reader import VideoError
-from movie_tags.transforms.video.sampling import Tally
+from movie_tags.transforms.video.screen import Tally
 
 HOOKS = str(Path(__file__).parents[2] / "hooks")
 TIGHT = Limits(memory_gb=1, cpu_s=1, wall_s=600)
@@ -64,7 +65,7 @@ def assert_same(found, expected):
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.sampled_from([None, 1, 2]), st.sampled_from([1, 2.5]))
 @settings(max_examples=15, deadline=None)
-def test_children_give_what_this_process_gives(tmp_path_factory, scenes, segment_length, fps):
+def test_decoder_processes_give_what_this_process_gives(tmp_path_factory, scenes, segment_length, fps):
     path = tmp_path_factory.mktemp("films") / "film.mkv"
     times = [k / 5 for k in range(len(scenes))]
     uri = str(write_video(path, [picture(scene) for scene in scenes], times, options={"g": "8", "bf": "2"}))
@@ -79,7 +80,7 @@ def test_children_give_what_this_process_gives(tmp_path_factory, scenes, segment
 
 @needs_footage
 @pytest.mark.parametrize("name", ["odd/portrait_rotate_issue505.mp4", "clips/bear_catching_fish_240p_vp8.webm"])
-def test_children_give_the_same_real_pictures(name):
+def test_decoder_processes_give_the_same_real_pictures(name):
     uri = str(VIDEOS / name)
     assert_same(read(Decoding(), uri, 2), read(Decoding(None), uri, 2))
 
@@ -92,19 +93,19 @@ def test_a_still_picture_stays_one_object(tmp_path):
     assert frames[4].pixels is not frames[0].pixels
 
 
-def test_children_are_used_again_and_say_what_is_wrong(film, tmp_path):
+def test_decoder_processes_are_used_again_and_say_what_is_wrong(film, tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
     read(Decoding(), film)
-    child = children._IDLE.children[-1].process
+    decoder = decoder_process._IDLE.decoders[-1].process
     for uri, again, reason in [
         (tmp_path / "text.mp4", False, "not a video"),
         (tmp_path / "none.mp4", True, "cannot be opened: No such file"),
     ]:
         with pytest.raises(VideoError, match=reason) as raised:
             read(Decoding(), str(uri))
-        assert raised.value.again is again and not isinstance(raised.value, ChildEnded)
+        assert raised.value.again is again and not isinstance(raised.value, DecoderEnded)
     read(Decoding(), film)
-    assert children._IDLE.children[-1].process is child and child.poll() is None
+    assert decoder_process._IDLE.decoders[-1].process is decoder and decoder.poll() is None
 
 
 @pytest.mark.parametrize("harm", REASONS)
@@ -123,7 +124,7 @@ def test_the_reason_names_what_happened(harmful, film, tmp_path, harm, where):
     assert len(read(Decoding(TIGHT), film)[1]) == 8
 
 
-def test_a_film_that_ended_a_child_is_not_tried_in_its_other_segments(harmful, film, tmp_path):
+def test_a_film_that_ended_its_decoder_is_not_tried_in_its_other_segments(harmful, film, tmp_path):
     bad = tmp_path / "leave-sampling.mp4"
     bad.symlink_to(film)
     decoding = Decoding(TIGHT)
@@ -133,7 +134,7 @@ def test_a_film_that_ended_a_child_is_not_tried_in_its_other_segments(harmful, f
     with pytest.raises(VideoError, match="No such file"):
         list(decoding.samples(str(bad), segments[0], Tally()))
     bad.symlink_to(film)
-    with pytest.raises(ChildEnded) as first:
+    with pytest.raises(DecoderEnded) as first:
         list(decoding.samples(str(bad), segments[0], Tally()))
     bad.unlink()
     for segment in segments[1:]:
@@ -156,18 +157,18 @@ def test_a_worker_may_take_its_time(film):
 def test_what_nobody_wants_any_more_ends(film):
     decoding = Decoding()
     (segment,) = decoding.plan(film, 1, None)
-    child = children._IDLE.children[-1].process
+    decoder = decoder_process._IDLE.decoders[-1].process
     frames = decoding.samples(film, segment, Tally())
     next(frames)
     del frames
     gc.collect()
-    assert child.returncode is not None
+    assert decoder.returncode is not None
     assert len(read(decoding, film)[1]) == 8
 
 
-def test_an_idle_child_that_has_gone_is_replaced(film):
+def test_an_idle_decoder_that_has_gone_is_replaced(film):
     read(Decoding(), film)
-    gone = children._IDLE.children[-1].process
+    gone = decoder_process._IDLE.decoders[-1].process
     os.kill(gone.pid, signal.SIGKILL)
     assert len(read(Decoding(), film)[1]) == 8
 
@@ -186,29 +187,29 @@ def test_threads_do_not_meet(film):
         assert_same(one, expected)
 
 
-def test_a_child_survives_the_thread_that_began_it(film):
-    children._IDLE.children, before = [], children._IDLE.children
-    for child in before:
-        child.end()
+def test_a_decoder_survives_the_thread_that_began_it(film):
+    decoder_process._IDLE.decoders, before = [], decoder_process._IDLE.decoders
+    for decoder in before:
+        decoder.end()
     thread = threading.Thread(target=read, args=(Decoding(), film))
     thread.start()
     thread.join()
-    (child,) = children._IDLE.children
+    (decoder,) = decoder_process._IDLE.decoders
     assert len(read(Decoding(), film)[1]) == 8
-    assert children._IDLE.children == [child]
+    assert decoder_process._IDLE.decoders == [decoder]
 
 
 @pytest.mark.parametrize("busy", ["film.mp4", "spin-sampling.mp4", "sleep_inside-sampling.mp4"])
-def test_children_do_not_outlive_a_killed_worker(film, tmp_path, busy):
+def test_decoders_do_not_outlive_a_killed_worker(film, tmp_path, busy):
     uri = tmp_path / busy
     uri.symlink_to(film)
     code = (
         "import sys\n"
-        "from movie_tags.transforms import children\n"
+        "from movie_tags.transforms.video import decoder_process\n"
         "from movie_tags.transforms.video.decoding import Decoding\n"
-        "from movie_tags.transforms.video.sampling import Tally\n"
+        "from movie_tags.transforms.video.screen import Tally\n"
         "(segment,) = Decoding().plan(sys.argv[1], 1, None)\n"
-        "print(children._IDLE.children[0].process.pid, flush=True)\n"
+        "print(decoder_process._IDLE.decoders[0].process.pid, flush=True)\n"
         "frames = Decoding().samples(sys.argv[1], segment, Tally())\n"
         "next(frames)\n"
         "print('begun', flush=True)\n"
@@ -218,14 +219,14 @@ def test_children_do_not_outlive_a_killed_worker(film, tmp_path, busy):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([HOOKS, *filter(None, sys.path)])}
     words = [sys.executable, "-c", code, str(uri)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as worker:
-        child = int(worker.stdout.readline())
+        pid = int(worker.stdout.readline())
         assert worker.stdout.readline() == "begun\n"
         worker.kill()
     for _ in range(100):
-        if is_gone(child):
+        if is_gone(pid):
             return
         time.sleep(0.1)
-    pytest.fail("the child lives on")
+    pytest.fail("the decoder process lives on")
 
 
 def is_gone(pid):
@@ -258,18 +259,18 @@ def test_harm_costs_its_own_film_in_a_run(film, tmp_path, small_bundle, monkeypa
         assert REASONS[harm].replace("for 2 s", "for 20 s") in row["reason"] and row["stage"] == where and row["again"]
 
 
-def test_a_child_that_cannot_start_says_why(monkeypatch):
-    monkeypatch.setattr(children, "_COMMAND", "import no_such_module")
-    with pytest.raises(ChildEnded, match=r"ended with status 1: ModuleNotFoundError: .*no_such_module"):
-        list(stream(Limits(memory_gb=3), range, 3))
+def test_a_decoder_that_cannot_start_says_why(monkeypatch):
+    monkeypatch.setattr(decoder_process, "_COMMAND", "import no_such_module")
+    with pytest.raises(DecoderEnded, match=r"ended with status 1: ModuleNotFoundError: .*no_such_module"):
+        list(stream(Limits(memory_gb=3), count, 3))
 
 
-def test_children_stay_small(film):
+def test_decoders_stay_small(film):
     Decoding().headers(film)
     read(Decoding(), film)
-    modules = list(stream(Limits(), eval, "list(__import__('sys').modules)"))
-    assert "av" in modules and not {"apache_beam", "tensorflow", "ai_edge_litert"} & set(modules)
+    found = list(stream(Limits(), modules))
+    assert "av" in found and not {"apache_beam", "tensorflow", "ai_edge_litert"} & set(found)
 
 
-def test_a_child_streams_what_any_function_yields():
-    assert list(stream(Limits(), range, 3)) == [0, 1, 2]
+def test_a_decoder_streams_what_any_function_yields():
+    assert list(stream(Limits(), count, 3)) == [0, 1, 2]

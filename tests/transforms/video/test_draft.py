@@ -15,8 +15,11 @@ from movie_tags.pipeline.method import CODEC_KEY_FRAMES, Method, method_key
 from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.inside import ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import close, join_all
-from movie_tags.transforms.video.reader import to_rgb
-from movie_tags.transforms.video.sampling import Draft, DraftClock, SegmentReader, Tally, plan_segments, read_samples
+from movie_tags.transforms.video.draft import Draft, DraftClock
+from movie_tags.transforms.video.pictures import to_rgb
+from movie_tags.transforms.video.samples import SegmentReader, read_samples
+from movie_tags.transforms.video.screen import Tally
+from movie_tags.transforms.video.segments import plan_segments
 
 RULE = rule_of()
 SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}

@@ -7,8 +7,9 @@ from films import picture, write_video
 from google.api_core.exceptions import Forbidden, NotFound
 
 from movie_tags.storage import StorageError
-from movie_tags.transforms.video.reader import VideoError, failure_of, missing_bytes
-from movie_tags.transforms.video.sampling import plan_segments
+from movie_tags.transforms.video.containers import missing_bytes
+from movie_tags.transforms.video.reader import VideoError, failure_of
+from movie_tags.transforms.video.segments import plan_segments
 
 
 def test_storage_refusals_are_said_plainly():

@@ -1,6 +1,6 @@
 """What decoding in processes with limits costs: films tagged with and without them, side by side in one run.
 
-    python benchmarks/children.py        (needs the shared footage: MOVIE_TAGS_DATA)
+    python benchmarks/decoders.py        (needs the shared footage: MOVIE_TAGS_DATA)
 
 A 720p film is made from the footage at two lengths, and another at 240p, where pictures weigh most beside their
 decoding; the differences between the two lengths leave start-up out.
@@ -21,9 +21,9 @@ BAR = 1.05
 
 
 def compare(name: str, films: list[Path]) -> float:
-    """Print a table of one film's two lengths; returns CPU with children against CPU without, between the lengths."""
-    ways = {"in the worker": ["--in-process"], "in children": []}
-    common = ["--output", str(WORK / "children"), "--force", "--direct_num_workers", "1", "--no-thumbnails"]
+    """Print a table of one film's two lengths; returns marginal CPU with decoder processes against without."""
+    ways = {"in the worker": ["--in-process"], "in decoder processes": []}
+    common = ["--output", str(WORK / "decoders"), "--force", "--direct_num_workers", "1", "--no-thumbnails"]
     figures: dict[tuple[str, Path], list[Cost]] = {}
     for _ in range(ROUNDS):
         for film in films:
@@ -40,7 +40,7 @@ def compare(name: str, films: list[Path]) -> float:
             f"| {way} | {short.cpu_s:.1f} | {long.cpu_s:.1f} | {between[way]:.1f} | {wall:.1f} "
             f"| {long.peak_gb * 1000:.0f} |"
         )
-    ratio = between["in children"] / between["in the worker"]
+    ratio = between["in decoder processes"] / between["in the worker"]
     print(f"marginal CPU: {ratio:.3f} of decoding in the worker (bar: at most {BAR})")
     return ratio
 
