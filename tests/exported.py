@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from movie_tags.pipeline.commands import main
-from movie_tags.results.tables import Results, slug
+from movie_tags.report.exports import in_folder
+from movie_tags.results.tables import Results
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
 RATES = {"ntsc.mp4": NTSC, "film.mp4": FILM, "pal.mp4": Fraction(25)}
@@ -76,4 +77,4 @@ def films(tmp_path_factory):
 def export(films, name, out, status=0):
     assert main(["export", str(films / "results"), "--to", name, "--output", str(out)]) == status
     with Results(str(films / "results")) as results:
-        return {Path(film.uri).name: slug(film) for film in results.films()}
+        return {Path(film.uri).name: name for film, name in in_folder(results)}

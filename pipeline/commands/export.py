@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED
-from movie_tags.report.exports import FORMATS, load
+from movie_tags.report.exports import FORMATS, Options, Written, load
+from movie_tags.report.phrases import number
 from movie_tags.results.tables import Results
 
 SHOWN_REASONS = 20
@@ -18,7 +19,7 @@ OPTIONS = {
     "       movie-tags export FILE --from labelstudio --output SPANS.csv",
     "description": "Write the tags of a folder of results for other tools, or take corrected ones back.\n\n"
     "  movie-tags export results/ --to csv\n"
-    "  movie-tags export results/ --to nfo                 into the NFO beside each film\n"
+    "  movie-tags export results/ --to nfo --dry-run       which NFO beside the films would get tags\n"
     "  movie-tags export project.json --from labelstudio --output SPANS.csv\n\n"
     "formats:\n" + "\n".join(f"  {name:<19}{what}" for name, what in FORMATS.items()),
     "epilog": "Exit status: 0 all films exported; 3 some left out, with the reasons; 2 wrong usage.",
@@ -41,32 +42,74 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR2",
         help="where to [DIR/exports/FORMAT; of nfo, beside the films]; with --from a file [SPANS.csv]",
     )
+    parser.add_argument(
+        "--min-confidence",
+        type=share,
+        metavar="C",
+        help="tags that the model is that sure of, from 0 to 1 [those of the short list]",
+    )
+    parser.add_argument("--unjoined", action="store_true", help="shots one by one, not joined to spans")
+    parser.add_argument("--create", action="store_true", help="nfo: also make one for a film that has none")
+    parser.add_argument("--dry-run", action="store_true", help="nfo: say which files would change, and change none")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return value
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     try:
         if args.back:
             return take_back(args.source, args.output or "SPANS.csv")
-        return write(args.source, args.to, args.output)
+        options = Options(args.min_confidence, args.unjoined, args.create, args.dry_run)
+        return write(args.source, args.to, args.output, options)
     except OSError as error:
         raise UserError(f"{args.output or args.source}: cannot be written to: {storage.plainly(error)}") from error
 
 
-def write(folder: str, name: str, output: str | None) -> int:
-    """Write an export; returns the exit status."""
+def write(folder: str, name: str, output: str | None, options: Options) -> int:
+    """Write an export; returns the exit status.
+
+    Raises:
+        UserError: the format does not take an option, or the folder holds no results.
+        OSError: nothing can be written there.
+    """
     exporting = load(name)
+    for option in ("create", "dry_run"):
+        if getattr(options, option) and option not in getattr(exporting, "TAKES", ()):
+            raise UserError(f"--{option.replace('_', '-')} is not for --to {name}, which only writes into a folder")
     out = output or (None if name == "nfo" else storage.join(folder, "exports", name))
-    if out is not None:
+    if out is not None and not options.dry_run:
         storage.make_folder(out)
     with Results(folder) as results:
-        written = exporting.write(results, out)
-    where = out or "beside the films"
-    print(f"{where}: {len(written.files)} files" if len(written.files) != 1 else f"{where}: 1 file")
+        written = exporting.write(results, out, options)
+    show(written, out or "beside the films", options.dry_run)
+    return SOME_FAILED if written.left_out else DONE
+
+
+def show(written: Written, where: str, dry_run: bool) -> None:
+    """Say what was written, and what was left out and why."""
+    for path in written.files if dry_run else ():
+        print(path)
+    done = ": would be written: " if dry_run else ": "
+    print(f"{where}{done}{number(len(written.files), 'file')}")
+    for note in written.notes:
+        print(note)
     for film, reason in written.left_out[:SHOWN_REASONS]:
         print(f"movie-tags: {film}: {reason}", file=sys.stderr)
     if len(written.left_out) > SHOWN_REASONS:
         print(f"movie-tags: … and {len(written.left_out) - SHOWN_REASONS} more left out", file=sys.stderr)
-    return SOME_FAILED if written.left_out else DONE
 
 
 def take_back(file: str, path: str) -> int:

@@ -1,18 +1,24 @@
 """Exports: the tables of results in the formats of other tools, one module a format.
 
-A format's module has `write(results, out) -> Written`; it is imported when its format is asked for.
+A format's module has `write(results, out, options) -> Written`, and `TAKES`, the options that it takes besides those
+that all take; it is imported when its format is asked for.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.results.tables import Film, Results, Span, slug
+from movie_tags.results.tables import Film, KeyFrame, Results, Span, Tag
 
 FORMATS = {
     "csv": "films.csv, tags.csv and spans.csv, for spreadsheets",
@@ -25,6 +31,25 @@ FORMATS = {
     "video-intelligence": "labels in the JSON of Google's Video Intelligence API",
 }
 EXTRA = "export"
+MOST_NAME_BYTES = 180
+"""Of a file's name without suffixes, of the 255 that file systems take."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to export.
+
+    Attributes:
+        min_confidence: how sure a tag must be, in [0, 1]; None: as the short list has it.
+        unjoined: shots one by one, in place of spans of neighbouring shots. All formats take these two.
+        create: make files beside films that have none.
+        dry_run: write nothing, and say which files would be written.
+    """
+
+    min_confidence: float | None = None
+    unjoined: bool = False
+    create: bool = False
+    dry_run: bool = False
 
 
 @dataclass
@@ -34,10 +59,12 @@ class Written:
     Attributes:
         files: their paths.
         left_out: (film, reason) for each film, or part of one, that is not in them.
+        notes: what else the user should know, a sentence each.
     """
 
     files: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,10 @@ class LeftOut:
     """Why a film, or part of one, is not in an export."""
 
     reason: str
+
+
+class FilmError(UserError):
+    """A film that an export cannot take; the message says why and what helps."""
 
 
 def load(name: str) -> ModuleType:
@@ -61,10 +92,38 @@ def load(name: str) -> ModuleType:
         raise UserError(f"--to {name} needs the package {error.name}: pip install 'movie-tags[{EXTRA}]'") from error
 
 
-def kept_spans(results: Results, film: Film) -> tuple[Span, ...]:
-    """The spans of the tags of a film's short list, in order of time, within the film."""
-    kept = {tag.tag for tag in film.tags}
-    return tuple(span for span in results.spans(film.id) if span.tag in kept and span.start_s < span.end_s)
+def listed_tags(film: Film, options: Options) -> tuple[Tag, ...]:
+    """The tags of a film that are exported, the strongest first."""
+    if options.min_confidence is None:
+        return film.tags
+    return tuple(tag for tag in film.all_tags if (tag.sureness or 0.0) >= options.min_confidence)
+
+
+def listed_spans(results: Results, film: Film, options: Options) -> tuple[Span, ...]:
+    """The stretches of a film's listed tags in order of time, within the film: its spans, or its shots one by one."""
+    kept = {tag.tag for tag in listed_tags(film, options)}
+    spans = shots_of(results.key_frames(film.id)) if options.unjoined else results.spans(film.id)
+    return tuple(span for span in spans if span.tag in kept and span.start_s < span.end_s)
+
+
+def shots_of(key_frames: Iterable[KeyFrame]) -> tuple[Span, ...]:
+    """A span a shot and tag of it."""
+    spans = (Span(f.id, tag, f.shot_start_s, f.shot_end_s, p, p, 1) for f in key_frames for tag, p in f.top)
+    return tuple(sorted(spans, key=lambda span: (span.start_s, span.end_s, span.tag)))
+
+
+def film_address(film: Film) -> str:
+    """Where a film is.
+
+    Raises:
+        FilmError: the row's address is a relative one, which is another film's in another folder.
+    """
+    if storage.is_remote(film.uri) or os.path.isabs(film.uri):
+        return film.uri
+    raise FilmError(
+        f"{film.uri} is a relative address, and the folder that it is of is not known; tag the film again, which "
+        "writes down where it is"
+    )
 
 
 def one_line(text: str) -> str:
@@ -72,20 +131,46 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def is_named_by_file(film: Film) -> bool:
+    """Whether a film's title is but the name of its file."""
+    return film.title == storage.base_name(film.uri)
+
+
+def title_of(film: Film) -> str:
+    """A film's title for people: where it is the name of its file, without the suffix."""
+    return one_line(Path(film.title).stem if is_named_by_file(film) else film.title)
+
+
 def in_folder(results: Results) -> Iterator[tuple[Film, str]]:
-    """Each film, with a name for its files in a folder of all."""
+    """Each film, with a name for its files in a folder of all: that of its file, as its user knows it.
+
+    Films whose names do not differ, in large and small letters, get a hash of their ids behind them.
+    """
+    count = Counter(_file_stem(film).casefold() for film in results.films())
     for film in results.films():
-        yield film, slug(film)
+        name = _file_stem(film)
+        unlike = hashlib.sha256(film.id.encode(errors="surrogatepass")).hexdigest()[:10]
+        yield film, name if count[name.casefold()] == 1 else f"{name}-{unlike}"
+
+
+def _file_stem(film: Film) -> str:
+    """The name of a film's file without its suffix, as any file system takes it, with room for a suffix."""
+    name = re.sub(r'[\\/:*?"<>|\0-\x1f\ud800-\udfff]', "_", Path(storage.base_name(film.uri)).stem)
+    return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore").strip(" .") or "film"
 
 
 def write_each(
-    results: Results, out: str, texts: Callable[[Results, Film], Iterable[tuple[str, str] | LeftOut]]
+    results: Results,
+    out: str,
+    options: Options,
+    texts: Callable[[Results, Film, Options], Iterable[tuple[str, str] | LeftOut]],
 ) -> Written:
     """Write files of each film into a folder of all.
 
     Args:
         results: the films.
         out: the folder.
+        options: handed on.
         texts: of a film, its files as (suffix, text), and what is left out.
 
     Raises:
@@ -94,7 +179,7 @@ def write_each(
     """
     written = Written()
     for film, name in in_folder(results):
-        for item in texts(results, film):
+        for item in texts(results, film, options):
             if isinstance(item, LeftOut):
                 written.left_out.append((film.title, item.reason))
                 continue

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from movie_tags.report.exports import kept_spans
+from movie_tags.report.exports import Options, listed_spans
 from movie_tags.results.tables import Film, Results, Span
 
 MIN_CHAPTER_S = 5.0
@@ -73,7 +73,7 @@ def _lengthened(parts: Sequence[Chapter], min_ms: int) -> tuple[Chapter, ...]:
     return tuple(long)
 
 
-def chapters_of(results: Results, film: Film) -> tuple[Chapter, ...]:
+def chapters_of(results: Results, film: Film, options: Options) -> tuple[Chapter, ...]:
     """The chapters of a film: of the tags of its short list."""
-    spans = kept_spans(results, film)
+    spans = listed_spans(results, film, options)
     return find_chapters(spans, film.duration_s or max((span.end_s for span in spans), default=0.0))

@@ -7,11 +7,12 @@ import io
 from collections.abc import Iterator, Sequence
 
 from movie_tags import storage
-from movie_tags.report.exports import Written
+from movie_tags.report.exports import Options, Written, listed_spans, listed_tags
 from movie_tags.results.tables import Film, Results
 
 FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
-STRENGTHS = ("relative_strength", "strength", "occurrences", "peak_probability", "confidence", "seconds", "share")
+STRENGTHS = ("confidence", "seconds", "share", "relative_strength", "strength", "occurrences", "peak_probability")
+"""Of a tag: how sure and how long first, then R and W of the paper (equations 6 and 5)."""
 TAGS = ("id", "title", "tag", "kept", *STRENGTHS)
 SPANS = ("uri", "start", "end", "tag", "mean_probability", "peak_probability", "key_frames", "id", "title")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -26,7 +27,7 @@ def harmless(value: object) -> object:
     return "'" + value if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 
-def write(results: Results, out: str) -> Written:
+def write(results: Results, out: str, options: Options) -> Written:
     """films.csv, tags.csv and spans.csv in a folder: UTF-8 with the mark that spreadsheets know it by.
 
     Raises:
@@ -42,29 +43,29 @@ def write(results: Results, out: str) -> Written:
             lines = csv.writer(text)
             lines.writerow(columns)
             for film in results.films():
-                lines.writerows([harmless(cell) for cell in row] for row in rows(results, film))
+                lines.writerows([harmless(cell) for cell in row] for row in rows(results, film, options))
             text.flush()
             text.detach()
         written.files.append(path)
     return written
 
 
-def film_rows(results: Results, film: Film) -> Iterator[Sequence]:
-    """The film, with the names of its kept tags, the strongest first."""
-    tags = "; ".join(tag.tag for tag in film.tags)
+def film_rows(results: Results, film: Film, options: Options) -> Iterator[Sequence]:
+    """The film, with the names of its listed tags, the strongest first."""
+    tags = "; ".join(tag.tag for tag in listed_tags(film, options))
     yield film.id, film.uri, film.title, film.duration_s, film.shots, film.key_frames, tags, "; ".join(film.warnings)
 
 
-def tag_rows(results: Results, film: Film) -> Iterator[Sequence]:
-    """Every tag of the film, the strongest first; `kept` is 1 for those of the short list."""
-    kept = {tag.tag for tag in film.tags}
+def tag_rows(results: Results, film: Film, options: Options) -> Iterator[Sequence]:
+    """Every tag of the film, the strongest first; `kept` is 1 for those that are exported."""
+    listed = {tag.tag for tag in listed_tags(film, options)}
     for tag in film.all_tags:
         known = [getattr(tag, name) for name in STRENGTHS]
-        yield film.id, film.title, tag.tag, int(tag.tag in kept), *("" if value is None else value for value in known)
+        yield film.id, film.title, tag.tag, int(tag.tag in listed), *("" if value is None else value for value in known)
 
 
-def span_rows(results: Results, film: Film) -> Iterator[Sequence]:
-    """Every span of the film, in order of time."""
-    for s in results.spans(film.id):
+def span_rows(results: Results, film: Film, options: Options) -> Iterator[Sequence]:
+    """Every stretch of the film's listed tags, in order of time."""
+    for s in listed_spans(results, film, options):
         known = (s.mean_probability, s.peak_probability, s.key_frames)
         yield film.uri, s.start_s, s.end_s, s.tag, *known, film.id, film.title

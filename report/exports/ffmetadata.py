@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from movie_tags.report.exports import LeftOut, Written, one_line, write_each
+from movie_tags.report.exports import LeftOut, Options, Written, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, Chapter, chapters_of
 from movie_tags.results.tables import Film, Results
 
 
-def write(results: Results, out: str) -> Written:
+def write(results: Results, out: str, options: Options) -> Written:
     """FILM.ffmetadata for each film that has spans.
 
     Raises:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    return write_each(results, out, _texts)
+    return write_each(results, out, options, _texts)
 
 
-def _texts(results: Results, film: Film) -> Iterator[tuple[str, str] | LeftOut]:
-    chapters = chapters_of(results, film)
+def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
+    chapters = chapters_of(results, film, options)
     yield ("ffmetadata", as_text(chapters)) if chapters else LeftOut(NO_CHAPTER)
 
 

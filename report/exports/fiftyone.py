@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 
 from movie_tags import storage
-from movie_tags.report.exports import Written, in_folder, kept_spans
-from movie_tags.report.exports.frames import FrameError, frames_of
+from movie_tags.report.exports import FilmError, Options, Written, in_folder, listed_spans, listed_tags
+from movie_tags.report.exports.frames import frames_of
 from movie_tags.results.tables import Results
 
 
-def write(results: Results, out: str) -> Written:
+def write(results: Results, out: str, options: Options) -> Written:
     """data.json, which says where the films are, and labels.json: films are not copied. Frames
     count from 1, both ends of a support included.
 
@@ -26,8 +26,8 @@ def write(results: Results, out: str) -> Written:
     classes: set[str] = set()
     for film, name in in_folder(results):
         try:
-            frames = frames_of(film.uri, film.duration_s)
-        except FrameError as error:
+            frames = frames_of(film)
+        except FilmError as error:
             written.left_out.append((film.title, str(error)))
             continue
         media[name] = film.uri
@@ -38,10 +38,10 @@ def write(results: Results, out: str) -> Written:
                 "confidence": span.mean_probability,
                 "attributes": {"peak_probability": span.peak_probability, "key_frames": span.key_frames},
             }
-            for span in kept_spans(results, film)
+            for span in listed_spans(results, film, options)
             for first, end in [frames.between(span.start_s, span.end_s)]
         ] or None
-        classes.update(tag.tag for tag in film.tags)
+        classes.update(tag.tag for tag in listed_tags(film, options))
     for file, content in (("data", media), ("labels", {"classes": sorted(classes), "labels": labels})):
         path = storage.join(out, f"{file}.json")
         storage.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from movie_tags import storage
-from movie_tags.errors import UserError
+from movie_tags.report.exports import FilmError, film_address
+from movie_tags.results.tables import Film
 
 STANDARD_RATES = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)),
@@ -16,7 +17,7 @@ NEAR = Fraction(1, 5000)
 """Containers round: 2997/100 is 30000/1001. The nearest two rates, 24 and 24000/1001, are 1/1001 apart."""
 
 
-class FrameError(UserError):
+class FrameError(FilmError):
     """A film whose frames are not known; the message says why and what helps."""
 
 
@@ -53,12 +54,13 @@ def exact(rate: Fraction) -> Fraction:
     return nearest if abs(nearest - rate) <= rate * NEAR else rate
 
 
-def frames_of(uri: str, duration_s: float) -> Frames:
+def frames_of(film: Film) -> Frames:
     """Read a film's rate from its file.
 
     Raises:
-        FrameError: the file is not there, is no video any more, or states no rate.
+        FilmError: the file is not there, is no video any more, or states no rate.
     """
+    uri = film_address(film)
     from movie_tags.transforms.video.reader import VideoError, open_video  # imports the decoder
 
     if not storage.is_remote(uri) and not storage.exists(uri):
@@ -75,4 +77,6 @@ def frames_of(uri: str, duration_s: float) -> Frames:
     if not rate or not 0 < rate <= 1000:
         raise FrameError(f"{uri}: states no frame rate; convert it to a constant one, with ffmpeg -r for example")
     rate = exact(Fraction(rate))
-    return Frames(rate, max(1, round(Fraction(duration_s).limit_denominator(10**6) * rate)), width, height, timecode)
+    return Frames(
+        rate, max(1, round(Fraction(film.duration_s).limit_denominator(10**6) * rate)), width, height, timecode
+    )

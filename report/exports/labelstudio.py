@@ -18,8 +18,8 @@ from xml.sax.saxutils import quoteattr
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.report.exports import Written, kept_spans
-from movie_tags.report.exports.frames import FrameError, Frames, frames_of
+from movie_tags.report.exports import FilmError, Options, Written, listed_spans
+from movie_tags.report.exports.frames import Frames, frames_of
 from movie_tags.results.tables import Film, Results, Span
 
 CONTROL, VIDEO = "tags", "video"
@@ -39,7 +39,7 @@ class Labelled:
     tag: str
 
 
-def write(results: Results, out: str) -> Written:
+def write(results: Results, out: str, options: Options) -> Written:
     """config.xml, the labelling interface of a project, and tasks.json, to import into it.
 
     Raises:
@@ -51,11 +51,11 @@ def write(results: Results, out: str) -> Written:
     for film in results.films():
         tags.update(dict.fromkeys(tag.tag for tag in film.all_tags))
         try:
-            frames = frames_of(film.uri, film.duration_s)
-        except FrameError as error:
+            frames = frames_of(film)
+        except FilmError as error:
             written.left_out.append((film.title, str(error)))
             continue
-        tasks.append(task_of(film, kept_spans(results, film), frames, model))
+        tasks.append(task_of(film, listed_spans(results, film, options), frames, model))
     vocabulary = ((results.run or {}).get("model") or {}).get("vocabulary") or sorted(tags)
     for name, text in (
         ("config.xml", config_of(vocabulary)),

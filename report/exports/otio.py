@@ -17,8 +17,8 @@ import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange, from_timecode
 
 from movie_tags import storage
-from movie_tags.report.exports import LeftOut, Written, kept_spans, one_line, write_each
-from movie_tags.report.exports.frames import FrameError, Frames, frames_of
+from movie_tags.report.exports import FilmError, LeftOut, Options, Written, listed_spans, one_line, write_each
+from movie_tags.report.exports.frames import Frames, frames_of
 from movie_tags.results.tables import Film, Results, Span
 
 ADAPTERS = {"otio": "otio_json", "edl": "cmx_3600", "fcpxml": "fcpx_xml"}
@@ -28,24 +28,24 @@ COLORS = ("BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PURPLE", "PINK")
 """Of markers; a red or green one becomes a task, open or done, in Final Cut Pro."""
 
 
-def write(results: Results, out: str) -> Written:
+def write(results: Results, out: str, options: Options) -> Written:
     """FILM.otio, FILM.edl and FILM.fcpxml for each film whose file is there and that has spans.
 
     Raises:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    return write_each(results, out, _texts)
+    return write_each(results, out, options, _texts)
 
 
-def _texts(results: Results, film: Film) -> Iterator[tuple[str, str] | LeftOut]:
-    spans = kept_spans(results, film)
+def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
+    spans = listed_spans(results, film, options)
     if not spans:
         yield LeftOut("no tag of it is sure enough for a marker")
         return
     try:
-        frames = frames_of(film.uri, film.duration_s)
-    except FrameError as error:
+        frames = frames_of(film)
+    except FilmError as error:
         yield LeftOut(str(error))
         return
     timeline = timeline_of(film, spans, frames)

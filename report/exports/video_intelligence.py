@@ -11,26 +11,26 @@ from datetime import timedelta
 
 from google.cloud import videointelligence as vi
 
-from movie_tags.report.exports import Written, write_each
-from movie_tags.results.tables import Film, KeyFrame, Results
+from movie_tags.report.exports import Options, Written, listed_tags, write_each
+from movie_tags.results.tables import Film, KeyFrame, Results, Tag
 
 
-def write(results: Results, out: str) -> Written:
+def write(results: Results, out: str, options: Options) -> Written:
     """FILM.json for each film, as `AnnotateVideoResponse` of the REST interface.
 
     Raises:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    return write_each(results, out, _texts)
+    return write_each(results, out, options, _texts)
 
 
-def _texts(results: Results, film: Film) -> Iterator[tuple[str, str]]:
-    response = response_of(film, results.key_frames(film.id))
+def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str]]:
+    response = response_of(film, listed_tags(film, options), results.key_frames(film.id))
     yield "json", vi.AnnotateVideoResponse.to_json(response, preserving_proto_field_name=False) + "\n"
 
 
-def response_of(film: Film, key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoResponse:
+def response_of(film: Film, tags: Sequence[Tag], key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoResponse:
     """A film's tags.
 
     A tag's confidence is how sure the model was of it for the film as a whole, or else its peak; in a shot, its
@@ -46,7 +46,7 @@ def response_of(film: Film, key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoR
             shots.setdefault(name, []).append(vi.LabelSegment(segment=segment, confidence=probability))
             peaks[name] = max(peaks.get(name, 0.0), probability)
     of_film = []
-    for tag in film.tags:
+    for tag in tags:
         sure = peaks.get(tag.tag, 0.0) if tag.sureness is None else tag.sureness
         of_film.append(_annotation(tag.tag, [vi.LabelSegment(segment=whole, confidence=sure)]))
     result = vi.VideoAnnotationResults(

@@ -8,24 +8,24 @@ from html import escape
 
 import webvtt
 
-from movie_tags.report.exports import LeftOut, Written, kept_spans, one_line, write_each
+from movie_tags.report.exports import LeftOut, Options, Written, listed_spans, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, chapters_of
 from movie_tags.report.phrases import clock
 from movie_tags.results.tables import Film, Results
 
 
-def write(results: Results, out: str) -> Written:
+def write(results: Results, out: str, options: Options) -> Written:
     """FILM.chapters.vtt and FILM.metadata.vtt for each film that has spans; the metadata is an object of JSON a cue.
 
     Raises:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    return write_each(results, out, _texts)
+    return write_each(results, out, options, _texts)
 
 
-def _texts(results: Results, film: Film) -> Iterator[tuple[str, str] | LeftOut]:
-    chapters = chapters_of(results, film)
+def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
+    chapters = chapters_of(results, film, options)
     if not chapters:
         yield LeftOut(NO_CHAPTER)
         return
@@ -34,7 +34,7 @@ def _texts(results: Results, film: Film) -> Iterator[tuple[str, str] | LeftOut]:
         "metadata.vtt",
         as_text(
             (round(s.start_s * 1000), round(s.end_s * 1000), _object(s.tag, s.mean_probability, s.peak_probability))
-            for s in kept_spans(results, film)
+            for s in listed_spans(results, film, options)
         ),
     )
 
