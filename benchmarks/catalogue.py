@@ -19,8 +19,9 @@ from pathlib import Path
 from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.method import Method, method_key
+from movie_tags.records import TAGGED, Entry
 from movie_tags.results import snapshots as views
-from movie_tags.results.manifest import MANIFEST, TAGGED, Entry
+from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.storage import about
 
 NEW = 10
@@ -44,7 +45,8 @@ def make(folder: Path, rows: int) -> None:
             uri = str(inside / f"{i}.mp4")
             catalogue.write(f"{uri},film-{i:06},Film number {i}\n")
             if i >= NEW:
-                done.write(Entry(f"film-{i:06}", uri, version, key, TAGGED, film_s=5400.0, run_id="r", at="t").line())
+                entry = Entry(f"film-{i:06}", uri, version, key, TAGGED, film_s=5400.0, run_id="r", at="t")
+                done.write(to_line(entry))
     (part / f"{views.RAW}{views.DUE}.jsonl").touch()
     said = {"run_id": part.parent.name, "method_key": key, "at": "t", "counters": {}}
     views.commit_part(str(part), None, said)

@@ -12,6 +12,7 @@ of the strengths W of all tags that count; Jaccard that of the short lists.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 import time
@@ -25,12 +26,13 @@ from movie_tags.models import resolve
 from movie_tags.models.bundle import ModelBundle, read_bundle
 from movie_tags.models.loading import Model, load_model, predict
 from movie_tags.pipeline.method import Method
+from movie_tags.records import TagStrength
 from movie_tags.transforms.entropy import entropy
 from movie_tags.transforms.shots.detector import rule_of
-from movie_tags.transforms.shots.inside import KeyFrame, ShotFinder, key_frame
+from movie_tags.transforms.shots.inside import KeyFramePicture, ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import close
-from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
-from movie_tags.transforms.tagging import KeyFrameTags, believed, top_tags
+from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, short_list, with_confidence
+from movie_tags.transforms.tagging import believed, top_tags
 from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.pictures import use_one_thread
 from movie_tags.transforms.video.reader import VideoError
@@ -55,7 +57,7 @@ class Tagged:
     fed_s: float
 
 
-def key_frames_of(film: str, draft: Draft | None) -> Iterator[KeyFrame]:
+def key_frames_of(film: str, draft: Draft | None) -> Iterator[KeyFramePicture]:
     """The key frames of a film's shots, in one process and without Beam."""
     (segment,) = plan_segments(film, METHOD.fps, None, draft)
     finder, tally = ShotFinder(segment, rule_of(METHOD.detector, METHOD.shot_threshold)), Tally()
@@ -78,9 +80,7 @@ def tag(film: str, draft: Draft | None, bundle: ModelBundle, model: Model) -> Ta
     for frame in frames:
         (prediction,) = predict(model, [frame.pixels], bundle.fitted)
         seen = top_tags(prediction.probabilities, bundle.vocabulary, METHOD.top_k)
-        found.append(
-            KeyFrameTags(frame.time_s, frame.shot_start_s, frame.shot_end_s, 0.0, believed(seen, thresholds), seen)
-        )
+        found.append(dataclasses.replace(frame.frame, tags=believed(seen, thresholds), top_k=seen))
     total = combine.create_accumulator()
     for frame_tags in found:
         total = combine.add_input(total, frame_tags)

@@ -27,15 +27,12 @@ import pyarrow.parquet as pq
 from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.method import Method
-from movie_tags.pipeline.tables import key_frames_row, spans_row, tags_row
-from movie_tags.pipeline.tag_movies import VideoTags
+from movie_tags.records import UNIT, Film, KeyFrame, TagProbability, Video, named
 from movie_tags.results.parquet import SCHEMAS
 from movie_tags.results.reading import RUN_JSON
-from movie_tags.transforms.shots.finder import Film
+from movie_tags.results.schema import to_row
 from movie_tags.transforms.spans import find_spans
 from movie_tags.transforms.strength import CombineStrengths, short_list
-from movie_tags.transforms.tagging import UNIT, KeyFrameTags
-from movie_tags.transforms.video.reader import Video
 
 KEY_FRAMES = 200
 ROUNDS = 3
@@ -46,7 +43,7 @@ SEARCHES = (
 )
 
 
-def key_frames(vocabulary: list[str], random: np.random.Generator) -> Iterator[KeyFrameTags]:
+def key_frames(vocabulary: list[str], random: np.random.Generator) -> Iterator[KeyFrame]:
     """The key frames of a film: its scenes share a tag, of a dozen that the film has at all."""
     own = random.choice(len(vocabulary), 12, replace=False)
     lengths = random.integers(2, 16, KEY_FRAMES)
@@ -59,9 +56,9 @@ def key_frames(vocabulary: list[str], random: np.random.Generator) -> Iterator[K
         others = random.choice(own, 2)
         tags = dict.fromkeys([int(scene), *map(int, others)])
         millionths = sorted(map(int, random.integers(UNIT // 50, UNIT // 2, len(tags))), reverse=True)
-        top = tuple((vocabulary[tag], p) for tag, p in zip(tags, millionths, strict=True))
-        believed = tuple((tag, p) for tag, p in top if p > UNIT // 10)
-        yield KeyFrameTags(float((begin + end) // 2), float(begin), float(end), 15.0, believed, top)
+        top = tuple(TagProbability.of_millionths(vocabulary[tag], p) for tag, p in zip(tags, millionths, strict=True))
+        believed = tuple(one for one in top if one.millionths > UNIT // 10)
+        yield KeyFrame(float((begin + end) // 2), float(begin), float(end), 15.0, believed, top)
 
 
 def rows(films: int) -> Iterator[tuple[str, dict]]:
@@ -75,13 +72,19 @@ def rows(films: int) -> Iterator[tuple[str, dict]]:
         for frame in frames:
             totals = combine.add_input(totals, frame)
         tags = combine.extract_output(totals)
-        film = Film(frames[-1].shot_end_s, int(frames[-1].shot_end_s), KEY_FRAMES)
-        kept = short_list(tags)
-        yield "tags", tags_row(video, VideoTags(film, KEY_FRAMES, 0, 0, kept, tags))
+        film = Film(
+            duration_s=frames[-1].shot_end_s,
+            frames_sampled=int(frames[-1].shot_end_s),
+            shots=KEY_FRAMES,
+            key_frames=KEY_FRAMES,
+            short_list=short_list(tags),
+            tags=tags,
+        )
+        yield "tags", to_row(named(film, video))
         for frame in frames:
-            yield "key_frames", key_frames_row(video, frame)
+            yield "key_frames", to_row(named(frame, video))
         for span in find_spans(frames, method.span_gap):
-            yield "spans", spans_row(video, span)
+            yield "spans", to_row(named(span, video))
 
 
 def generate(folder: Path, films: int) -> None:

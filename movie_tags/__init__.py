@@ -4,21 +4,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from movie_tags.pipeline.method import Method, Work
-    from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
-    from movie_tags.transforms.tagging import KeyFrameTags
-    from movie_tags.transforms.video.reader import Failure, Video
+    from movie_tags.pipeline.tag_movies import TagMovies
+    from movie_tags.records import Failure, Film, KeyFrame, Span, TagStrength, Video
 
 _PLACES = {
-    "Failure": "movie_tags.transforms.video.reader",
-    "KeyFrameTags": "movie_tags.transforms.tagging",
+    "Failure": "movie_tags.records",
+    "Film": "movie_tags.records",
+    "KeyFrame": "movie_tags.records",
     "Method": "movie_tags.pipeline.method",
+    "Span": "movie_tags.records",
     "TagMovies": "movie_tags.pipeline.tag_movies",
-    "Video": "movie_tags.transforms.video.reader",
-    "VideoTags": "movie_tags.pipeline.tag_movies",
+    "TagStrength": "movie_tags.records",
+    "Video": "movie_tags.records",
     "Work": "movie_tags.pipeline.method",
 }
 
-__all__ = ["Failure", "KeyFrameTags", "Method", "TagMovies", "Video", "VideoTags", "Work"]
+__all__ = ["Failure", "Film", "KeyFrame", "Method", "Span", "TagMovies", "TagStrength", "Video", "Work"]
 
 
 def __getattr__(name: str) -> Any:

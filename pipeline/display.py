@@ -207,13 +207,13 @@ def print_tags(console: Console, rows: Iterable[dict]) -> None:
     for row in rows:
         name = row.get("title") or row["id"]
         if not console.is_terminal:
-            tags = ", ".join(f"{tag['tag']} {tag['relative_strength']:.2f}" for tag in row["tags"])
+            tags = ", ".join(f"{tag['tag']} {tag['relative_strength']:.2f}" for tag in row["short_list"])
             console.print(f"{name}: {tags or NOTHING}", highlight=False, markup=False, soft_wrap=True)
             continue
         about = f"({row['duration_s']:.0f} s, {row['shots']} shots, {row['key_frames']} key frames)"
         console.print(f"[bold]{escape(name)}[/]  {about}", highlight=False, soft_wrap=True)
         table = Table(box=None, show_header=False, pad_edge=False)
-        for tag in row["tags"]:
+        for tag in row["short_list"]:
             length = round(tag["relative_strength"] * 30)
             sure = tag.get("confidence")
             table.add_row(
@@ -222,5 +222,5 @@ def print_tags(console: Console, rows: Iterable[dict]) -> None:
                 f"{tag['relative_strength']:.2f}",
                 f"{sure:.0%} sure" if sure is not None else "",
             )
-        console.print(table if row["tags"] else NOTHING)
+        console.print(table if row["short_list"] else NOTHING)
         console.print()

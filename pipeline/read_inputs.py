@@ -12,7 +12,7 @@ from movie_tags import storage
 from movie_tags.pipeline.inputs import InputError, Inputs, expand, video_at
 from movie_tags.pipeline.listing import NotLookedAt
 from movie_tags.progress import report_progress
-from movie_tags.transforms.video.reader import Failure, Video
+from movie_tags.records import Failure, Video
 
 
 class ReadInputs(beam.PTransform):

@@ -33,25 +33,23 @@ from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.method import Method, Work, method_key
 from movie_tags.pipeline.read_inputs import DistinctVideos, ReadInputs
 from movie_tags.pipeline.sizing import MOST_FILES, is_little
-from movie_tags.pipeline.tables import COUNTS, DUE, RAW, THUMBNAILS, WriteTables, errors_row
+from movie_tags.pipeline.tables import COUNTS, DUE, RAW, THUMBNAILS, WriteTables
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.progress import report_progress
+from movie_tags.records import QUARANTINED, Entry, Failure, named
 from movie_tags.results import lock
 from movie_tags.results import snapshots as views
 from movie_tags.results.manifest import (
-    MANIFEST,
-    QUARANTINED,
     Due,
-    Entry,
     FindDue,
     ReadDue,
     Rules,
     read_due,
 )
 from movie_tags.results.reading import FORMATS, latest_view, read_json, read_run, read_table
+from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.transforms.thumbnails import Thumbnails
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import Failure
 
 VERSIONS = ("movie-tags", "apache-beam", "ai-edge-litert", "tensorflow", "av", "opencv-python-headless", "numpy")
 COUNTERS = frozenset({"catalogue", "sampling", "shots", "entropy", "thumbnails", "tagging", "results"})
@@ -436,9 +434,8 @@ class TaggingRun:
             run_id=self.id,
             at=at,
         )
-        row = json.dumps(errors_row(video, failure), ensure_ascii=False) + "\n"
-        storage.write_text(storage.join(folder, f"{RAW}errors.jsonl"), row)
-        storage.write_bytes(storage.join(folder, f"{RAW}{MANIFEST}.jsonl"), entry.line())
+        storage.write_bytes(storage.join(folder, f"{RAW}errors.jsonl"), to_line(named(failure, video)))
+        storage.write_bytes(storage.join(folder, f"{RAW}{MANIFEST}.jsonl"), to_line(entry))
         counts = json.dumps({"name": "videos_failed", "n": 1}) + "\n"
         storage.write_text(storage.join(folder, f"{RAW}{COUNTS}.jsonl"), counts)
 

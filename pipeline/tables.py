@@ -7,94 +7,23 @@ A folder of results shows, for each of TABLES, one file NAME.jsonl, and run.json
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import apache_beam as beam
 
 from movie_tags import storage
-from movie_tags.pipeline.tag_movies import TagMovies, VideoTags
-from movie_tags.results.manifest import MANIFEST, TAGGED, Entry, failed_entry
+from movie_tags.pipeline.tag_movies import TagMovies
+from movie_tags.records import KEY_FRAME_STAGES, TAGGED, Entry, Failure, Film, Video, named
+from movie_tags.results.manifest import failed_entry
 from movie_tags.results.reading import TABLES
-from movie_tags.transforms.spans import Span
-from movie_tags.transforms.strength import TagStrength
-from movie_tags.transforms.tagging import UNIT, KeyFrameTags, Top
-from movie_tags.transforms.video.reader import Failure, Video
+from movie_tags.results.schema import MANIFEST, to_line, to_row
 
 RAW = "raw-"
 """What the names of a part's tables begin with until they are in order."""
 DUE = "due"
 COUNTS = "counts"
 THUMBNAILS = "thumbnails"
-
-
-def tags_row(video: Video, result: VideoTags) -> dict:
-    """The object of a video in tags.jsonl."""
-    row = {
-        "id": video.id,
-        "uri": video.uri,
-        "title": video.title,
-        "duration_s": round(result.film.duration_s, 6),
-        "frames_sampled": result.film.frames_sampled,
-        "shots": result.film.shots,
-        "key_frames": result.key_frames,
-        "key_frames_rejected": result.key_frames_rejected,
-        "key_frames_failed": result.key_frames_failed,
-        "tags": [_tag(tag, result.film.duration_s) for tag in result.tags],
-        "all_tags": [_tag(tag, result.film.duration_s) for tag in result.all_tags],
-    }
-    return {**row, "warnings": list(result.warnings)} if result.warnings else row
-
-
-def _tag(tag: TagStrength, duration_s: float) -> dict:
-    row = {**asdict(tag), "share": min(1.0, tag.seconds / duration_s) if duration_s else 1.0}
-    return {name: round(value, 9) if isinstance(value, float) else value for name, value in row.items()}
-
-
-def key_frames_row(video: Video, frame: KeyFrameTags) -> dict:
-    """The object of a key frame in key_frames.jsonl."""
-    row = {
-        "id": video.id,
-        "time_s": frame.time_s,
-        "shot_start_s": frame.shot_start_s,
-        "shot_end_s": frame.shot_end_s,
-        "entropy": round(frame.entropy, 6),
-        "top": _top(frame.top),
-        "seen": _top(frame.seen),
-    }
-    return {**row, "thumbnail": frame.thumbnail} if frame.thumbnail else row
-
-
-def _top(top: Top) -> list[dict]:
-    return [{"tag": tag, "probability": millionths / UNIT} for tag, millionths in top]
-
-
-def spans_row(video: Video, span: Span) -> dict:
-    """The object of a span in spans.jsonl."""
-    return {
-        "id": video.id,
-        "tag": span.tag,
-        "start_s": span.start_s,
-        "end_s": span.end_s,
-        "mean_probability": round(span.mean_probability, 9),
-        "peak_probability": span.peak_probability,
-        "key_frames": span.key_frames,
-    }
-
-
-def errors_row(video: Video, failure: Failure) -> dict:
-    """The object of a failure in errors.jsonl."""
-    return {
-        "id": video.id,
-        "uri": video.uri,
-        "stage": failure.stage,
-        "reason": failure.reason,
-        "again": failure.again,
-    }
-
-
-ROWS: dict[str, Callable[..., dict]] = dict(zip(TABLES, (tags_row, key_frames_row, spans_row, errors_row), strict=True))
 
 
 def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
@@ -106,11 +35,11 @@ def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
             yield name, row[name]
     elif table == "key_frames":
         yield "key_frames_tagged", 1
-        yield "key_frames_believed", int(bool(row["top"]))
+        yield "key_frames_believed", int(bool(row["tags"]))
     elif table == "spans":
         yield "spans", 1
     else:
-        yield "key_frames_failed" if row["stage"] == "tagging" else "videos_failed", 1
+        yield "key_frames_failed" if row["stage"] in KEY_FRAME_STAGES else "videos_failed", 1
 
 
 class WriteTables(beam.PTransform):
@@ -140,7 +69,7 @@ class WriteTables(beam.PTransform):
         for name in TABLES:
             if name not in tables:
                 continue
-            rows = tables[name] | f"Row_{name}" >> beam.MapTuple(ROWS[name])
+            rows = tables[name] | f"Row_{name}" >> beam.MapTuple(lambda video, record: to_row(named(record, video)))
             counts.append(rows | f"Count_{name}" >> beam.FlatMap(lambda row, name=name: counts_of(name, row)))
             written.append(rows | f"Write_{name}" >> self._write(name))
             if name in ("tags", "errors"):
@@ -160,18 +89,18 @@ class WriteTables(beam.PTransform):
         return _WriteLines(storage.join(self.folder, f"{RAW}{name}"), single, lines)
 
 
-def entries_of(element: tuple[Video, VideoTags | Failure], method_key: str, run_id: str) -> Iterator[str]:
+def entries_of(element: tuple[Video, Film | Failure], method_key: str, run_id: str) -> Iterator[str]:
     """The manifest's line of a video that has been tagged or failed; a key frame that failed has none."""
     video, result = element
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    if isinstance(result, VideoTags):
-        film_s = round(result.film.duration_s, 3)
+    if isinstance(result, Film):
+        film_s = round(result.duration_s, 3)
         entry = Entry(video.id, video.uri, video.version, method_key, TAGGED, film_s=film_s, run_id=run_id, at=at)
-    elif result.stage == "tagging":
+    elif result.of_key_frame:
         return
     else:
         entry = failed_entry(video, result, method_key, run_id, at)
-    yield entry.line().decode().rstrip("\n")
+    yield to_line(entry).decode().rstrip("\n")
 
 
 class _WriteLines(beam.PTransform):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -15,36 +15,14 @@ from movie_tags.models.bundle import BundleError, ModelBundle
 from movie_tags.models.ensemble import Ensemble, read_models
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.pipeline.read_inputs import DistinctVideos
+from movie_tags.records import Failure, Film, TagStrength, Video, named
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.shots.detector import rule_of
-from movie_tags.transforms.shots.finder import Film, FindShots
+from movie_tags.transforms.shots.finder import FindShots
 from movie_tags.transforms.spans import FindSpans
-from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, TagStrength, short_list, with_confidence
+from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, short_list, with_confidence
 from movie_tags.transforms.tagging import TagKeyFrames
 from movie_tags.transforms.thumbnails import KeepThumbnails
-from movie_tags.transforms.video.reader import Failure, Video
-
-
-@dataclass(frozen=True)
-class VideoTags:
-    """A video's result.
-
-    Attributes:
-        film: what is known of it besides its tags.
-        key_frames, key_frames_rejected, key_frames_failed: shots' median frames that were tagged, that did not pass the
-            entropy filter, and that the model could not take.
-        tags: the short list, strongest first.
-        all_tags: every tag that counts on some key frame, strongest first.
-        warnings: what a user should know of the file.
-    """
-
-    film: Film
-    key_frames: int
-    key_frames_rejected: int
-    key_frames_failed: int
-    tags: tuple[TagStrength, ...]
-    all_tags: tuple[TagStrength, ...]
-    warnings: tuple[str, ...] = ()
 
 
 class TagMovies(beam.PTransform):
@@ -52,8 +30,8 @@ class TagMovies(beam.PTransform):
 
     Where videos are known to be distinct, `DistinctVideos`' outputs can be given in place of the one collection.
 
-    TAGS has (Video, VideoTags) for each video; KEY_FRAMES (Video, KeyFrameTags) and SPANS (Video, Span), video by video
-    in order of time; ERRORS (Video, Failure) for each video without a result, and for each key frame that could not be
+    TAGS has (Video, Film) for each video; KEY_FRAMES (Video, KeyFrame) and SPANS (Video, Span), video by video in
+    order of time; ERRORS (Video, Failure) for each video without a result, and for each key frame that could not be
     tagged; MERGED (Video, 1) for each element that named a video once more.
     """
 
@@ -137,7 +115,7 @@ def film_confidences(models: Ensemble) -> dict[str, FilmConfidence]:
 
 
 class _Results(beam.DoFn):
-    """All that is known of a video -> its VideoTags, KeyFrameTags and Spans, or its Failure; one of the two, always."""
+    """All that is known of a video -> its Film, KeyFrames and Spans, or its Failure; one of the two, always."""
 
     def __init__(self, method: Method, confidences: dict[str, FilmConfidence]):
         self.method = method
@@ -150,31 +128,38 @@ class _Results(beam.DoFn):
         failure = failure_among(known)
         if failure is not None:
             self.failed.inc()
-            yield beam.pvalue.TaggedOutput(TagMovies.ERRORS, (video, failure))
+            yield beam.pvalue.TaggedOutput(TagMovies.ERRORS, (video, named(failure, video)))
             return
         self.tagged.inc()
-        (film,) = known["films"]
         key_frames = sorted(known["key_frames"], key=lambda frame: frame.time_s)
+        yield video, named(self.film(known, len(key_frames)), video)
+        for name, records in (
+            (TagMovies.ERRORS, sorted(known["bad_frames"])),
+            (TagMovies.KEY_FRAMES, key_frames),
+            (TagMovies.SPANS, known["spans"][0] if known["spans"] else ()),
+        ):
+            for record in records:
+                yield beam.pvalue.TaggedOutput(name, (video, named(record, video)))
+
+    def film(self, known: dict[str, list], key_frames: int) -> Film:
+        """The film with its tags and counts."""
+        (film,) = known["films"]
         strengths = known["strengths"][0] if known["strengths"] else ()
-        all_tags = with_confidence(strengths, len(key_frames), self.confidences)
-        yield (
-            video,
-            VideoTags(
-                film,
-                len(key_frames),
-                sum(known["rejected"]),
-                len(known["bad_frames"]),
-                short_list(all_tags, self.method.min_relative_strength, self.method.min_confidence),
-                all_tags,
-                (*film.warnings, *sorted(known["warnings"])),
-            ),
+        tags = with_share(with_confidence(strengths, key_frames, self.confidences), film.duration_s)
+        return replace(
+            film,
+            key_frames=key_frames,
+            key_frames_rejected=sum(known["rejected"]),
+            key_frames_failed=len(known["bad_frames"]),
+            short_list=short_list(tags, self.method.min_relative_strength, self.method.min_confidence),
+            tags=tags,
+            warnings=(*film.warnings, *sorted(known["warnings"])),
         )
-        for bad in sorted(known["bad_frames"]):
-            yield beam.pvalue.TaggedOutput(TagMovies.ERRORS, (video, bad))
-        for frame in key_frames:
-            yield beam.pvalue.TaggedOutput(TagMovies.KEY_FRAMES, (video, frame))
-        for span in known["spans"][0] if known["spans"] else ():
-            yield beam.pvalue.TaggedOutput(TagMovies.SPANS, (video, span))
+
+
+def with_share(tags: Iterable[TagStrength], duration_s: float) -> tuple[TagStrength, ...]:
+    """A film's tags, each with the share of the film in shots that carry it."""
+    return tuple(replace(tag, share=min(1.0, tag.seconds / duration_s) if duration_s else 1.0) for tag in tags)
 
 
 def failure_among(known: dict[str, list]) -> Failure | None:
@@ -187,9 +172,11 @@ def failure_among(known: dict[str, list]) -> Failure | None:
         # What a step said itself explains more than that something is missing.
         return min(known["failures"], key=lambda failure: (failure.stage == "accounting", failure))
     if len(known["films"]) != 1:
-        return Failure("accounting", f"{len(known['films'])} results came back where one is due; run again", again=True)
+        return Failure(
+            "accounting", f"{len(known['films'])} results came back where one is due; run again", retryable=True
+        )
     counts = [len(known["key_frames"]), sum(known["rejected"]), len(known["bad_frames"])]
     if sum(counts) != known["films"][0].shots:
         reason = "of its {} shots {} were tagged, {} carry too little information and {} failed; run again"
-        return Failure("accounting", reason.format(known["films"][0].shots, *counts), again=True)
+        return Failure("accounting", reason.format(known["films"][0].shots, *counts), retryable=True)
     return None

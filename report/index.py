@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from movie_tags.records import Failure, TagStrength
 from movie_tags.report import phrases
 from movie_tags.report.page import about, inline, script_hash, template, text_of
-from movie_tags.results.tables import Failed, Tag
 
 PERMILLE = 1000
 
@@ -32,12 +32,12 @@ class Entry:
     pictured: bool
     duration_s: float
     shots: int
-    tags: tuple[Tag, ...]
+    tags: tuple[TagStrength, ...]
     kept: int
     trouble: bool = False
 
 
-def compact(entries: Sequence[Entry], failures: Sequence[Failed]) -> dict:
+def compact(entries: Sequence[Entry], failures: Sequence[Failure]) -> dict:
     """What the page's script works on.
 
     Returns:
@@ -62,11 +62,11 @@ def compact(entries: Sequence[Entry], failures: Sequence[Failed]) -> dict:
     return {
         "tags": names,
         "films": films,
-        "failures": [[failure.uri, failure.stage, failure.reason, int(failure.again)] for failure in failures],
+        "failures": [[failure.uri, failure.stage, failure.reason, int(failure.retryable)] for failure in failures],
     }
 
 
-def catalogue_page(entries: Sequence[Entry], failures: Sequence[Failed], run: dict | None) -> str:
+def catalogue_page(entries: Sequence[Entry], failures: Sequence[Failure], run: dict | None) -> str:
     """The text of index.html."""
     js = text_of("catalogue.js")
     facts = [phrases.number(len(entries), "film"), phrases.length(sum(entry.duration_s for entry in entries))]

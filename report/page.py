@@ -15,9 +15,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup, escape
 
+from movie_tags.records import Failure, Film, KeyFrame, Span, TagStrength
 from movie_tags.report import phrases
 from movie_tags.report.summary import Choice
-from movie_tags.results.tables import Failed, Film, KeyFrame, Span, Tag
 
 PICTURES_BYTES = 6_000_000
 """Pictures of a film that are larger in all are made smaller before they go into its page."""
@@ -136,10 +136,10 @@ def about(run: dict | None) -> list[tuple[str, str]]:
     return [*said, ("Made with", ", ".join(made))] if made else said
 
 
-def shown_tags(film: Film) -> list[Tag]:
+def shown_tags(film: Film) -> list[TagStrength]:
     """The kept tags, then the weaker ones, each the strongest first."""
-    kept = {tag.tag for tag in film.tags}
-    return [*film.tags, *(tag for tag in film.all_tags if tag.tag not in kept)]
+    kept = {tag.tag for tag in film.short_list}
+    return [*film.short_list, *(tag for tag in film.tags if tag.tag not in kept)]
 
 
 def colour(index: int, kept: int = COLOURS) -> str:
@@ -147,7 +147,7 @@ def colour(index: int, kept: int = COLOURS) -> str:
     return f"var(--t{index})" if index < min(COLOURS, kept) else "var(--other)"
 
 
-def lanes(tags: Sequence[Tag], spans: Iterable[Span], length_s: float) -> list[dict]:
+def lanes(tags: Sequence[TagStrength], spans: Iterable[Span], length_s: float) -> list[dict]:
     """The timeline: for each tag its spans, with where they stand in percent of the film's length."""
     by_tag: dict[str, list[dict]] = {tag.tag: [] for tag in tags}
     for span in spans:
@@ -163,7 +163,7 @@ def placed(start_s: float, end_s: float, length_s: float) -> dict:
     return {"left": round(left, 4), "width": round(right - left, 4)}
 
 
-def film_notices(film: Film, failures: Iterable[Failed], frames: int, pictures: int, listed: int) -> list[Notice]:
+def film_notices(film: Film, failures: Iterable[Failure], frames: int, pictures: int, listed: int) -> list[Notice]:
     """What a viewer must know of a film.
 
     Args:
@@ -217,12 +217,12 @@ def film_page(
     """
     length_s = max([film.duration_s, *(frame.shot_end_s for frame in frames)])
     tags = shown_tags(film)
-    kept = len(film.tags)
+    kept = len(film.short_list)
     uris = {time_s: data_uri(data) for time_s, data in fitted(pictures).items()}
     shapes = [_shape(data) for data in list(pictures.values())[:1]]
     number_of = {tag.tag: i for i, tag in enumerate(tags)}
     for frame in frames:  # what counts on a key frame may be no tag of an older run's film
-        for tag, _ in frame.top:
+        for tag, _ in frame.tags:
             number_of.setdefault(tag, len(number_of))
     shown = [
         {**vars(frame), "picture": uris.get(frame.time_s), **placed(frame.shot_start_s, frame.shot_end_s, length_s)}
@@ -231,7 +231,7 @@ def film_page(
     chosen = {frame.time_s for frame in choice.frames}
     counts = dict.fromkeys(range(len(number_of)), 0)
     for frame in frames:
-        for tag in {tag for tag, _ in frame.top}:
+        for tag in {tag for tag, _ in frame.tags}:
             counts[number_of[tag]] += 1
     facts = [
         phrases.length(film.duration_s),

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from movie_tags.records import Film, KeyFrame
 from movie_tags.report.phrases import timecode
-from movie_tags.results.tables import Film, KeyFrame, Results
+from movie_tags.results.tables import Results
 
 PICTURES = 12
 NEAR_REPEAT = 0.94
@@ -146,14 +147,14 @@ def goals(
         number: how many pictures are wanted; it sets how far in time a picture reaches.
     """
     parts: list[tuple[np.ndarray, np.ndarray]] = []
-    if film.tags:
-        column = {tag.tag: i for i, tag in enumerate(film.tags)}
+    if film.short_list:
+        column = {tag.tag: i for i, tag in enumerate(film.short_list)}
         shown = np.zeros((len(frames), len(column)))
         for row, frame in enumerate(frames):
-            for tag, probability in frame.top:
+            for tag, probability in frame.tags:
                 if tag in column:
                     shown[row, column[tag]] = min(1.0, max(0.0, probability))
-        parts.append((shown, np.array([0.05 + tag.relative_strength for tag in film.tags])))
+        parts.append((shown, np.array([0.05 + tag.relative_strength for tag in film.short_list])))
     times = np.array([frame.time_s for frame in frames])
     length = max(film.duration_s, max(frame.shot_end_s for frame in frames))
     moments = (np.arange(4 * number) + 0.5) * length / (4 * number)
@@ -220,7 +221,7 @@ def as_json(film: Film, choice: Choice) -> dict:
                 "timecode": timecode(frame.time_s),
                 "shot_start_s": frame.shot_start_s,
                 "shot_end_s": frame.shot_end_s,
-                "tags": [{"tag": tag, "probability": probability} for tag, probability in frame.top],
+                "tags": [{"tag": tag, "probability": probability} for tag, probability in frame.tags],
                 "thumbnail": frame.thumbnail,
             }
             for frame in choice.frames
@@ -247,7 +248,7 @@ def contact_sheet(film: Film, choice: Choice, pictures: dict[float, bytes], colu
     # a heading needs the width of two pictures
     width = 2 * MARGIN + max(columns, 2) * (WIDE + GAP) - GAP
     sheet = np.full((HEADING + max(rows, 1) * (high + CAPTION) + MARGIN, width, 3), PAPER, np.uint8)
-    kept = ", ".join(tag.tag for tag in film.tags[:6]) or "nothing that the model is sure of"
+    kept = ", ".join(tag.tag for tag in film.short_list[:6]) or "nothing that the model is sure of"
     _write(sheet, film.title, MARGIN, 40, 24, 700, INK, width - 2 * MARGIN)
     _write(sheet, f"{timecode(film.duration_s)}   {kept}", MARGIN, 66, 15, 400, SOFT, width - 2 * MARGIN)
     for i, frame in enumerate(choice.frames):
@@ -260,7 +261,7 @@ def contact_sheet(film: Film, choice: Choice, pictures: dict[float, bytes], colu
             fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
             dx, dy = (WIDE - size[0]) // 2, (high - size[1]) // 2
             sheet[y + dy : y + dy + size[1], x + dx : x + dx + size[0]] = fitted
-        said = ", ".join(tag for tag, _ in frame.top) or "nothing sure"
+        said = ", ".join(tag for tag, _ in frame.tags) or "nothing sure"
         left = _write(sheet, timecode(frame.time_s), x, y + high + 22, 15, 700, INK, WIDE)
         _write(sheet, said, left + 10, y + high + 22, 15, 400, SOFT, x + WIDE - left - 10)
     _, data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])

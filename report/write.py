@@ -11,10 +11,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from movie_tags import storage
+from movie_tags.records import Failure, Film
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.page import Notice, film_notices, film_page, smaller
 from movie_tags.report.summary import choose, looks
-from movie_tags.results.tables import Failed, Film, ReportError, Results, completed, slug
+from movie_tags.results.tables import ReportError, Results, slug
 
 FOLDER, FILMS, PICTURES, INDEX = "report", "films", "pictures", "index.html"
 CARD_SIDE, CARD_QUALITY = 256, 72
@@ -78,7 +79,7 @@ def write_report(folder: str, output: str | None = None, tell: Callable[[int], N
     """
     output = output or storage.join(folder, FOLDER)
     with Results(folder) as results:
-        failures: dict[str, list[Failed]] = {}
+        failures: dict[str, list[Failure]] = {}
         for failure in results.failures:
             failures.setdefault(failure.id, []).append(failure)
         entries: list[Entry] = []
@@ -115,10 +116,9 @@ def write_report(folder: str, output: str | None = None, tell: Callable[[int], N
         return Report(index, len(entries), len(failed))
 
 
-def _film(results: Results, film: Film, failures: Sequence[Failed], output: str) -> tuple[Entry, dict[str, bytes]]:
+def _film(results: Results, film: Film, failures: Sequence[Failure], output: str) -> tuple[Entry, dict[str, bytes]]:
     """A film's entry in the catalogue, and its files by their addresses."""
     frames = results.key_frames(film.id)
-    film = completed(film, frames)
     pictures = results.thumbnails(frames)
     seen = [looks(pictures[frame.time_s]) if frame.time_s in pictures else None for frame in frames]
     pictures = {f.time_s: pictures[f.time_s] for f, look in zip(frames, seen, strict=True) if look is not None}
@@ -137,5 +137,5 @@ def _film(results: Results, film: Film, failures: Sequence[Failed], output: str)
         files[storage.join(output, PICTURES, f"{name}.jpg")] = smaller(first, CARD_SIDE, CARD_QUALITY)
     trouble = bool(film.warnings or failures)
     return Entry(
-        film.id, film.title, name, bool(first), film.duration_s, film.shots, film.all_tags, len(film.tags), trouble
+        film.id, film.title, name, bool(first), film.duration_s, film.shots, film.tags, len(film.short_list), trouble
     ), files

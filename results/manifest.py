@@ -18,10 +18,9 @@ from apache_beam.metrics import Metrics
 
 from movie_tags import storage
 from movie_tags.pipeline.read_inputs import DistinctVideos
-from movie_tags.transforms.video.reader import Failure, Video
+from movie_tags.records import FAILED, GONE, QUARANTINED, TAGGED, Entry, Failure, Video
+from movie_tags.results.schema import from_row
 
-MANIFEST = "manifest"
-TAGGED, FAILED, QUARANTINED, GONE = "tagged", "failed", "quarantined", "gone"
 CATALOGUE = "catalogue"
 """The stage of failures that are not of a video but of how it is named: each run finds them anew."""
 
@@ -29,43 +28,9 @@ FORCED, NEW, CHANGED, METHOD, AGAIN, RETRIED = "forced", "new", "changed", "othe
 REASONS = (NEW, CHANGED, METHOD, AGAIN, RETRIED, FORCED)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A video's line.
-
-    Attributes:
-        id, uri: the video's.
-        source: the version of the file that was tagged (`storage.about`); "" if it could not be told.
-        method_key: of the method and model.
-        status: TAGGED; FAILED; QUARANTINED, which is not tried again unasked; GONE, which takes results away.
-        attempts: how often this version has been tried with this method and failed.
-        stage, reason, again: of the failure.
-        film_s: seconds of film, of a tagged video.
-        run_id, at: the run, and when (UTC).
-    """
-
-    id: str
-    uri: str = ""
-    source: str = ""
-    method_key: str = ""
-    status: str = TAGGED
-    attempts: int = 0
-    stage: str = ""
-    reason: str = ""
-    again: bool = False
-    film_s: float = 0.0
-    run_id: str = ""
-    at: str = ""
-
-    def line(self) -> bytes:
-        """Itself as a line of the manifest; what says nothing is left out."""
-        row = {name: value for name, value in asdict(self).items() if value or name in ("id", "status")}
-        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
-
-    @classmethod
-    def of(cls, line: bytes | str) -> Entry:
-        """Itself again."""
-        return cls(**json.loads(line))
+def entry_of(line: bytes | str) -> Entry:
+    """A line of the manifest as a record."""
+    return from_row(Entry, json.loads(line))
 
 
 def id_of(line: bytes) -> str:
@@ -110,7 +75,7 @@ def why_due(video: Video, done: Entry | None, rules: Rules) -> str | None:
         return None
     if rules.retry == "all" or (rules.retry == "failed" and done.status == FAILED):
         return RETRIED
-    return AGAIN if done.again and done.attempts < rules.max_attempts else None
+    return AGAIN if done.retryable and done.attempts < rules.max_attempts else None
 
 
 def after(before: Entry | None, new: Entry, max_attempts: int) -> Entry:
@@ -121,7 +86,7 @@ def after(before: Entry | None, new: Entry, max_attempts: int) -> Entry:
     same = before is not None and before.status in (FAILED, QUARANTINED)
     if same and (before.source, before.method_key) == (new.source, new.method_key) and before.run_id != new.run_id:
         attempts += before.attempts
-    spent = new.again and attempts >= max_attempts
+    spent = new.retryable and attempts >= max_attempts
     return replace(new, attempts=attempts, status=QUARANTINED if spent else new.status)
 
 
@@ -255,7 +220,7 @@ class _Decide(beam.DoFn):
             files = [_about(uri) for uri in addresses]
         for found, (size, version) in zip(known, files, strict=True):
             video = replace(found["named"][0], version=version)
-            done = Entry.of(found["done"][0]) if found["done"] else None
+            done = entry_of(found["done"][0]) if found["done"] else None
             why = why_due(video, done, self.rules)
             if why is None:
                 self.not_due.inc()
@@ -281,4 +246,4 @@ def failed_entry(video: Video, failure: Failure, method_key: str, run_id: str, a
 
 
 def _text(failure: Failure) -> tuple[str, str, bool]:
-    return failure.stage, failure.reason, failure.again
+    return failure.stage, failure.reason, failure.retryable

@@ -15,7 +15,9 @@ import pyparsing as pp
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.machine import cores
+from movie_tags.records import Film, Span
 from movie_tags.results.reading import PARQUET, OutputError, files_of, read_run, view_of
+from movie_tags.results.schema import duckdb_types
 from movie_tags.results.synonyms import meanings, named, nearest
 
 MEMORY = "400MB"
@@ -230,9 +232,8 @@ def strength(expression: Expression, slots: dict[str, str]) -> str:
             return f"greatest({', '.join(either)})"
 
 
-_TAG = "STRUCT(tag VARCHAR, relative_strength DOUBLE)[]"
-_FILMS = {"id": "VARCHAR", "uri": "VARCHAR", "title": "VARCHAR", "duration_s": "DOUBLE", "tags": _TAG, "all_tags": _TAG}
-_SPANS = {"id": "VARCHAR", "tag": "VARCHAR", "start_s": "DOUBLE", "end_s": "DOUBLE", "mean_probability": "DOUBLE"}
+_FILMS = duckdb_types(Film, ("id", "uri", "title", "duration_s", "short_list", "tags"))
+_SPANS = duckdb_types(Span, ("id", "tag", "start_s", "end_s", "mean_probability"))
 
 
 class Search:
@@ -281,7 +282,7 @@ class Search:
         said = ((read_run(self.view) or {}).get("model") or {}).get("vocabulary")
         if said:
             return list(said)
-        found = self._rows(f"SELECT DISTINCT unnest(all_tags).tag AS tag FROM {self._films()} ORDER BY tag")
+        found = self._rows(f"SELECT DISTINCT unnest(tags).tag AS tag FROM {self._films()} ORDER BY tag")
         return [tag for (tag,) in found]
 
     def films(self, expression: Expression, min_strength: float | None = None, limit: int | None = None) -> list[Found]:
@@ -295,7 +296,7 @@ class Search:
         Raises:
             OutputError: the tables cannot be read.
         """
-        films, slots = self._with_slots(expression, min_strength, "tags")
+        films, slots = self._with_slots(expression, min_strength, "short_list")
         rows = self._rows(
             f"SELECT id, uri, title, duration_s, {strength(expression, slots)} AS strength FROM ({films}) "
             f"WHERE {condition(expression, slots)} ORDER BY strength DESC NULLS LAST, title, id {_first(limit)}"
@@ -316,7 +317,7 @@ class Search:
             SearchError: the run wrote no spans.
             OutputError: the tables cannot be read.
         """
-        films, slots = self._with_slots(expression, min_strength or 0.0, "all_tags")
+        films, slots = self._with_slots(expression, min_strength or 0.0, "tags")
         tags = list(slots)
         columns = range(len(tags))
         here = {tag: f"p{k}" for k, tag in enumerate(tags)}
@@ -372,7 +373,7 @@ class Search:
     def _with_slots(self, expression: Expression, min_strength: float | None, among: str) -> tuple[str, dict[str, str]]:
         """SQL of the films with a column for each tag: its relative strength where that is enough, else null."""
         slots = {tag: f"r{k}" for k, tag in enumerate(tags_of(expression))}
-        among = "all_tags" if min_strength is not None else among
+        among = "tags" if min_strength is not None else among
         enough = f" AND x.relative_strength >= {float(min_strength)!r}" if min_strength else ""
         columns = ", ".join(
             f"list_filter({among}, lambda x: x.tag = {_text(tag)}{enough})[1].relative_strength AS {slot}"

@@ -29,15 +29,13 @@ from datetime import UTC, datetime
 from typing import IO
 
 from movie_tags import storage
-from movie_tags.pipeline.tables import COUNTS, DUE, RAW, errors_row
+from movie_tags.pipeline.tables import COUNTS, DUE, RAW
+from movie_tags.records import GONE, TAGGED, Entry, Failure, Video, named
 from movie_tags.results.manifest import (
     CATALOGUE,
-    GONE,
-    MANIFEST,
-    TAGGED,
     Due,
-    Entry,
     after,
+    entry_of,
     failed_entry,
     id_of,
 )
@@ -53,7 +51,7 @@ from movie_tags.results.reading import (
     latest_view,
     read_json,
 )
-from movie_tags.transforms.video.reader import Failure, Video
+from movie_tags.results.schema import MANIFEST, to_line
 
 RUNS = "runs"
 BEGUN_JSON, PART_JSON, VIEW_JSON = "begun.json", "part.json", "view.json"
@@ -143,14 +141,13 @@ def commit_part(part: str, due: str | None, about: dict) -> dict:
         lists = [due] if due is not None else raw_files(part, DUE)
         lost = list(_lost(lists, raw_files(part, MANIFEST), scratch))
         if lost:
-            failure = Failure("accounting", "nothing of it came back; run again", again=True)
+            failure = Failure("accounting", "nothing of it came back; run again", retryable=True)
             entries = [failed_entry(v, failure, about["method_key"], about["run_id"], about["at"]) for v in lost]
             storage.write_bytes(
-                storage.join(part, f"{RAW}{MANIFEST}-lost.jsonl"), b"".join(entry.line() for entry in entries)
+                storage.join(part, f"{RAW}{MANIFEST}-lost.jsonl"), b"".join(to_line(entry) for entry in entries)
             )
-            storage.write_text(
-                storage.join(part, f"{RAW}errors-lost.jsonl"),
-                "".join(json.dumps(errors_row(video, failure), ensure_ascii=False) + "\n" for video in lost),
+            storage.write_bytes(
+                storage.join(part, f"{RAW}errors-lost.jsonl"), b"".join(to_line(named(failure, v)) for v in lost)
             )
             counts["videos_lost"] += len(lost)
         for name in (*TABLES, MANIFEST):
@@ -286,7 +283,7 @@ def merge(
             entry = None
             for _, place, line in found:
                 if place not in entries:  # an id given to several videos failed for each
-                    entry = after(entry, Entry.of(line), max_attempts) if place else Entry.of(line)
+                    entry = after(entry, entry_of(line), max_attempts) if place else entry_of(line)
                     entries[place] = entry
             last = max(entries)
             errors, results = last, _owner_of_results(entries)
@@ -294,7 +291,7 @@ def merge(
                 errors = results = None
             else:
                 totals.add(entry)
-                out[MANIFEST].write(entry.line())
+                out[MANIFEST].write(to_line(entry))
             for name in TABLES:
                 owner = errors if name == "errors" else results
                 kept = tables[name][owner].take(video_id) if owner is not None else []
@@ -315,7 +312,7 @@ def _owner_of_results(entries: dict[int, Entry]) -> int | None:
         entry = entries[place]
         if place == 0 or entry.status == TAGGED:
             return place
-        if not entry.again:
+        if not entry.retryable:
             return None
     return None
 

@@ -57,13 +57,13 @@ def films(tmp_path_factory):
         counts = dict.fromkeys(("frames_sampled", "shots", "key_frames", "key_frames_rejected", "key_frames_failed"), 3)
         title = HOSTILE if name == "ntsc.mp4" else FORMULA if name == "film.mp4" else name
         rows["tags"].append(
-            {"id": uri, "uri": uri, "title": title, "duration_s": 20.02, **counts, "tags": kept}
-            | {"all_tags": [*kept, tag_row("Weak", 0.0, 0.1)]}
+            {"id": uri, "uri": uri, "title": title, "duration_s": 20.02, **counts, "short_list": kept}
+            | {"tags": [*kept, tag_row("Weak", 0.0, 0.1)]}
         )
         for start, top in ((0.0, ()), (2.0, (("Beach/Sea", 0.9), ("Children", 0.25))), (7.0, (("Children", 0.7),))):
             found = [{"tag": tag, "probability": p} for tag, p in top]
             row = {"id": uri, "time_s": start + 1, "shot_start_s": start, "shot_end_s": start + 5, "entropy": 9.0}
-            rows["key_frames"].append({**row, "top": found, "seen": found})
+            rows["key_frames"].append({**row, "tags": found, "top_k": found})
         for tag, start, end, p in SPANS:
             row = {"id": uri, "tag": tag, "start_s": start, "end_s": end, "mean_probability": p}
             rows["spans"].append({**row, "peak_probability": p, "key_frames": 1})

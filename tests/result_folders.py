@@ -29,14 +29,14 @@ def film(id: str, tags: Sequence[dict] = (), weak: Sequence[dict] = (), **more) 
     """A row of tags.jsonl."""
     counts = {"frames_sampled": 8, "shots": 4, "key_frames": 4, "key_frames_rejected": 0, "key_frames_failed": 0}
     row = {"id": id, "uri": id, "title": Path(id).name, "duration_s": 8.0, **counts}
-    return {**row, "tags": list(tags), "all_tags": [*tags, *weak], **more}
+    return {**row, "short_list": list(tags), "tags": [*tags, *weak], **more}
 
 
 def frame(id: str, time_s: float, top: dict[str, float], length_s: float = 2.0, **more) -> dict:
     """A row of key_frames.jsonl: the middle of a shot."""
     seen = [{"tag": name, "probability": probability} for name, probability in top.items()]
     shot = {"shot_start_s": time_s - length_s / 2, "shot_end_s": time_s + length_s / 2}
-    return {"id": id, "time_s": time_s, **shot, "entropy": 12.0, "top": seen, "seen": seen, **more}
+    return {"id": id, "time_s": time_s, **shot, "entropy": 12.0, "tags": seen, "top_k": seen, **more}
 
 
 def span(id: str, name: str, start_s: float, end_s: float, probability: float = 0.5) -> dict:
@@ -47,7 +47,7 @@ def span(id: str, name: str, start_s: float, end_s: float, probability: float = 
 
 def failure(id: str, reason: str, stage: str = "opening") -> dict:
     """A row of errors.jsonl."""
-    return {"id": id, "uri": id, "stage": stage, "reason": reason, "again": False}
+    return {"id": id, "uri": id, "stage": stage, "reason": reason, "retryable": False}
 
 
 def jpeg(seed: int) -> bytes:

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from apache_beam.metrics import Metrics
 
-from movie_tags.transforms.shots.inside import KeyFrame
-from movie_tags.transforms.video.reader import Video
+from movie_tags.records import Video
+from movie_tags.transforms.shots.inside import KeyFramePicture
 
 
 def entropy(pixels: np.ndarray) -> float:
@@ -33,7 +33,7 @@ def entropy(pixels: np.ndarray) -> float:
 
 
 class FilterByEntropy(beam.PTransform):
-    """(Video, KeyFrame) -> KEPT, (Video, KeyFrame) with its entropy, where that is above `min_entropy` bits.
+    """(Video, KeyFramePicture) -> KEPT, the same with its entropy, where that is above `min_entropy` bits.
 
     The collection REJECTED has (Video, 1) for each of the others.
     """
@@ -56,12 +56,12 @@ class _MeasureEntropy(beam.DoFn):
         self.kept = Metrics.counter("entropy", "key_frames_kept")
         self.rejected = Metrics.counter("entropy", "key_frames_rejected")
 
-    def process(self, element: tuple[Video, KeyFrame]) -> Iterator:
+    def process(self, element: tuple[Video, KeyFramePicture]) -> Iterator:
         video, key_frame = element
         bits = entropy(key_frame.pixels)
         if bits > self.min_entropy:
             self.kept.inc()
-            yield video, replace(key_frame, entropy=bits)
+            yield video, replace(key_frame, frame=replace(key_frame.frame, entropy=bits))
         else:
             self.rejected.inc()
             yield beam.pvalue.TaggedOutput(FilterByEntropy.REJECTED, (video, 1))

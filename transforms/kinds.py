@@ -8,8 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-PICTURE, CARD, BLACK = "picture", "card", "black"
-"""A picture; a title card; black, or all of one colour."""
+from movie_tags.records import BLACK, PICTURE
 
 SHARE = 0.99
 """So many of the pixels decide; a logo, a subtitle or a time code may cover the rest."""

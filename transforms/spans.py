@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import apache_beam as beam
 
-from movie_tags.transforms.tagging import UNIT, KeyFrameTags
-from movie_tags.transforms.video.reader import Video
+from movie_tags.records import UNIT, KeyFrame, Span, Video
 
 
-@dataclass(frozen=True, order=True)
-class Span:
-    """A stretch of a film that carries a tag.
-
-    Attributes:
-        start_s, end_s: from the first of its shots to the end of the last, in seconds after the video's first frame.
-        tag: the tag.
-        mean_probability, peak_probability: over the key frames that have the tag.
-        key_frames: how many these are.
-    """
-
-    start_s: float
-    end_s: float
-    tag: str
-    mean_probability: float
-    peak_probability: float
-    key_frames: int
-
-
-def find_spans(key_frames: Iterable[KeyFrameTags], max_gap_s: float, min_span_s: float = 0.0) -> tuple[Span, ...]:
+def find_spans(key_frames: Iterable[KeyFrame], max_gap_s: float, min_span_s: float = 0.0) -> tuple[Span, ...]:
     """Join neighbouring shots that carry a tag, tag by tag.
 
     Args:
@@ -44,8 +23,8 @@ def find_spans(key_frames: Iterable[KeyFrameTags], max_gap_s: float, min_span_s:
     """
     shots: dict[str, list[tuple[float, float, int]]] = {}
     for frame in key_frames:
-        for tag, millionths in frame.top:
-            shots.setdefault(tag, []).append((frame.shot_start_s, frame.shot_end_s, millionths))
+        for found in frame.tags:
+            shots.setdefault(found.tag, []).append((frame.shot_start_s, frame.shot_end_s, found.millionths))
     spans = []
     for tag, carried in shots.items():
         joined: list[list[tuple[float, float, int]]] = []
@@ -58,19 +37,20 @@ def find_spans(key_frames: Iterable[KeyFrameTags], max_gap_s: float, min_span_s:
             probabilities = [millionths for _, _, millionths in part]
             spans.append(
                 Span(
+                    tag,
                     part[0][0],
                     part[-1][1],
-                    tag,
                     sum(probabilities) / len(part) / UNIT,
                     max(probabilities) / UNIT,
                     len(part),
                 )
             )
-    return tuple(sorted(span for span in spans if span.end_s - span.start_s >= min_span_s))
+    kept = [span for span in spans if span.end_s - span.start_s >= min_span_s]
+    return tuple(sorted(kept, key=lambda span: (span.start_s, span.end_s, span.tag)))
 
 
 class FindSpans(beam.PTransform):
-    """(Video, KeyFrameTags) -> (Video, its Spans)."""
+    """(Video, KeyFrame) -> (Video, its Spans)."""
 
     def __init__(self, max_gap_s: float, min_span_s: float):
         super().__init__()
@@ -84,7 +64,7 @@ class FindSpans(beam.PTransform):
 
 
 def _of_video(
-    element: tuple[Video, Iterable[KeyFrameTags]], max_gap_s: float, min_span_s: float
+    element: tuple[Video, Iterable[KeyFrame]], max_gap_s: float, min_span_s: float
 ) -> tuple[Video, tuple[Span, ...]]:
     video, key_frames = element
     return video, find_spans(key_frames, max_gap_s, min_span_s)

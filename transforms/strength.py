@@ -8,34 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import apache_beam as beam
 
-from movie_tags.transforms.tagging import UNIT, KeyFrameTags
-
-
-@dataclass(frozen=True)
-class TagStrength:
-    """A tag of a video.
-
-    Attributes:
-        tag: the tag.
-        occurrences: n_i, key frames that have it among their tags that count.
-        probability_sum: sum of its probabilities there.
-        strength: W_i of equation 5.
-        relative_strength: R_i of equation 6, in [0, 1].
-        peak_probability: its highest probability on a key frame.
-        seconds: of the film in shots that carry it.
-        confidence: how probable it is that a person would give the tag to the film, in [0, 1]; None where the model
-            does not know.
-    """
-
-    tag: str
-    occurrences: int
-    probability_sum: float
-    strength: float
-    relative_strength: float
-    peak_probability: float
-    seconds: float
-    confidence: float | None = None
-
+from movie_tags.records import UNIT, KeyFrame, TagStrength
 
 STATISTICS = ("mean_logit", "peak_logit", "log_weight", "log_share")
 
@@ -202,15 +175,15 @@ def short_list(
 
 
 class CombineStrengths(beam.CombineFn):
-    """KeyFrameTags of a video -> its TagStrengths."""
+    """KeyFrames of a video -> its TagStrengths."""
 
     def create_accumulator(self) -> dict[str, Total]:
         return {}
 
-    def add_input(self, totals: dict[str, Total], frame: KeyFrameTags) -> dict[str, Total]:
+    def add_input(self, totals: dict[str, Total], frame: KeyFrame) -> dict[str, Total]:
         shown = round((frame.shot_end_s - frame.shot_start_s) * UNIT)
         return self.merge_accumulators(
-            [totals, {tag: Total(1, millionths, millionths, shown) for tag, millionths in frame.top}]
+            [totals, {one.tag: Total(1, one.millionths, one.millionths, shown) for one in frame.tags}]
         )
 
     def merge_accumulators(self, accumulators: Iterable[dict[str, Total]]) -> dict[str, Total]:

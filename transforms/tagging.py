@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -13,39 +13,11 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 
 from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
 from movie_tags.models.loading import Model
-from movie_tags.transforms.shots.inside import KeyFrame
-from movie_tags.transforms.video.reader import Failure, Video
-
-UNIT = 10**6
-"""Probabilities are kept in whole millionths, so that their sums are exact in any order of adding."""
-
-Top = tuple[tuple[str, int], ...]
-"""(tag, probability in millionths), the most probable first."""
+from movie_tags.records import UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
+from movie_tags.transforms.shots.inside import KeyFramePicture
 
 
-@dataclass(frozen=True)
-class KeyFrameTags:
-    """What was found in one key frame.
-
-    Attributes:
-        time_s: when the key frame is on screen, in seconds after the video's first frame.
-        shot_start_s, shot_end_s: its shot's first sample, and the first sample that is no longer in it, in seconds.
-        entropy: bits, of equation 4.
-        top: the tags that count: those of `seen` whose probability reaches their threshold.
-        seen: the top-k tags.
-        thumbnail: the name of its JPEG file, where one was kept.
-    """
-
-    time_s: float
-    shot_start_s: float
-    shot_end_s: float
-    entropy: float
-    top: Top
-    seen: Top
-    thumbnail: str = ""
-
-
-def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> Top:
+def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> TagProbabilities:
     """The k most probable tags (section 4.3), the most probable first, ties in the vocabulary's order.
 
     Args:
@@ -53,22 +25,15 @@ def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> To
         vocabulary: the tags in the order of the outputs.
         k: how many; all of them where there are fewer.
 
-    Returns:
-        (tag, probability in millionths).
     """
     millionths = np.rint(np.asarray(probabilities, np.float64) * UNIT).astype(np.int64)
     order = np.argsort(-millionths, kind="stable")[:k]
-    return tuple((vocabulary[i], int(millionths[i])) for i in order)
+    return tuple(TagProbability.of_millionths(vocabulary[i], int(millionths[i])) for i in order)
 
 
-def believed(seen: Top, thresholds: dict[str, float]) -> Top:
-    """The tags whose probability reaches their threshold, in the same order.
-
-    Args:
-        seen: tags with their probabilities.
-        thresholds: by tag, in [0, 1].
-    """
-    return tuple((tag, millionths) for tag, millionths in seen if millionths >= round(thresholds[tag] * UNIT))
+def believed(tags: TagProbabilities, thresholds: dict[str, float]) -> TagProbabilities:
+    """The tags whose probability reaches their threshold, in [0, 1], in the same order."""
+    return tuple(one for one in tags if one.millionths >= round(thresholds[one.tag] * UNIT))
 
 
 @dataclass(frozen=True)
@@ -106,7 +71,10 @@ class BundleHandler(ModelHandler[Fitted, PredictionResult, _Loaded]):
 
 
 class TagKeyFrames(beam.PTransform):
-    """(Video, KeyFrame) -> TAGGED, (Video, KeyFrameTags); FAILED has (Video, Failure) for those without an answer."""
+    """(Video, KeyFramePicture) -> TAGGED, (Video, KeyFrame) with its tags.
+
+    FAILED has (Video, Failure) for those without an answer.
+    """
 
     TAGGED, FAILED = "tagged", "failed"
 
@@ -142,22 +110,10 @@ class TagKeyFrames(beam.PTransform):
         )
 
 
-@dataclass(frozen=True)
-class _Described:
-    """A key frame without its pixels, while those are with the model."""
-
-    video: Video
-    time_s: float
-    shot_start_s: float
-    shot_end_s: float
-    entropy: float
-    thumbnail: str
-
-
-def _fit_key_frame(element: tuple[Video, KeyFrame], models: Ensemble) -> tuple[_Described, Fitted]:
-    video, frame = element
-    described = _Described(video, frame.time_s, frame.shot_start_s, frame.shot_end_s, frame.entropy, frame.thumbnail)
-    return described, models.fitted(frame.pixels)
+def _fit_key_frame(element: tuple[Video, KeyFramePicture], models: Ensemble) -> tuple[tuple[Video, KeyFrame], Fitted]:
+    """Part a key frame from its pixels, as the model takes them."""
+    video, picture = element
+    return (video, picture.frame), models.fitted(picture.pixels)
 
 
 class _TopTags(beam.DoFn):
@@ -168,24 +124,13 @@ class _TopTags(beam.DoFn):
         self.tagged = Metrics.counter("tagging", "key_frames_tagged")
         self.failed = Metrics.counter("tagging", "key_frames_failed")
 
-    def process(self, element: tuple[_Described, PredictionResult]) -> Iterator:
-        frame, found = element[0], element[1].inference
+    def process(self, element: tuple[tuple[Video, KeyFrame], PredictionResult]) -> Iterator:
+        (video, frame), found = element[0], element[1].inference
         if found.probabilities is None:
             self.failed.inc()
             reason = f"the key frame at {frame.time_s:g} s could not be tagged ({found.reason})"
-            yield beam.pvalue.TaggedOutput(TagKeyFrames.FAILED, (frame.video, Failure("tagging", reason)))
+            yield beam.pvalue.TaggedOutput(TagKeyFrames.FAILED, (video, Failure("tagging", reason)))
             return
         self.tagged.inc()
-        seen = top_tags(found.probabilities, self.vocabulary, self.top_k)
-        yield (
-            frame.video,
-            KeyFrameTags(
-                frame.time_s,
-                frame.shot_start_s,
-                frame.shot_end_s,
-                frame.entropy,
-                believed(seen, self.thresholds),
-                seen,
-                frame.thumbnail,
-            ),
-        )
+        top_k = top_tags(found.probabilities, self.vocabulary, self.top_k)
+        yield video, replace(frame, tags=believed(top_k, self.thresholds), top_k=top_k)

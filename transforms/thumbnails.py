@@ -12,8 +12,8 @@ import numpy as np
 from apache_beam.metrics import Metrics
 
 from movie_tags import storage
-from movie_tags.transforms.shots.inside import KeyFrame
-from movie_tags.transforms.video.reader import Video
+from movie_tags.records import Video
+from movie_tags.transforms.shots.inside import KeyFramePicture
 
 LONG_SIDE = 320
 QUALITY = 80
@@ -45,7 +45,7 @@ def place_of(jpeg: bytes) -> str:
 
 
 class KeepThumbnails(beam.PTransform):
-    """(Video, KeyFrame) -> the same, the thumbnail written and named; nothing is done where none are wanted."""
+    """(Video, KeyFramePicture) -> the same, the thumbnail written and named; nothing is done where none are wanted."""
 
     def __init__(self, thumbnails: Thumbnails | None):
         super().__init__()
@@ -63,9 +63,9 @@ class _Write(beam.DoFn):
         self.written = Metrics.counter("thumbnails", "thumbnails_written")
         self.failed = Metrics.counter("thumbnails", "thumbnails_failed")
 
-    def process(self, element: tuple[Video, KeyFrame]) -> Iterator[tuple[Video, KeyFrame]]:
-        video, frame = element
-        jpeg = thumbnail(frame.pixels)
+    def process(self, element: tuple[Video, KeyFramePicture]) -> Iterator[tuple[Video, KeyFramePicture]]:
+        video, key_frame = element
+        jpeg = thumbnail(key_frame.pixels)
         place = place_of(jpeg)
         path = storage.join(self.thumbnails.folder, place)
         try:
@@ -76,4 +76,5 @@ class _Write(beam.DoFn):
             yield element
             return
         self.written.inc()
-        yield video, replace(frame, thumbnail=f"{self.thumbnails.listed_as}/{place}")
+        named = replace(key_frame.frame, thumbnail=f"{self.thumbnails.listed_as}/{place}")
+        yield video, replace(key_frame, frame=named)

@@ -169,14 +169,14 @@ def evaluate_films(args: argparse.Namespace) -> dict:
             f"{args.results}: has none of the films of {args.truth}; they are matched by their files' names"
         )
     kept = {
-        name: frozenset(tag["tag"] for tag in rows[uri]["tags"] if sure_enough(tag, args.min_confidence))
+        name: frozenset(tag["tag"] for tag in rows[uri]["short_list"] if sure_enough(tag, args.min_confidence))
         for name, uri in found.items()
     }
     return {
         "results": args.results,
         **judge_films(kept, truth),
         "confidence": reliability_of_tags(
-            (tag, tag["tag"] in truth[name].plain) for name, uri in found.items() for tag in rows[uri]["all_tags"]
+            (tag, tag["tag"] in truth[name].plain) for name, uri in found.items() for tag in rows[uri]["tags"]
         ),
         "not_in_the_results": sorted(set(truth) - set(found)),
     }

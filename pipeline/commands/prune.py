@@ -16,10 +16,12 @@ from movie_tags.pipeline.inputs import InputError, Inputs
 from movie_tags.pipeline.read_inputs import ReadInputs
 from movie_tags.pipeline.run import adopt, new_run_id
 from movie_tags.pipeline.tables import DUE, RAW
+from movie_tags.records import GONE, Entry
 from movie_tags.results import lock
 from movie_tags.results import snapshots as views
-from movie_tags.results.manifest import GONE, MANIFEST, Entry, id_of
+from movie_tags.results.manifest import id_of
 from movie_tags.results.reading import FORMATS, RUN_JSON, OutputError, latest_view, read_json
+from movie_tags.results.schema import MANIFEST, to_line
 
 OPTIONS = {
     "description": "Remove from a folder of results what belongs to videos that these inputs no longer name: their\n"
@@ -133,4 +135,4 @@ def _refuse(failure: tuple) -> None:
 
 def _gone(video_id: str, found: dict) -> Iterator[str]:
     if not list(found["named"]):
-        yield Entry(video_id, status=GONE).line().decode().rstrip("\n")
+        yield to_line(Entry(video_id, status=GONE)).decode().rstrip("\n")

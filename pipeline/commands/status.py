@@ -12,10 +12,12 @@ from rich.table import Table
 
 from movie_tags import storage
 from movie_tags.pipeline.commands.common import DONE
+from movie_tags.records import FAILED, QUARANTINED, TAGGED
 from movie_tags.results import lock
 from movie_tags.results import snapshots as views
-from movie_tags.results.manifest import FAILED, MANIFEST, QUARANTINED, TAGGED, Entry
+from movie_tags.results.manifest import entry_of
 from movie_tags.results.reading import RUN_JSON, OutputError, latest_view, read_json
+from movie_tags.results.schema import MANIFEST
 
 OPTIONS = {
     "description": "Say how many videos of a folder of results are done, due again, failed and quarantined, and why,\n"
@@ -61,10 +63,10 @@ def status_of(output: str) -> dict:
         due_again, film_s = 0, 0.0
         if view:
             with storage.plain_errors(), storage.open_stream(storage.join(view, f"{MANIFEST}.jsonl")) as lines:
-                for entry in map(Entry.of, lines):
+                for entry in map(entry_of, lines):
                     by_status[entry.status] += 1
                     film_s += entry.film_s
-                    due_again += entry.status == FAILED and entry.again
+                    due_again += entry.status == FAILED and entry.retryable
                     if entry.status != TAGGED:
                         reasons[entry.stage, entry.reason[:REASON_LENGTH], entry.status] += 1
         last = [_run(output, run_id) for run_id in sorted(runs, reverse=True)[:SHOWN_RUNS]]

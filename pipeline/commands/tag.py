@@ -34,7 +34,7 @@ from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
 from movie_tags.pipeline.prometheus import write_failure, write_metrics
 from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
-from movie_tags.results.manifest import FAILED, QUARANTINED
+from movie_tags.records import FAILED, QUARANTINED
 from movie_tags.results.reading import FORMATS
 from movie_tags.transforms.shots.detector import DETECTORS
 from movie_tags.transforms.video.limits import Limits

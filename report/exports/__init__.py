@@ -18,7 +18,8 @@ from types import ModuleType
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.results.tables import Film, KeyFrame, Results, Span, Tag
+from movie_tags.records import Film, KeyFrame, Span, TagStrength
+from movie_tags.results.tables import Results
 
 FORMATS = {
     "csv": "films.csv, tags.csv and spans.csv, for spreadsheets",
@@ -92,11 +93,11 @@ def load(name: str) -> ModuleType:
         raise UserError(f"--to {name} needs the package {error.name}: pip install 'movie-tags[{EXTRA}]'") from error
 
 
-def listed_tags(film: Film, options: Options) -> tuple[Tag, ...]:
+def listed_tags(film: Film, options: Options) -> tuple[TagStrength, ...]:
     """The tags of a film that are exported, the strongest first."""
     if options.min_confidence is None:
-        return film.tags
-    return tuple(tag for tag in film.all_tags if (tag.sureness or 0.0) >= options.min_confidence)
+        return film.short_list
+    return tuple(tag for tag in film.tags if tag.sureness >= options.min_confidence)
 
 
 def listed_spans(results: Results, film: Film, options: Options) -> tuple[Span, ...]:
@@ -108,7 +109,7 @@ def listed_spans(results: Results, film: Film, options: Options) -> tuple[Span, 
 
 def shots_of(key_frames: Iterable[KeyFrame]) -> tuple[Span, ...]:
     """A span a shot and tag of it."""
-    spans = (Span(f.id, tag, f.shot_start_s, f.shot_end_s, p, p, 1) for f in key_frames for tag, p in f.top)
+    spans = (Span(tag, f.shot_start_s, f.shot_end_s, p, p, 1, id=f.id) for f in key_frames for tag, p in f.tags)
     return tuple(sorted(spans, key=lambda span: (span.start_s, span.end_s, span.tag)))
 
 

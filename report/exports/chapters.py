@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from movie_tags.records import Film, Span
 from movie_tags.report.exports import Options, listed_spans
-from movie_tags.results.tables import Film, Results, Span
+from movie_tags.results.tables import Results
 
 MIN_CHAPTER_S = 5.0
 NO_TAG = "…"

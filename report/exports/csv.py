@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 
 from movie_tags import storage
+from movie_tags.records import Film
 from movie_tags.report.exports import Options, Written, listed_spans, listed_tags
-from movie_tags.results.tables import Film, Results
+from movie_tags.results.tables import Results
 
 FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
 STRENGTHS = ("confidence", "seconds", "share", "relative_strength", "strength", "occurrences", "peak_probability")
@@ -59,7 +60,7 @@ def film_rows(results: Results, film: Film, options: Options) -> Iterator[Sequen
 def tag_rows(results: Results, film: Film, options: Options) -> Iterator[Sequence]:
     """Every tag of the film, the strongest first; `kept` is 1 for those that are exported."""
     listed = {tag.tag for tag in listed_tags(film, options)}
-    for tag in film.all_tags:
+    for tag in film.tags:
         known = [getattr(tag, name) for name in STRENGTHS]
         yield film.id, film.title, tag.tag, int(tag.tag in listed), *("" if value is None else value for value in known)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from movie_tags.records import Film
 from movie_tags.report.exports import LeftOut, Options, Written, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, Chapter, chapters_of
-from movie_tags.results.tables import Film, Results
+from movie_tags.results.tables import Results
 
 
 def write(results: Results, out: str, options: Options) -> Written:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from movie_tags import storage
+from movie_tags.records import Film
 from movie_tags.report.exports import FilmError, film_address
-from movie_tags.results.tables import Film
 
 STANDARD_RATES = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)),

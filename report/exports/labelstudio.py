@@ -18,9 +18,10 @@ from xml.sax.saxutils import quoteattr
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.records import Film, Span
 from movie_tags.report.exports import FilmError, Options, Written, listed_spans
 from movie_tags.report.exports.frames import Frames, frames_of
-from movie_tags.results.tables import Film, Results, Span
+from movie_tags.results.tables import Results
 
 CONTROL, VIDEO = "tags", "video"
 
@@ -49,7 +50,7 @@ def write(results: Results, out: str, options: Options) -> Written:
     written, tasks, tags = Written(), [], {}
     model = ((results.run or {}).get("model") or {}).get("name") or "movie-tags"
     for film in results.films():
-        tags.update(dict.fromkeys(tag.tag for tag in film.all_tags))
+        tags.update(dict.fromkeys(tag.tag for tag in film.tags))
         try:
             frames = frames_of(film)
         except FilmError as error:

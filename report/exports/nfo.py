@@ -7,6 +7,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from movie_tags import storage
+from movie_tags.records import Film
 from movie_tags.report.exports import (
     FilmError,
     LeftOut,
@@ -20,7 +21,7 @@ from movie_tags.report.exports import (
 from movie_tags.report.exports.nfo_beside import Place, place_of
 from movie_tags.report.exports.nfo_text import NfoError, merge, new_nfo
 from movie_tags.report.phrases import number
-from movie_tags.results.tables import Film, Results
+from movie_tags.results.tables import Results
 from movie_tags.storage import in_place
 
 TAKES = frozenset({"create", "dry_run"})

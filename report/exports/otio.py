@@ -17,9 +17,10 @@ import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange, from_timecode
 
 from movie_tags import storage
+from movie_tags.records import Film, Span
 from movie_tags.report.exports import FilmError, LeftOut, Options, Written, listed_spans, one_line, write_each
 from movie_tags.report.exports.frames import Frames, frames_of
-from movie_tags.results.tables import Film, Results, Span
+from movie_tags.results.tables import Results
 
 ADAPTERS = {"otio": "otio_json", "edl": "cmx_3600", "fcpxml": "fcpx_xml"}
 APOSTROPHE = "\ue000"
@@ -110,7 +111,7 @@ def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.sch
     whole = stretch(0, frames.count)
     address = quote(film.uri, safe=":/") if storage.is_remote(film.uri) else Path(os.path.abspath(film.uri)).as_uri()
     clip = otio.schema.Clip(title, otio.schema.ExternalReference(address, whole), whole)
-    order = {tag.tag: k for k, tag in enumerate(film.tags)}
+    order = {tag.tag: k for k, tag in enumerate(film.short_list)}
     for span in spans:
         clip.markers.append(
             otio.schema.Marker(

@@ -11,8 +11,9 @@ from datetime import timedelta
 
 from google.cloud import videointelligence as vi
 
+from movie_tags.records import Film, KeyFrame, TagStrength
 from movie_tags.report.exports import Options, Written, listed_tags, write_each
-from movie_tags.results.tables import Film, KeyFrame, Results, Tag
+from movie_tags.results.tables import Results
 
 
 def write(results: Results, out: str, options: Options) -> Written:
@@ -30,7 +31,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
     yield "json", vi.AnnotateVideoResponse.to_json(response, preserving_proto_field_name=False) + "\n"
 
 
-def response_of(film: Film, tags: Sequence[Tag], key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoResponse:
+def response_of(film: Film, tags: Sequence[TagStrength], key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoResponse:
     """A film's tags.
 
     A tag's confidence is how sure the model was of it for the film as a whole, or else its peak; in a shot, its
@@ -42,7 +43,7 @@ def response_of(film: Film, tags: Sequence[Tag], key_frames: Sequence[KeyFrame])
     peaks: dict[str, float] = {}
     for frame in key_frames:
         segment = _segment(frame.shot_start_s, min(frame.shot_end_s, end_s))
-        for name, probability in frame.top:
+        for name, probability in frame.tags:
             shots.setdefault(name, []).append(vi.LabelSegment(segment=segment, confidence=probability))
             peaks[name] = max(peaks.get(name, 0.0), probability)
     of_film = []

@@ -8,10 +8,11 @@ from html import escape
 
 import webvtt
 
+from movie_tags.records import Film
 from movie_tags.report.exports import LeftOut, Options, Written, listed_spans, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, chapters_of
 from movie_tags.report.phrases import clock
-from movie_tags.results.tables import Film, Results
+from movie_tags.results.tables import Results
 
 
 def write(results: Results, out: str, options: Options) -> Written:

@@ -90,7 +90,7 @@ def test_a_film_is_tagged_by_two_models_as_by_each(small_bundle, other_bundle, t
         out = tmp_path / name
         assert main(["tag", str(film), "--output", str(out), "--top-k", "7", "--direct_num_workers", "1", *words]) == 0
         rows = [json.loads(line) for line in (out / "key_frames.jsonl").read_text().splitlines()]
-        found[name] = [{tag["tag"]: tag["probability"] for tag in row["seen"]} for row in rows]
+        found[name] = [{tag["tag"]: tag["probability"] for tag in row["top_k"]} for row in rows]
     assert len(found["both"]) > 1
     for one, two, both in zip(found["one"], found["two"], found["both"], strict=True):
         assert both == one | two and len(both) == 7

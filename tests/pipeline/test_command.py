@@ -51,7 +51,7 @@ def test_films_are_tagged_as_the_paper_says(films, tmp_path, small_bundle, capsy
     model = load_model(bundle, 1)
     tops = [
         [
-            (tag, p / 1e6)
+            (tag, p)
             for tag, p in top_tags(
                 predict(model, [samples[(a + b) // 2]], bundle.fitted)[0].probabilities, bundle.vocabulary, 3
             )
@@ -61,13 +61,13 @@ def test_films_are_tagged_as_the_paper_says(films, tmp_path, small_bundle, capsy
     assert (film["frames_sampled"], film["shots"], film["key_frames"]) == (len(samples), len(shots), len(shots))
     assert film["duration_s"] == pytest.approx(12.0)
     expected = reference.strengths(tops)
-    assert {tag["tag"] for tag in film["all_tags"]} == set(expected)
-    for tag in film["all_tags"]:
+    assert {tag["tag"] for tag in film["tags"]} == set(expected)
+    for tag in film["tags"]:
         n, weight, relative = expected[tag["tag"]]
         assert tag["occurrences"] == n
         assert tag["strength"] == pytest.approx(weight, abs=1e-5)
         assert tag["relative_strength"] == pytest.approx(relative, abs=1e-4)
-    assert film["tags"] == [tag for tag in film["all_tags"] if tag["relative_strength"] >= 0.1]
+    assert film["short_list"] == [tag for tag in film["tags"] if tag["relative_strength"] >= 0.1]
     key_frames = rows(out, "key_frames")
     assert [row["time_s"] for row in key_frames] == [(a + b) // 2 for a, b in shots]
     assert [row["entropy"] for row in key_frames] == pytest.approx(
@@ -221,7 +221,7 @@ def test_an_input_that_a_runner_loses_is_an_error(films, tmp_path, small_bundle,
     out = tmp_path / "out"
     assert main(["tag", str(films), "--output", str(out), "--model", small_bundle, *HERE]) == 3
     (error,) = rows(out, "errors")
-    assert error["stage"] == "accounting" and error["again"] and error["id"].endswith("black.mp4")
+    assert error["stage"] == "accounting" and error["retryable"] and error["id"].endswith("black.mp4")
     assert json.loads((out / "run.json").read_text())["counts"]["videos_lost"] == 1
 
 
@@ -229,7 +229,7 @@ def test_a_key_frame_that_a_runner_loses_is_an_error(films, tmp_path, small_bund
     process = tagging._TopTags.process
 
     def forgetful(self, element):
-        if element[0].time_s:
+        if element[0][1].time_s:
             yield from process(self, element)
 
     monkeypatch.setattr(tagging._TopTags, "process", forgetful)
@@ -246,14 +246,14 @@ def test_the_table_of_key_frames_holds_what_strengths_are_made_of(films, tmp_pat
     assert main(["tag", str(films), "--output", str(out), *words]) == 0
     film, _ = rows(out, "tags")
     key_frames = rows(out, "key_frames")
-    assert {len(row["seen"]) for row in key_frames} == {2} and {len(row["top"]) for row in key_frames} == {1, 2}
-    assert all(row["top"] == [tag for tag in row["seen"] if tag["probability"] >= 0.18] for row in key_frames)
-    expected = reference.strengths([[(tag["tag"], tag["probability"]) for tag in row["top"]] for row in key_frames])
-    assert {tag["tag"]: tag["occurrences"] for tag in film["all_tags"]} == {t: n for t, (n, _, _) in expected.items()}
-    for tag in film["all_tags"]:
+    assert {len(row["top_k"]) for row in key_frames} == {2} and {len(row["tags"]) for row in key_frames} == {1, 2}
+    assert all(row["tags"] == [tag for tag in row["top_k"] if tag["probability"] >= 0.18] for row in key_frames)
+    expected = reference.strengths([[(tag["tag"], tag["probability"]) for tag in row["tags"]] for row in key_frames])
+    assert {tag["tag"]: tag["occurrences"] for tag in film["tags"]} == {t: n for t, (n, _, _) in expected.items()}
+    for tag in film["tags"]:
         assert tag["strength"] == pytest.approx(expected[tag["tag"]][1], abs=1e-8)
         assert tag["relative_strength"] == pytest.approx(expected[tag["tag"]][2], abs=1e-8)
-        shots = [r for r in key_frames if tag["tag"] in (found["tag"] for found in r["top"])]
+        shots = [r for r in key_frames if tag["tag"] in (found["tag"] for found in r["tags"])]
         assert tag["seconds"] == sum(row["shot_end_s"] - row["shot_start_s"] for row in shots)
         spans = [span for span in rows(out, "spans") if span["tag"] == tag["tag"]]
         assert sum(span["end_s"] - span["start_s"] for span in spans) == tag["seconds"]

@@ -17,24 +17,21 @@ from films import picture, write_video
 from movie_tags.pipeline import run as runs
 from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.inputs import Inputs
+from movie_tags.records import FAILED, QUARANTINED, Entry, Video
 from movie_tags.results import lock
 from movie_tags.results import snapshots as views
 from movie_tags.results.lock import LockError, Owner, acquire, read_lock, release
 from movie_tags.results.manifest import (
     AGAIN,
     CHANGED,
-    FAILED,
     FORCED,
     METHOD,
     NEW,
-    QUARANTINED,
     RETRIED,
-    Entry,
     Rules,
     why_due,
 )
 from movie_tags.results.reading import TABLES
-from movie_tags.transforms.video.reader import Video
 
 ROUNDS = int(os.environ.get("MOVIE_TAGS_KILLS", "3"))
 FILMS = 60 if ROUNDS > 3 else 12
@@ -60,15 +57,15 @@ def entry(**changes):
         (entry(), {"uri": "b.mp4"}, {}, CHANGED),
         (entry(), {"version": ""}, {}, CHANGED),  # out of reach: found out by trying
         (entry(), {}, {"method_key": "n"}, METHOD),
-        (entry(status=FAILED, again=True, attempts=1), {}, {}, AGAIN),
-        (entry(status=FAILED, again=True, attempts=1, source=""), {"version": ""}, {}, AGAIN),
-        (entry(status=FAILED, again=True, attempts=1), {}, {"max_attempts": 1}, None),
+        (entry(status=FAILED, retryable=True, attempts=1), {}, {}, AGAIN),
+        (entry(status=FAILED, retryable=True, attempts=1, source=""), {"version": ""}, {}, AGAIN),
+        (entry(status=FAILED, retryable=True, attempts=1), {}, {"max_attempts": 1}, None),
         (entry(status=FAILED), {}, {}, None),
         (entry(status=FAILED), {}, {"retry": "failed"}, RETRIED),
         (entry(status=FAILED), {"version": "v2"}, {}, CHANGED),
-        (entry(status=QUARANTINED, again=True, attempts=3), {}, {}, None),
-        (entry(status=QUARANTINED, again=True, attempts=3, source=""), {"version": ""}, {}, None),
-        (entry(status=QUARANTINED, again=True, attempts=3), {}, {"max_attempts": 5}, AGAIN),
+        (entry(status=QUARANTINED, retryable=True, attempts=3), {}, {}, None),
+        (entry(status=QUARANTINED, retryable=True, attempts=3, source=""), {"version": ""}, {}, None),
+        (entry(status=QUARANTINED, retryable=True, attempts=3), {}, {"max_attempts": 5}, AGAIN),
         (entry(status=QUARANTINED), {}, {"retry": "failed"}, None),
         (entry(status=QUARANTINED), {}, {"retry": "all"}, RETRIED),
         (entry(status=FAILED, stage="catalogue"), {}, {}, NEW),

@@ -8,7 +8,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from movie_tags.pipeline.inputs import InputError, Inputs, expand
 from movie_tags.pipeline.read_inputs import DistinctVideos, ReadInputs
-from movie_tags.transforms.video.reader import Video
+from movie_tags.records import Video
 
 
 def uris(uri):

@@ -15,7 +15,10 @@ ROW = {
     "duration_s": 61.2,
     "shots": 4,
     "key_frames": 3,
-    "tags": [{"tag": "War", "relative_strength": 1.0, "confidence": 0.801}, {"tag": "Food", "relative_strength": 0.5}],
+    "short_list": [
+        {"tag": "War", "relative_strength": 1.0, "confidence": 0.801},
+        {"tag": "Food", "relative_strength": 0.5},
+    ],
 }
 
 
@@ -36,7 +39,7 @@ def test_a_person_sees_bars():
 def test_tags_are_printed_as_they_are_called():
     out = io.StringIO()
     tags = [{"tag": "out[old]", "relative_strength": 1.0}]
-    print_tags(Console(file=out, force_terminal=True, color_system=None, width=100), [ROW | {"tags": tags}])
+    print_tags(Console(file=out, force_terminal=True, color_system=None, width=100), [ROW | {"short_list": tags}])
     assert "out[old]" in out.getvalue()
 
 

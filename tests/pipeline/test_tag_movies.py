@@ -12,11 +12,11 @@ def test_another_pipeline_can_use_it(tmp_path, small_bundle):
     with test_pipeline.TestPipeline() as p:
         found = p | beam.Create([film, bad]) | TagMovies(small_bundle, Method(top_k=1), Work(segment_length=2))
         assert_that(
-            found["tags"] | "N" >> beam.MapTuple(lambda v, found: (v.uri, found.film.shots)),
+            found["tags"] | "N" >> beam.MapTuple(lambda v, found: (v.uri, found.shots)),
             equal_to([(film, 4)]),
             "tags",
         )
-        key_frames = found["key_frames"] | "T" >> beam.MapTuple(lambda _, k: (k.time_s, len(k.top)))
+        key_frames = found["key_frames"] | "T" >> beam.MapTuple(lambda _, k: (k.time_s, len(k.top_k)))
         assert_that(key_frames, equal_to([(0.0, 1), (2.0, 1), (4.0, 1), (6.0, 1)]), "key frames")
         assert_that(
             found["errors"] | "E" >> beam.MapTuple(lambda v, f: (v.uri, f.stage)), equal_to([(bad, "opening")]), "bad"

@@ -9,9 +9,9 @@ from browser import opened, why_not
 from films import picture, write_video
 from result_folders import RUN, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
+from movie_tags.records import Failure, TagStrength
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.write import write_report
-from movie_tags.results.tables import Failed, Tag
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=str(why_not()))
 EVIL = '<script>document.title="caught"</script><img src=x onerror=\'document.title="caught"\'>'
@@ -61,7 +61,7 @@ def report(tmp_path_factory):
         ],
         key_frames=[*frames, frame(str(broken), 3.0, {"War": 0.5}), frame("/e.mp4", 1.0, {EVIL: 0.9})],
         spans=[*spans, span(str(broken), "War", 2, 4), span("/e.mp4", EVIL, 0, 2)],
-        errors=[*errors, {"id": "/f.mp4", "uri": "/f.mp4", "stage": "opening", "reason": EVIL, "again": True}],
+        errors=[*errors, {"id": "/f.mp4", "uri": "/f.mp4", "stage": "opening", "reason": EVIL, "retryable": True}],
     )
     write_report(str(results))
     return results / "report"
@@ -250,7 +250,10 @@ def entries(number: int) -> list[Entry]:
         strengths = sorted(
             (dice.choice((1000, 700, 400, 120, 40, 0)) / 1000 for _ in range(dice.randint(0, 5))), reverse=True
         )
-        tags = tuple(Tag(name, r) for name, r in zip(dice.sample(NAMES, len(strengths)), strengths, strict=True))
+        tags = tuple(
+            TagStrength(name, relative_strength=r)
+            for name, r in zip(dice.sample(NAMES, len(strengths)), strengths, strict=True)
+        )
         title = f"{dice.choice(('Été', 'The night', 'A day'))} of {dice.choice(('wolves', 'glass'))} {i}"
         made.append(
             Entry(
@@ -270,7 +273,9 @@ def entries(number: int) -> list[Entry]:
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory):
     path = tmp_path_factory.mktemp("catalogue") / "index.html"
-    path.write_text(catalogue_page(entries(10_000), [Failed(str(i), str(i), "opening", "no") for i in range(250)], RUN))
+    path.write_text(
+        catalogue_page(entries(10_000), [Failure("opening", "no", id=str(i), uri=str(i)) for i in range(250)], RUN)
+    )
     return path.as_uri()
 
 

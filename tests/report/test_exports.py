@@ -28,10 +28,11 @@ from lxml import etree
 from opentimelineio.opentime import RationalTime, from_timecode
 
 from movie_tags.pipeline.commands import main
+from movie_tags.records import Film, Span, TagStrength
 from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, frames, labelstudio, load, vtt
 from movie_tags.report.exports import otio as otio_export
 from movie_tags.report.exports.csv import harmless
-from movie_tags.results.tables import Film, Results, Span, Tag
+from movie_tags.results.tables import Results
 from movie_tags.training.data.labelled import read_spans
 
 
@@ -82,7 +83,7 @@ def test_spans_csv_gives_back_films_and_tags_that_begin_like_formulas(tmp_path_f
 
 spans = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(0, 100), st.integers(0, 100), st.integers(1, 9)).map(
-        lambda t: Span("f", t[0], min(t[1:3]) / 2, max(t[1:3]) / 2, t[3] / 10, t[3] / 10, 1)
+        lambda t: Span(t[0], min(t[1:3]) / 2, max(t[1:3]) / 2, t[3] / 10, t[3] / 10, 1)
     ),
     max_size=8,
 )
@@ -110,7 +111,7 @@ def test_chapters_cover_the_film_without_gap_or_overlap(found, length, least):
 
 
 def test_chapters_are_cut_where_the_strongest_tag_changes():
-    found = [Span("f", "a", 0.0, 30.0, 0.5, 0.5, 1), Span("f", "b", 20.0, 40.0, 0.9, 0.9, 1)]
+    found = [Span("a", 0.0, 30.0, 0.5, 0.5, 1), Span("b", 20.0, 40.0, 0.9, 0.9, 1)]
     got = chapters.find_chapters(found, 60.0)
     assert [(c.start_ms, c.end_ms, c.title) for c in got] == [
         (0, 20_000, "a"),
@@ -241,9 +242,10 @@ def test_fcpxml_has_the_true_length_of_a_frame(films, tmp_path):
 def test_markers_count_from_the_timecode_of_the_film_itself(films, tmp_path):
     path = tmp_path / "tc.mov"
     ffmpeg("-i", films / "ntsc.mp4", "-c", "copy", "-timecode", "01:00:00;00", path)
-    counted = frames.frames_of(Film("x", str(path), "x", 20.02))
-    film = Film("x", str(path), "x", 20.02, tags=(Tag("a", 1.0),))
-    timeline = otio_export.timeline_of(film, (Span("x", "a", 2.0, 4.0, 0.5, 0.5, 1),), counted)
+    counted = frames.frames_of(Film(id="x", uri=str(path), title="x", duration_s=20.02))
+    short_list = (TagStrength("a", relative_strength=1.0),)
+    film = Film(id="x", uri=str(path), title="x", duration_s=20.02, short_list=short_list)
+    timeline = otio_export.timeline_of(film, (Span("a", 2.0, 4.0, 0.5, 0.5, 1),), counted)
     (clip,) = timeline.find_clips()
     assert clip.markers[0].marked_range.start_time.to_timecode() == "01:00:01;29"
     edl = otio_export.as_text(timeline, "cmx_3600", counted)

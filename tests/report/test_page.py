@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from result_folders import RUN, failure, film, frame, jpeg, small_results, span, tag, with_thumbnails, write_tables
 
 from movie_tags.pipeline.commands import main
+from movie_tags.records import Film
 from movie_tags.report import phrases
 from movie_tags.report.page import about, breakable, fitted, placed, ticks
 from movie_tags.report.write import sources_of, write_report
-from movie_tags.results.tables import ReportError, film_of
+from movie_tags.results.schema import from_row
+from movie_tags.results.tables import ReportError
 
 EVIL = '</script><script>alert("1")</script><img src=x onerror=alert(2)>'
 
@@ -141,15 +143,15 @@ def test_where_a_film_is_played_from(tmp_path):
     path.parent.mkdir()
     path.write_bytes(b"")
     pages = str(tmp_path / "out" / "films")
-    sources, notice = sources_of(film_of(film(str(path))), pages)
+    sources, notice = sources_of(from_row(Film, film(str(path))), pages)
     assert sources == ["../../films/a%20b%231%3F.mp4", path.as_uri()] and notice is None
-    assert sources_of(film_of(film("https://x.org/a.mp4")), pages) == (["https://x.org/a.mp4"], None)
+    assert sources_of(from_row(Film, film("https://x.org/a.mp4")), pages) == (["https://x.org/a.mp4"], None)
     for uri in ("gs://bucket/a.mp4", "/gone/a.mp4", "javascript:alert(1)", "data://text/html,x"):
-        sources, notice = sources_of(film_of(film(uri)), pages)
+        sources, notice = sources_of(from_row(Film, film(uri)), pages)
         assert sources == [] and uri in notice.text and "copies the timecode" in notice.text
-    _, notice = sources_of(film_of(film("films/gone.mp4")), pages)
+    _, notice = sources_of(from_row(Film, film("films/gone.mp4")), pages)
     assert f"at films/gone.mp4, seen from {Path.cwd()}" in notice.text
-    assert sources_of(film_of(film(str(path))), "gs://bucket/out/films")[0] == [path.as_uri()]
+    assert sources_of(from_row(Film, film(str(path))), "gs://bucket/out/films")[0] == [path.as_uri()]
 
 
 def test_a_report_that_cannot_be_written_is_said(tmp_path):

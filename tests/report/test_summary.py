@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from result_folders import film, frame, jpeg, small_results, tag, with_thumbnails, write_tables
 
 from movie_tags.pipeline.commands import main
+from movie_tags.records import Film, KeyFrame
 from movie_tags.report.summary import (
     NEAR_REPEAT,
     choose,
@@ -24,7 +25,7 @@ from movie_tags.report.summary import (
     value,
     without_repeats,
 )
-from movie_tags.results.tables import film_of, key_frame_of
+from movie_tags.results.schema import from_row
 
 
 @st.composite
@@ -70,17 +71,19 @@ def test_one_picture_is_the_best_one():
 
 def test_pictures_of_every_kept_tag_and_of_every_part_are_chosen():
     names = [f"tag {i}" for i in range(4)]
-    row = film_of(film("a", [tag(name, 1.0) for name in names], duration_s=40.0))
-    frames = [key_frame_of(frame("a", 1.0 + 2 * i, {names[i // 5]: 0.9 if i % 5 == 2 else 0.3})) for i in range(20)]
+    row = from_row(Film, film("a", [tag(name, 1.0) for name in names], duration_s=40.0))
+    frames = [
+        from_row(KeyFrame, frame("a", 1.0 + 2 * i, {names[i // 5]: 0.9 if i % 5 == 2 else 0.3})) for i in range(20)
+    ]
     choice = choose(row, frames, [None] * 20, 4)
-    assert [f.top[0][0] for f in choice.frames] == names
-    assert [f.top[0][1] for f in choice.frames] == [0.9] * 4
+    assert [f.tags[0].tag for f in choice.frames] == names
+    assert [f.tags[0].probability for f in choice.frames] == [0.9] * 4
     assert [f.time_s for f in choice.frames] == sorted(f.time_s for f in choice.frames)
 
 
 def test_near_repeats_are_passed_over_and_fewer_come_back():
-    row = film_of(film("a"))
-    frames = [key_frame_of(frame("a", 1.0 + 2 * i, {})) for i in range(6)]
+    row = from_row(Film, film("a"))
+    frames = [from_row(KeyFrame, frame("a", 1.0 + 2 * i, {})) for i in range(6)]
     seen = [looks(jpeg(i % 3)) for i in range(6)]  # three scenes, each shown twice
     choice = choose(row, frames, seen, 5)
     assert len(choice.frames) == 3 and choice.near_repeats == 3
@@ -116,8 +119,8 @@ def test_likeness_of_the_same_picture_is_1_and_grey_noise_does_not_change_it():
 
 
 def test_goals_are_shares_and_their_worth_sums_to_1():
-    row = film_of(film("a", [tag("Animal", 1.0), tag("Food", 0.2)]))
-    frames = [key_frame_of(frame("a", 1.0 + 2 * i, {"Animal": 0.9, "War": 0.1})) for i in range(4)]
+    row = from_row(Film, film("a", [tag("Animal", 1.0), tag("Food", 0.2)]))
+    frames = [from_row(KeyFrame, frame("a", 1.0 + 2 * i, {"Animal": 0.9, "War": 0.1})) for i in range(4)]
     features = np.stack([looks(jpeg(i)) for i in range(4)])
     covers, worth = goals(row, frames, likeness(features, features), 12)
     assert covers.shape == (4, len(worth)) and worth.sum() == pytest.approx(1)
@@ -126,21 +129,21 @@ def test_goals_are_shares_and_their_worth_sums_to_1():
 
 
 def test_a_black_picture_is_chosen_after_one_that_shows_something():
-    row = film_of(film("a"))
+    row = from_row(Film, film("a"))
     black = cv2.imencode(".jpg", np.zeros((96, 128, 3), np.uint8))[1].tobytes()
-    frames = [key_frame_of(frame("a", t, {})) for t in (2.0, 4.0, 6.0)]
+    frames = [from_row(KeyFrame, frame("a", t, {})) for t in (2.0, 4.0, 6.0)]
     choice = choose(row, frames, [looks(jpeg(1)), looks(black), looks(jpeg(2))], 2)
     assert [f.time_s for f in choice.frames] == [2.0, 6.0]
 
 
 def test_a_film_without_key_frames_has_nothing_to_choose():
-    assert choose(film_of(film("a")), [], []).frames == ()
+    assert choose(from_row(Film, film("a")), [], []).frames == ()
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 12])
 def test_the_contact_sheet_has_every_picture(number):
-    row = film_of(film("a", [tag("Animal", 1.0)], title="Приключение — " + "long " * 60))
-    frames = tuple(key_frame_of(frame("a", 1.0 + 2 * i, {"Animal": 0.9})) for i in range(number))
+    row = from_row(Film, film("a", [tag("Animal", 1.0)], title="Приключение — " + "long " * 60))
+    frames = tuple(from_row(KeyFrame, frame("a", 1.0 + 2 * i, {"Animal": 0.9})) for i in range(number))
     solid = {
         f.time_s: cv2.imencode(".jpg", np.full((90, 160, 3), (0, 0, 40 + 15 * i), np.uint8))[1].tobytes()
         for i, f in enumerate(frames)
@@ -182,6 +185,6 @@ def test_a_film_without_key_frames_is_said(tmp_path, capsys):
 
 def test_a_missing_picture_is_not_chosen(tmp_path):
     rows = with_thumbnails(tmp_path, (frame("a", 1.0 + 2 * i, {}) for i in range(3)), range(3))
-    frames = [key_frame_of(row) for row in rows]
-    choice = choose(film_of(film("a")), frames, [looks(jpeg(0)), None, looks(jpeg(2))])
+    frames = [from_row(KeyFrame, row) for row in rows]
+    choice = choose(from_row(Film, film("a")), frames, [looks(jpeg(0)), None, looks(jpeg(2))])
     assert [f.time_s for f in choice.frames] == [1.0, 5.0]

@@ -1,29 +1,24 @@
 import pytest
 from films import picture, write_video
 
-from movie_tags.pipeline import tables as results
 from movie_tags.pipeline.commands import main
-from movie_tags.pipeline.tag_movies import VideoTags
+from movie_tags.records import Failure, Film, KeyFrame, Span, TagProbability, TagStrength
 from movie_tags.results import parquet
 from movie_tags.results.reading import TABLES, OutputError, read_table
+from movie_tags.results.schema import to_row
 from movie_tags.results.tables import Results
-from movie_tags.transforms.shots.finder import Film
-from movie_tags.transforms.spans import Span
-from movie_tags.transforms.strength import TagStrength
-from movie_tags.transforms.tagging import KeyFrameTags
-from movie_tags.transforms.video.reader import Failure, Video
 
-VIDEO = Video("id", "uri", "title")
-TOP = (("a/b", 5),)
-STRENGTH = TagStrength("a/b", 1, 0.5, 0.5, 1.0, 0.5, 3.0)
-ROWS = {
-    "tags": results.tags_row(VIDEO, VideoTags(Film(5.0, 5, 1, ("w",)), 1, 0, 0, (STRENGTH,), (STRENGTH,), ("w",))),
-    "key_frames": results.key_frames_row(
-        VIDEO, KeyFrameTags(1.0, 0.0, 3.0, 9.0, (("a/b", 5),), (("a/b", 5),), "t.jpg")
+TAGS = (TagProbability("a/b", 0.000005),)
+STRENGTHS = (TagStrength("a/b", 1, 0.5, 0.5, 1.0, 0.5, 3.0),)
+RECORDS = {
+    "tags": Film(
+        id="id", uri="uri", title="title", duration_s=5.0, short_list=STRENGTHS, tags=STRENGTHS, warnings=("w",)
     ),
-    "spans": results.spans_row(VIDEO, Span(0.0, 3.0, "a/b", 0.5, 0.5, 1)),
-    "errors": results.errors_row(VIDEO, Failure("opening", "why", True)),
+    "key_frames": KeyFrame(1.0, 0.0, 3.0, 9.0, TAGS, TAGS, thumbnail="t.jpg", id="id"),
+    "spans": Span("a/b", 0.0, 3.0, 0.5, 0.5, 1, id="id"),
+    "errors": Failure("opening", "why", True, id="id", uri="uri"),
 }
+ROWS = {name: to_row(record) for name, record in RECORDS.items()}
 
 
 @pytest.mark.parametrize("name", TABLES)

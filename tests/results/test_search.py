@@ -26,7 +26,7 @@ def film(name, strengths, duration_s=60.0, title=None):
     counts = dict.fromkeys(("frames_sampled", "shots", "key_frames", "key_frames_rejected", "key_frames_failed"), 1)
     kept = [t for t in tags if t["relative_strength"] >= MINIMUM]
     row = {"id": name, "uri": f"/films/{name}.mp4", "title": title or name, "duration_s": duration_s, **counts}
-    return {**row, "tags": kept, "all_tags": tags}
+    return {**row, "short_list": kept, "tags": tags}
 
 
 def span(name, tag, start_s, end_s, probability=0.5):

@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 
 from movie_tags import storage
 from movie_tags.pipeline import run as runs
+from movie_tags.records import FAILED, GONE, QUARANTINED, TAGGED, Entry
 from movie_tags.results import snapshots as views
-from movie_tags.results.manifest import CATALOGUE, FAILED, GONE, MANIFEST, QUARANTINED, TAGGED, Entry, id_of
+from movie_tags.results.manifest import CATALOGUE, entry_of, id_of
 from movie_tags.results.reading import FORMATS, TABLES, OutputError, latest_view, read_run, read_table
+from movie_tags.results.schema import MANIFEST, to_line, to_row
 
 IDS = st.sampled_from(["a", "b", 'quo"ted', "ü", "b/2", "\\"])
 ENDS = st.sampled_from(["tagged", "passing", "for good"])
@@ -33,9 +36,9 @@ def write_part(output, run_id, name, films, method="m"):
             lines["key_frames"] += [{**about, "time_s": t, "thumbnail": f"thumbnails/{film}-{run_id}"} for t in (2, 1)]
             lines["spans"].append({**about, "tag": "x", "start_s": 0})
         else:
-            lines["errors"].append({**about, "stage": "opening", "reason": end, "again": end == "passing"})
-        entry = Entry(film, film, "v", method, TAGGED if end == "tagged" else FAILED, 0, again=end == "passing")
-        lines[MANIFEST].append(json.loads(Entry(**{**vars(entry), "run_id": run_id}).line()))
+            lines["errors"].append({**about, "stage": "opening", "reason": end, "retryable": end == "passing"})
+        entry = Entry(film, film, "v", method, TAGGED if end == "tagged" else FAILED, 0, retryable=end == "passing")
+        lines[MANIFEST].append(to_row(replace(entry, run_id=run_id)))
     for table, rows in lines.items():
         Path(part, f"{views.RAW}{table}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
     Path(part, f"{views.RAW}{views.DUE}.jsonl").write_text("")
@@ -94,7 +97,7 @@ def test_the_view_is_what_the_runs_say_one_after_the_other(history):
         known = results.keys() | failures.keys() | {film for run in history for part in run for film in part}
         lines = Path(output, f"{MANIFEST}.jsonl").read_bytes().splitlines()
         assert [id_of(line) for line in lines] == sorted(known)
-        assert all((Entry.of(line).status == TAGGED) == (id_of(line) not in failures) for line in lines)
+        assert all((entry_of(line).status == TAGGED) == (id_of(line) not in failures) for line in lines)
 
 
 @given(st.lists(st.tuples(IDS, st.integers(0, 9))), st.integers(1, 200))
@@ -213,7 +216,7 @@ def test_attempts_are_counted_over_runs_and_too_many_quarantine(tmp_path):
         said = begin(tmp_path, f"r{number}")
         write_part(tmp_path, f"r{number}", "part-0", {"a": "passing", "b": "for good"})
         end(tmp_path, said, max_attempts=3)
-        entries.append([Entry.of(line) for line in (tmp_path / f"{MANIFEST}.jsonl").read_text().splitlines()])
+        entries.append([entry_of(line) for line in (tmp_path / f"{MANIFEST}.jsonl").read_text().splitlines()])
     assert [(a.attempts, a.status) for a, _ in entries] == [(1, FAILED), (2, FAILED), (3, QUARANTINED)]
     assert [(b.attempts, b.status) for _, b in entries] == [(1, FAILED), (2, FAILED), (3, FAILED)]
 
@@ -237,7 +240,7 @@ def test_a_night_with_nothing_due_leaves_the_tables_as_they_are(tmp_path, table_
 
 
 def test_a_night_with_nothing_due_finds_the_catalogue_mended(tmp_path):
-    for run_id, lines in (("r0", [Entry("row 7", attempts=1, stage=CATALOGUE, status=FAILED).line()]), ("r1", [])):
+    for run_id, lines in (("r0", [to_line(Entry("row 7", attempts=1, stage=CATALOGUE, status=FAILED))]), ("r1", [])):
         said = begin(tmp_path, run_id)
         part = tmp_path / "runs" / run_id / "plan"
         part.mkdir()
@@ -268,7 +271,7 @@ def test_what_is_gone_is_gone_and_runs_stay_as_they_were(tmp_path):
     before = {path: path.read_bytes() for path in Path(part).iterdir()}
     gone = tmp_path / "runs" / "p" / "pruned"
     gone.mkdir(parents=True)
-    (gone / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(b"".join(Entry(i, status=GONE).line() for i in "ca"))
+    (gone / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(b"".join(to_line(Entry(i, status=GONE)) for i in "ca"))
     (gone / f"{views.RAW}{views.DUE}.jsonl").touch()
     views.commit_part(str(gone), None, {"run_id": "p", "method_key": "", "at": ""})
     views.publish(str(tmp_path), "p", [str(gone)], said, 3, reread=False)
@@ -287,15 +290,15 @@ def test_a_video_of_which_nothing_comes_back_is_a_failure(tmp_path):
         for k in "cab"
     )
     (part / f"{views.RAW}{views.DUE}.jsonl").write_text(due)
-    (part / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(Entry("b", "b", "v", "m").line())
+    (part / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(to_line(Entry("b", "b", "v", "m")))
     said = views.commit_part(str(part), None, {"run_id": "r", "method_key": "m", "at": ""})
     assert said["counts"]["videos_lost"] == 2
-    assert [(row["id"], row["stage"], row["again"]) for row in read_table(str(part), "errors")] == [
+    assert [(row["id"], row["stage"], row["retryable"]) for row in read_table(str(part), "errors")] == [
         ("a", "accounting", True),
         ("c", "accounting", True),
     ]
     lines = (part / f"{MANIFEST}.jsonl").read_bytes().splitlines()
-    assert [(Entry.of(line).id, Entry.of(line).status) for line in lines] == [
+    assert [(entry_of(line).id, entry_of(line).status) for line in lines] == [
         ("a", FAILED),
         ("b", TAGGED),
         ("c", FAILED),

@@ -7,22 +7,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from result_folders import failure, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
+from movie_tags.records import Film, KeyFrame, TagProbability
 from movie_tags.results.reading import OutputError
-from movie_tags.results.tables import ReportError, Results, completed, film_of, key_frame_of, slug
+from movie_tags.results.schema import from_row
+from movie_tags.results.tables import ReportError, Results, slug
 
 
 def test_a_folder_is_read_as_records(tmp_path):
     with Results(str(small_results(tmp_path))) as results:
         a, b, c = results.films()
-        assert [t.tag for t in a.tags] == ["Animal", "Food"] and [t.tag for t in a.all_tags] == [
+        assert [t.tag for t in a.short_list] == ["Animal", "Food"] and [t.tag for t in a.tags] == [
             "Animal",
             "Food",
             "War",
         ]
         assert (a.tags[0].sureness, a.tags[0].seconds, a.tags[0].share) == (0.5, 4.0, 0.5)
-        assert b.tags == () and b.warnings == ("3 damaged packets were passed over",)
+        assert b.tags == b.short_list == () and b.warnings == ("3 damaged packets were passed over",)
         assert [f.time_s for f in results.key_frames(a.id)] == [1.0, 3.0, 5.0, 7.0]
-        assert results.key_frames(a.id)[0].top == (("Animal", 0.9), ("Food", 0.2))
+        assert results.key_frames(a.id)[0].tags == (TagProbability("Animal", 0.9), TagProbability("Food", 0.2))
         assert [(s.tag, s.start_s, s.end_s) for s in results.spans(a.id)] == [
             ("Animal", 0, 2), ("Food", 0, 4), ("Animal", 6, 8),
         ]  # fmt: skip
@@ -75,30 +77,11 @@ def test_a_view_that_is_published_meanwhile_is_not_mixed_in(tmp_path):
         (tmp_path / "latest").symlink_to("views/two")
         assert [f.time_s for f in results.key_frames("a")] == [s.start_s for s in results.spans("a")] == [1.0]
         assert results.run == {"run_id": "one"} and results.failures[0].reason == "one"
-        assert results.thumbnail(key_frame_of(frame("a", 1.0, {}, thumbnail="thumbnails/run/1.jpg")))
-
-
-def test_an_older_run_is_completed_from_its_key_frames(tmp_path):
-    old = {"tag": "Animal", "occurrences": 2, "probability_sum": 1.5, "strength": 0.7, "relative_strength": 1.0}
-    row = film("a", [old])
-    frames = [frame("a", 1.0, {"Animal": 0.6}), frame("a", 3.0, {"Food": 0.3}), frame("a", 7.0, {"Animal": 0.9})]
-    for f in frames:
-        del f["seen"]
-    write_tables(tmp_path, run=None, tags=[row], key_frames=frames, spans=None)
-    with Results(str(tmp_path)) as results:
-        (found,) = results.films()
-        assert found.tags[0].seconds is None and results.run is None and not results.has_spans
-        done = completed(found, results.key_frames("a"))
-        assert (done.tags[0].seconds, done.tags[0].share, done.tags[0].peak_probability) == (4.0, 0.5, 0.9)
-        # shots of 2 s at 0 and 6: 4 s lie between them, which is bridged
-        assert [(s.tag, s.start_s, s.end_s, s.key_frames) for s in results.spans("a")] == [
-            ("Animal", 0.0, 8.0, 2), ("Food", 2.0, 4.0, 1),
-        ]  # fmt: skip
-        assert results.spans("a")[0].mean_probability == pytest.approx(0.75)
+        assert results.thumbnail(from_row(KeyFrame, frame("a", 1.0, {}, thumbnail="thumbnails/run/1.jpg")))
 
 
 def test_the_confidence_is_what_the_model_was_sure_of_where_a_run_says_it():
-    assert film_of(film("a", [tag("Animal", 1.0, confidence=0.2)])).tags[0].sureness == 0.2
+    assert from_row(Film, film("a", [tag("Animal", 1.0, confidence=0.2)])).short_list[0].sureness == 0.2
 
 
 def test_no_results_and_no_such_film_are_said_plainly(tmp_path):
@@ -131,23 +114,23 @@ def test_a_thumbnail_outside_the_folder_is_none(tmp_path, name):
     folder = write_tables(tmp_path / "results")
     (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff")
     with Results(str(folder)) as results:
-        assert results.thumbnail(key_frame_of(frame("a", 1.0, {}, thumbnail=name))) is None
+        assert results.thumbnail(from_row(KeyFrame, frame("a", 1.0, {}, thumbnail=name))) is None
 
 
 def test_a_thumbnail_that_is_gone_or_no_jpeg_is_none(tmp_path):
     folder = write_tables(tmp_path)
     (row,) = with_thumbnails(folder, [frame("a", 1.0, {})], [1])
     with Results(str(folder)) as results:
-        assert results.thumbnail(key_frame_of(row))
+        assert results.thumbnail(from_row(KeyFrame, row))
         (folder / row["thumbnail"]).write_bytes(b"<svg onload=alert(1)>")
-        assert results.thumbnail(key_frame_of(row)) is None
+        assert results.thumbnail(from_row(KeyFrame, row)) is None
         (folder / row["thumbnail"]).unlink()
-        assert results.thumbnail(key_frame_of(row)) is None
+        assert results.thumbnail(from_row(KeyFrame, row)) is None
 
 
 def test_names_of_pages_are_plain_and_unlike():
     films = [
-        film_of({"id": id, "title": title})
+        from_row(Film, {"id": id, "title": title})
         for id, title in (("1", "Amélie & <b>"), ("2", "Amélie & <b>"), ("3", "電影"))
     ]
     names = [slug(f) for f in films]

@@ -37,7 +37,7 @@ def test_what_the_storage_refuses_is_said_and_may_be_tried_again(gs, film, monke
     uri = gs.put(film, "a.mkv")
     with pytest.raises(VideoError, match="cannot be opened: there is no such object") as raised:
         read(Limits(), uri + "x")
-    assert raised.value.again
+    assert raised.value.retryable
     whole, asked = storage.ranges(uri), []
 
     def fetch(start, end):
@@ -49,4 +49,4 @@ def test_what_the_storage_refuses_is_said_and_may_be_tried_again(gs, film, monke
     monkeypatch.setattr(storage, "ranges", lambda uri: storage.Ranges(fetch, whole.size))
     with pytest.raises(VideoError, match="the line is cut") as raised:
         read(Limits(), uri)
-    assert raised.value.again
+    assert raised.value.retryable

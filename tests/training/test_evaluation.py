@@ -83,8 +83,8 @@ def test_tables(tmp_path):
     with pytest.raises(TableError, match="cannot be read"):
         read_suggestions(str(tmp_path / "none.csv"))
     rows = [
-        {"id": "1", "uri": "a/x.mp4", "title": "X", "tags": [{"tag": "War"}]},
-        {"id": "2", "uri": "b/x.mp4", "title": "Y\u2028y", "tags": []},
+        {"id": "1", "uri": "a/x.mp4", "title": "X", "short_list": [{"tag": "War"}]},
+        {"id": "2", "uri": "b/x.mp4", "title": "Y\u2028y", "short_list": []},
     ]
     (tmp_path / "tags.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "tags.parquet")
@@ -92,6 +92,6 @@ def test_tables(tmp_path):
         found = read_predictions(str(tmp_path / name))
         # x.mp4 would be either
         assert found == {"1": {"War"}, "X": {"War"}, "2": frozenset(), "Y\u2028y": frozenset()}
-    (tmp_path / "tags.jsonl").write_text('{"id": "1", "uri": "x", "tags": []}\n{"id": 1}\n')
+    (tmp_path / "tags.jsonl").write_text('{"id": "1", "uri": "x", "short_list": []}\n{"id": 1}\n')
     with pytest.raises(TableError, match="row 2: not a row of tags"):
         read_predictions(str(tmp_path / "tags.jsonl"))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
+from movie_tags.records import TagStrength
 from movie_tags.training.evaluate.experiments import TableError
 from movie_tags.training.evaluate.films import (
     Truth,
@@ -22,7 +23,7 @@ from movie_tags.training.evaluate.films import (
     strengths_that_differ,
     sure_by_others,
 )
-from movie_tags.transforms.strength import FilmConfidence, TagStrength, with_confidence
+from movie_tags.transforms.strength import FilmConfidence, with_confidence
 
 TAGS = ("War", "Food", "Drama")
 SETS = st.frozensets(st.sampled_from(TAGS))
@@ -181,7 +182,7 @@ def test_confidence_by_hand():
 def results(folder, strength: float = 0.3):
     """A folder of results of one film, with one tag on two of its three key frames."""
     key_frames = [
-        {"id": "f", "time_s": t, "shot_start_s": t, "shot_end_s": t + 1, "entropy": 5.0, "top": top, "seen": top}
+        {"id": "f", "time_s": t, "shot_start_s": t, "shot_end_s": t + 1, "entropy": 5.0, "tags": top, "top_k": top}
         for t, top in enumerate(
             (
                 [{"tag": "War", "probability": 0.4}],
@@ -194,7 +195,7 @@ def results(folder, strength: float = 0.3):
         {"tag": "War", "strength": 2 / 3 * 0.6, "relative_strength": 1.0, "confidence": 0.8},
         {"tag": "Food", "strength": 1 / 3 * strength, "relative_strength": 0.0, "confidence": 0.1},
     ]
-    row = {"id": "f", "uri": "/v/trailers/f.mp4", "tags": tags[:1], "all_tags": tags}
+    row = {"id": "f", "uri": "/v/trailers/f.mp4", "short_list": tags[:1], "tags": tags}
     folder.mkdir()
     (folder / "tags.jsonl").write_text(json.dumps(row) + "\n")
     (folder / "key_frames.jsonl").write_text("".join(json.dumps(row) + "\n" for row in key_frames))

@@ -235,8 +235,8 @@ def test_frames_and_pictures_of_nothing_beside_folders(trained, tmp_path, capsys
         [json.loads(line) for line in (tmp_path / folder / "tags.jsonl").read_text().splitlines()]
         for folder in ("out", "p")
     )
-    assert all(0 <= tag["confidence"] <= 1 for tag in sure["all_tags"] + every["all_tags"])
-    assert sum(tag["occurrences"] for tag in every["all_tags"]) == 3 * every["key_frames"]  # all of the top three
+    assert all(0 <= tag["confidence"] <= 1 for tag in sure["tags"] + every["tags"])
+    assert sum(tag["occurrences"] for tag in every["tags"]) == 3 * every["key_frames"]  # all of the top three
     for folder in ("out", "p"):
         assert run("evaluate", "strengths", "--results", tmp_path / folder) == 0
 

@@ -4,13 +4,13 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.transforms.spans import Span, find_spans
-from movie_tags.transforms.tagging import KeyFrameTags
+from movie_tags.records import KeyFrame, Span, TagProbability
+from movie_tags.transforms.spans import find_spans
 
 
 def frame(start, end, *tags):
-    top = tuple((tag, millionths) for tag, millionths in tags)
-    return KeyFrameTags((start + end) / 2, start, end, 9.0, top, top)
+    top = tuple(TagProbability.of_millionths(tag, millionths) for tag, millionths in tags)
+    return KeyFrame((start + end) / 2, start, end, 9.0, top, top)
 
 
 def test_neighbouring_shots_are_joined_across_short_gaps_by_hand():
@@ -22,9 +22,9 @@ def test_neighbouring_shots_are_joined_across_short_gaps_by_hand():
         frame(19, 20, ("War", 100_000)),
     ]
     assert find_spans(frames, 6) == (
-        Span(0, 12, "War", 0.7, 0.9, 2),
-        Span(4, 19, "Food", 0.3, 0.4, 2),
-        Span(19, 20, "War", 0.1, 0.1, 1),
+        Span("War", 0, 12, 0.7, 0.9, 2),
+        Span("Food", 4, 19, 0.3, 0.4, 2),
+        Span("War", 19, 20, 0.1, 0.1, 1),
     )
     assert [span.tag for span in find_spans(frames, 6, 2)] == ["War", "Food"]
 
@@ -49,7 +49,7 @@ def test_spans_are_what_they_are_defined_to_be(frames, gap, shortest, shuffler: 
     assert find_spans(frames, gap, shortest) == tuple(s for s in spans if s.end_s - s.start_s >= shortest)
     for tag in "ABC":
         own = [span for span in spans if span.tag == tag]
-        carrying = [f for f in frames if tag in dict(f.top)]
+        carrying = [f for f in frames if tag in dict(f.tags)]
         # Second by second: what is covered is what carries the tag, and gaps of at most `gap` between two that do.
         seconds = {s for f in carrying for s in range(int(f.shot_start_s), int(f.shot_end_s))}
         order = sorted(seconds)
@@ -58,7 +58,7 @@ def test_spans_are_what_they_are_defined_to_be(frames, gap, shortest, shuffler: 
         assert len(covered) == len(set(covered))  # they never overlap
         assert set(covered) == seconds | bridged
         for span in own:
-            inside = [dict(f.top)[tag] for f in carrying if span.start_s <= f.shot_start_s < span.end_s]
+            inside = [dict(f.tags)[tag] for f in carrying if span.start_s <= f.shot_start_s < span.end_s]
             assert span.key_frames == len(inside)
-            assert span.peak_probability == max(inside) / 1e6
-            assert abs(span.mean_probability - sum(inside) / len(inside) / 1e6) < 1e-9
+            assert span.peak_probability == max(inside)
+            assert abs(span.mean_probability - sum(inside) / len(inside)) < 1e-9

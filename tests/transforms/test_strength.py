@@ -6,13 +6,13 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+from movie_tags.records import UNIT, KeyFrame, TagProbability
 from movie_tags.transforms.strength import CombineStrengths, short_list, strengths
-from movie_tags.transforms.tagging import UNIT, KeyFrameTags
 
 
 def key_frame(*top):
-    top = tuple((tag, round(p * UNIT)) for tag, p in top)
-    return KeyFrameTags(0, 0, 1, 9.0, top, top)
+    top = tuple(TagProbability(tag, p) for tag, p in top)
+    return KeyFrame(0, 0, 1, 9.0, top, top)
 
 
 def combine(key_frames, parts=1):
@@ -76,7 +76,7 @@ tops = st.dictionaries(st.sampled_from("ABCDE"), st.integers(0, UNIT), min_size=
 
 @given(st.lists(tops, min_size=1, max_size=20), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_any_order_of_merging_gives_the_same(rows, parts, shuffler: random.Random):
-    items = [KeyFrameTags(0, 0, 1, 9.0, tuple(row.items()), ()) for row in rows]
+    items = [KeyFrame(0, 0, 1, 9.0, tuple(TagProbability.of_millionths(*one) for one in row.items())) for row in rows]
     once = combine(items)
     shuffler.shuffle(items)
     assert combine(items, parts) == once

@@ -175,7 +175,7 @@ def read_predictions(uri: str) -> dict[str, frozenset[str]]:
     names: dict[str, list[frozenset[str]]] = defaultdict(list)
     for number, row in enumerate(_rows(uri), 1):
         try:
-            tags = frozenset(tag["tag"] for tag in row["tags"])
+            tags = frozenset(tag["tag"] for tag in row["short_list"])
             found[row["id"]] = tags
             for name in {row.get("title") or row["id"], row["uri"].rpartition("/")[2]}:
                 names[name].append(tags)

@@ -13,16 +13,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from movie_tags import storage
+from movie_tags.records import KeyFrame, TagStrength
+from movie_tags.results.schema import from_row
 from movie_tags.training.evaluate.experiments import TableError
 from movie_tags.transforms.strength import (
     CombineStrengths,
     FilmConfidence,
-    TagStrength,
     statistics,
     strengths,
     with_confidence,
 )
-from movie_tags.transforms.tagging import UNIT, KeyFrameTags, believed, top_tags
+from movie_tags.transforms.tagging import believed, top_tags
 
 PLAIN, MAY = "tags_that_plainly_apply", "tags_that_may_apply"
 
@@ -189,7 +190,7 @@ def film_tags(
     totals = combine.create_accumulator()
     for row in probabilities:
         seen = top_tags(row, vocabulary, top_k)
-        totals = combine.add_input(totals, KeyFrameTags(0, 0, 1, 0, believed(seen, by_tag), seen))
+        totals = combine.add_input(totals, KeyFrame(0, 0, 1, 0, believed(seen, by_tag), seen))
     return combine.extract_output(totals)
 
 
@@ -257,8 +258,7 @@ def recompute(rows: Iterable[dict]) -> dict[str, dict[str, tuple[float, float]]]
     combine = CombineStrengths()
     totals: dict[str, dict] = {}
     for row in rows:
-        top = tuple((item["tag"], round(item["probability"] * UNIT)) for item in row["top"])
-        frame = KeyFrameTags(row["time_s"], row["shot_start_s"], row["shot_end_s"], row["entropy"], top, top)
+        frame = from_row(KeyFrame, row)
         totals[row["id"]] = combine.add_input(totals.get(row["id"], combine.create_accumulator()), frame)
     return {
         id: {tag.tag: (tag.strength, tag.relative_strength) for tag in strengths(total)} for id, total in totals.items()
@@ -275,7 +275,7 @@ def strengths_that_differ(tags: Iterable[dict], key_frames: Iterable[dict], tole
     found = recompute(key_frames)
     differ = []
     for row in tags:
-        said = {tag["tag"]: (tag["strength"], tag["relative_strength"]) for tag in row["all_tags"]}
+        said = {tag["tag"]: (tag["strength"], tag["relative_strength"]) for tag in row["tags"]}
         again = found.get(row["id"], {})
         same = said.keys() == again.keys() and all(
             abs(a - b) <= tolerance for tag in said for a, b in zip(said[tag], again[tag], strict=True)

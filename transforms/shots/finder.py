@@ -16,6 +16,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from movie_tags.progress import report_progress
+from movie_tags.records import Failure, Film, Video
 from movie_tags.storage import is_remote
 from movie_tags.transforms.shots.detector import Rule
 from movie_tags.transforms.shots.inside import ShotFinder, key_frame
@@ -25,25 +26,9 @@ from movie_tags.transforms.video.decoding import Decoding
 from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.limits import Limits
 from movie_tags.transforms.video.pictures import use_one_thread
-from movie_tags.transforms.video.reader import Failure, Video, failure_of
+from movie_tags.transforms.video.reader import failure_of
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import Segment
-
-
-@dataclass(frozen=True)
-class Film:
-    """What is known of a video when its shots are found.
-
-    Attributes:
-        duration_s: from its first frame to the last frame's leaving the screen, in seconds.
-        frames_sampled, shots: counts.
-        warnings: what a user should know of the file.
-    """
-
-    duration_s: float
-    frames_sampled: int
-    shots: int
-    warnings: tuple[str, ...] = ()
 
 
 class JoinStretches(beam.CombineFn):
@@ -68,9 +53,9 @@ class JoinStretches(beam.CombineFn):
 class FindShots(beam.PTransform):
     """Videos -> what is known of them, and the key frames of their shots.
 
-    The result has a collection for each output: INSIDE and CROSSING hold (Video, KeyFrame) of the shots that lie inside
-    a segment and of those whose key frames had to be read again (kept apart, since a flatten would hold pixels), FILMS
-    (Video, Film), FAILED (Video, Failure).
+    The result has a collection for each output: INSIDE and CROSSING hold (Video, KeyFramePicture) of the shots that lie
+    inside a segment and of those whose key frames had to be read again (kept apart, since a flatten would hold pixels),
+    FILMS (Video, Film), FAILED (Video, Failure).
     """
 
     INSIDE, CROSSING, FILMS, FAILED = "inside", "crossing", "films", "failed"
@@ -224,13 +209,13 @@ class _Close(beam.DoFn):
         if len(stretches) != 1:
             there = ", ".join(f"{first} to {last}" for first, last in (stretch.segments for stretch in stretches))
             reason = f"of its segments 0 to {stretches[0].count - 1} only {there} came back; run again"
-            yield beam.pvalue.TaggedOutput(FindShots.FAILED, (video, Failure("accounting", reason, again=True)))
+            yield beam.pvalue.TaggedOutput(FindShots.FAILED, (video, Failure("accounting", reason, retryable=True)))
             return
         try:
             whole = close(stretches[0])
         except ValueError as error:
             lost = stretches[0].segments != (0, stretches[0].count - 1)
-            failure = Failure("accounting" if lost else "sampling", str(error), again=lost)
+            failure = Failure("accounting" if lost else "sampling", str(error), retryable=lost)
             yield beam.pvalue.TaggedOutput(FindShots.FAILED, (video, failure))
             return
         # Where a seek lands by guess, each pass would decode from the film's beginning: one does for all.
@@ -238,7 +223,15 @@ class _Close(beam.DoFn):
         for shots in passes:
             yield beam.pvalue.TaggedOutput(self.UNREAD, (video, _Unread(whole.clock, shots)))
         damage = (f"{whole.damaged} damaged packets were passed over",) if whole.damaged else ()
-        yield video, Film(whole.end_s, whole.sampled, whole.shots, (*damage, *whole.warnings))
+        yield (
+            video,
+            Film(
+                duration_s=whole.end_s,
+                frames_sampled=whole.sampled,
+                shots=whole.shots,
+                warnings=(*damage, *whole.warnings),
+            ),
+        )
 
 
 class _ReadAgain(beam.DoFn):

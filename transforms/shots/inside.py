@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from movie_tags.records import KeyFrame
 from movie_tags.transforms.shots.detector import Compared, Rule, compare
 from movie_tags.transforms.shots.stretches import Shot, Stretch
 from movie_tags.transforms.video.clock import Clock
@@ -20,28 +21,17 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class KeyFrame:
-    """The median frame of a shot.
+class KeyFramePicture:
+    """The median frame of a shot: its row, and its pixels, uint8 RGB [H, W, 3]."""
 
-    Attributes:
-        time_s: when it is on screen, in seconds after the video's first frame.
-        shot_start_s, shot_end_s: its shot's first sample, and the first sample that is no longer in it, in seconds.
-        pixels: uint8 RGB [H, W, 3].
-        entropy: bits, of equation 4; NaN before they are known.
-        thumbnail: the name of its JPEG file, where one was kept.
-    """
-
-    time_s: float
-    shot_start_s: float
-    shot_end_s: float
+    frame: KeyFrame
     pixels: np.ndarray
-    entropy: float = float("nan")
-    thumbnail: str = ""
 
 
-def key_frame(clock: Clock, shot: Shot, frame: Frame) -> KeyFrame:
+def key_frame(clock: Clock, shot: Shot, frame: Frame) -> KeyFramePicture:
     """The key frame of a shot, with its times in seconds."""
-    return KeyFrame(clock.seconds(frame.index), clock.seconds(shot.first), clock.seconds(shot.last + 1), frame.pixels)
+    times = clock.seconds(frame.index), clock.seconds(shot.first), clock.seconds(shot.last + 1)
+    return KeyFramePicture(KeyFrame(*times), frame.pixels)
 
 
 class _Held:
@@ -92,7 +82,7 @@ class ShotFinder:
         self.tail: deque[np.ndarray] = deque(maxlen=rule.detector.context)
         self.stretch = Stretch((segment.index,) * 2, segment.count, segment.clock, seekable=segment.seekable)
 
-    def key_frames(self, frames: Iterable[Frame], tally: Tally | None = None) -> Iterator[KeyFrame]:
+    def key_frames(self, frames: Iterable[Frame], tally: Tally | None = None) -> Iterator[KeyFramePicture]:
         """The key frame of each shot inside, as soon as its shot has ended.
 
         Args:
@@ -115,7 +105,7 @@ class ShotFinder:
             warnings=segment.warnings,
         )
 
-    def _take(self, sample: Compared) -> Iterator[KeyFrame]:
+    def _take(self, sample: Compared) -> Iterator[KeyFramePicture]:
         """Take the next sample; the shot before ends where another begins with it."""
         known, k = self.stretch, sample.frame.index
         if sample.begins:
@@ -131,7 +121,7 @@ class ShotFinder:
         if self.begun is not None:
             self.held.add(sample.frame, Shot(self.begun, k).median)
 
-    def _end(self, last: int) -> Iterator[KeyFrame]:
+    def _end(self, last: int) -> Iterator[KeyFramePicture]:
         """The key frame of the current shot, which ends with sample `last`; noted as unread where it is not held."""
         shot = Shot(self.begun, last)
         frame = self.held.frame(shot.median)

@@ -84,7 +84,7 @@ def stream(limits: Limits, function: Callable[..., Iterable[Item]], *arguments: 
         while kind not in (_DONE, _FAILED):
             message = decoder.receive()
             if message is None:
-                raise DecoderEnded(decoder.cause_of_end(), again=True)
+                raise DecoderEnded(decoder.cause_of_end(), retryable=True)
             kind, value = message
             if kind == _ITEM:
                 yield value
@@ -95,8 +95,8 @@ def stream(limits: Limits, function: Callable[..., Iterable[Item]], *arguments: 
         raise
     _IDLE.give(decoder)
     if kind == _FAILED:
-        reason, again = value
-        raise VideoError(reason, again)
+        reason, retryable = value
+        raise VideoError(reason, retryable)
 
 
 def _begin(limits: Limits, function: Callable, arguments: tuple) -> DecoderProcess:
@@ -309,7 +309,7 @@ def _work(worker: _Worker, limits: Limits, function: Callable[..., Iterable], *a
             worker.tell(_FAILED, (SHORT_OF_MEMORY.format(limits.memory_gb), True))
             return False
         failure = failure_of(error, "")
-        worker.tell(_FAILED, (failure.reason, failure.again))
+        worker.tell(_FAILED, (failure.reason, failure.retryable))
     else:
         worker.tell(_DONE)
     return _resident_bytes() < KEPT_BYTES

@@ -73,7 +73,7 @@ class Decoding:
             yield from function(HERE, uri, *arguments)
             return
         if uri in self.refused:
-            raise VideoError(self.refused[uri], again=True)
+            raise VideoError(self.refused[uri], retryable=True)
         try:
             yield from stream(self.limits, function, uri, *arguments)
         except DecoderEnded as error:

@@ -1,4 +1,4 @@
-"""A video: what names it, why it failed, and its decoder behind one small interface, limits included.
+"""A video's decoder behind one small interface, limits included.
 
 FFmpeg reads through our own file objects only, one thread a decoder, frames of bounded size; damaged packets are
 stepped over and counted. What a file states of itself (lengths, counts) is never believed.
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import av
 
+from movie_tags.records import Failure
 from movie_tags.storage import StorageError, open_seekable, plainly
 
 MAX_PIXELS = 8192 * 8192
@@ -26,53 +27,24 @@ SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg2video"})
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of the file; our errors do.
 
 
-@dataclass(frozen=True, order=True)
-class Video:
-    """One input: `uri` is a path or gs:// address, `id` names it in the results, `title` is for people.
-
-    `version` tells what lies at the address from what lay there at another time (`storage.about`); "" if unknown.
-    """
-
-    id: str
-    uri: str
-    title: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True, order=True)
-class Failure:
-    """Why a video has no result, or which of its key frames has none.
-
-    Attributes:
-        stage: the step that failed: catalogue, opening, sampling, shots, tagging; worker (the film kills it), or
-            accounting (something was lost).
-        reason: what is wrong and what may help, in words for the user.
-        again: whether trying again can help: a storage may answer tomorrow, a text file will never be a video.
-    """
-
-    stage: str
-    reason: str
-    again: bool = False
-
-
 class VideoError(Exception):
     """A video that cannot be processed.
 
     Attributes:
         reason: what is wrong and what may help, in words for the user; the caller adds the video's name.
-        again: whether trying again can help.
+        retryable: whether trying again can help.
     """
 
-    def __init__(self, reason: str, again: bool = False):
+    def __init__(self, reason: str, retryable: bool = False):
         super().__init__(reason)
         self.reason = reason
-        self.again = again
+        self.retryable = retryable
 
 
 def failure_of(error: Exception, stage: str) -> Failure:
     """What an error of whatever a storage client or a decoder raises means for the video."""
     if isinstance(error, VideoError):
-        return Failure(stage, error.reason, error.again)
+        return Failure(stage, error.reason, error.retryable)
     # FFmpeg's errors are OSErrors, too, but of the file's content.
     passing = isinstance(error, OSError) and not isinstance(error, av.error.FFmpegError)
     return Failure(stage, f"could not be read to its end: {plainly(error)}", passing)
@@ -113,7 +85,7 @@ def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.I
     try:
         stream_of_bytes = access.open(uri)
     except Exception as error:  # every storage client has exceptions of its own
-        raise VideoError(f"cannot be opened: {plainly(error)}", again=True) from error
+        raise VideoError(f"cannot be opened: {plainly(error)}", retryable=True) from error
     with stream_of_bytes:
         if not stream_of_bytes.read(1):
             raise VideoError("the file is empty; copy it again")
@@ -128,7 +100,7 @@ def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.I
         except PlaylistError as error:
             raise VideoError("is a playlist that points to other files, not a video; name those files") from error
         except StorageError as error:
-            raise VideoError(f"cannot be opened: {plainly(error)}", again=True) from error
+            raise VideoError(f"cannot be opened: {plainly(error)}", retryable=True) from error
         except MemoryError:
             raise
         except Exception as error:

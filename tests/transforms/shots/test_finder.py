@@ -13,13 +13,13 @@ from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from movie_tags.records import Video
 from movie_tags.transforms.shots import finder as shots
 from movie_tags.transforms.shots.detector import Rule, rule_of
 from movie_tags.transforms.shots.finder import FindShots, JoinStretches
 from movie_tags.transforms.shots.inside import MAX_HELD_BYTES, ShotFinder
 from movie_tags.transforms.shots.stretches import Shot, close
 from movie_tags.transforms.video.exact import SampleClock
-from movie_tags.transforms.video.reader import Video
 from movie_tags.transforms.video.samples import Frame, SegmentReader, read_samples
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import Segment, plan_segments
@@ -61,7 +61,7 @@ def run_segments(colours, borders, max_held_bytes=MAX_HELD_BYTES, rule=RULE):
 
 def shot_of(key_frame):
     """The shot of a key frame, at one sample a second."""
-    return Shot(round(key_frame.shot_start_s), round(key_frame.shot_end_s) - 1)
+    return Shot(round(key_frame.frame.shot_start_s), round(key_frame.frame.shot_end_s) - 1)
 
 
 def plain_shots(colours, context=1):
@@ -102,7 +102,7 @@ def test_shots_do_not_depend_on_cuts_or_on_the_order_of_joining(data):
     assert whole.shots == len(expected)
     assert whole.samples == (0, len(colours) - 1)
     for key_frame in inside:
-        assert key_frame.time_s == shot_of(key_frame).median
+        assert key_frame.frame.time_s == shot_of(key_frame).median
         assert key_frame.pixels is COLOURS[colours[shot_of(key_frame).median]]
 
 
@@ -131,7 +131,7 @@ def test_the_last_segment_lost_is_said_and_not_tagged(tmp_path, monkeypatch):
     with test_pipeline.TestPipeline() as p:
         found = p | beam.Create([Video("a", str(film))]) | FindShots(1, RULE, 2)
         assert_that(found["films"], equal_to([]), "films")
-        failed = found["failed"] | beam.MapTuple(lambda video, why: (video.id, why.stage, why.again))
+        failed = found["failed"] | beam.MapTuple(lambda video, why: (video.id, why.stage, why.retryable))
         assert_that(failed, equal_to([("a", "accounting", True)]), "failed")
 
 

@@ -103,7 +103,7 @@ def test_decoder_processes_are_used_again_and_say_what_is_wrong(film, tmp_path):
     ]:
         with pytest.raises(VideoError, match=reason) as raised:
             read(Decoding(), str(uri))
-        assert raised.value.again is again and not isinstance(raised.value, DecoderEnded)
+        assert raised.value.retryable is again and not isinstance(raised.value, DecoderEnded)
     read(Decoding(), film)
     assert decoder_process._IDLE.decoders[-1].process is decoder and decoder.poll() is None
 
@@ -120,7 +120,7 @@ def test_the_reason_names_what_happened(harmful, film, tmp_path, harm, where):
             decoding.plan(str(bad), 1, None)
         else:
             list(decoding.samples(str(bad), segments[0], Tally()))
-    assert REASONS[harm] in raised.value.reason and raised.value.again
+    assert REASONS[harm] in raised.value.reason and raised.value.retryable
     assert len(read(Decoding(TIGHT), film)[1]) == 8
 
 
@@ -140,7 +140,7 @@ def test_a_film_that_ended_its_decoder_is_not_tried_in_its_other_segments(harmfu
     for segment in segments[1:]:
         with pytest.raises(VideoError) as raised:
             list(decoding.samples(str(bad), segment, Tally()))
-        reasons.add((raised.value.reason, raised.value.again))
+        reasons.add((raised.value.reason, raised.value.retryable))
     assert reasons == {(first.value.reason, True)}
 
 
@@ -256,7 +256,9 @@ def test_harm_costs_its_own_film_in_a_run(film, tmp_path, small_bundle, monkeypa
     assert len(errors) == len(harms) + 1
     for uri, row in errors.items():
         harm, where = os.path.basename(uri)[: -len(".mp4")].split("-")
-        assert REASONS[harm].replace("for 2 s", "for 20 s") in row["reason"] and row["stage"] == where and row["again"]
+        assert (
+            REASONS[harm].replace("for 2 s", "for 20 s") in row["reason"] and row["stage"] == where and row["retryable"]
+        )
 
 
 def test_a_decoder_that_cannot_start_says_why(monkeypatch):

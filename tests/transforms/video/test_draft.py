@@ -87,7 +87,9 @@ def key_frames(path, fps, max_gap, length, held=1 << 26):
             (shot,) = [shot for shot in shots if shot.first <= frame.index <= shot.last]
             found.append(key_frame(whole.clock, shot, frame))
     assert whole.shots == len(found)
-    return sorted(((f.time_s, f.shot_start_s, f.shot_end_s, f.pixels) for f in found), key=lambda f: f[0]), whole
+    return sorted(
+        ((f.frame.time_s, f.frame.shot_start_s, f.frame.shot_end_s, f.pixels) for f in found), key=lambda f: f[0]
+    ), whole
 
 
 def assert_same(found, expected):

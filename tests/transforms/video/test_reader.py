@@ -23,13 +23,13 @@ def test_storage_refusals_are_said_plainly():
         (StorageError("the network is down"), True),
         (TimeoutError("too long"), True),
         (VideoError("is not a video"), False),
-        (VideoError("cannot be opened", again=True), True),
+        (VideoError("cannot be opened", retryable=True), True),
         (av.error.InvalidDataError(1, "broken"), False),
         (av.error.PermissionError(13, "no"), False),  # FFmpeg's, of what is in the file
     ],
 )
 def test_trying_again_helps_where_the_storage_failed(error, again):
-    assert failure_of(error, "sampling").again is again
+    assert failure_of(error, "sampling").retryable is again
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
