@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import logging
 import os
+import re
 import select
 import sys
 import traceback
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         build_parser("none").print_help()
         return 0
-    logging.basicConfig(level=logging.INFO if args.verbose else logging.CRITICAL, force=True)
+    _set_up_logging(args.verbose)
     command = load(args.command)
     try:
         status = command.run(args, beam_words)
@@ -144,6 +145,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return RUN_FAILED
 
 
+def _set_up_logging(verbose: bool) -> None:
+    """Our own warnings are for the user; all else is with `--verbose` alone."""
+    level, form = (logging.INFO, logging.BASIC_FORMAT) if verbose else (logging.CRITICAL, "movie-tags: %(message)s")
+    logging.basicConfig(level=level, format=form, force=True)
+    logging.getLogger("movie_tags").setLevel(logging.NOTSET if verbose else logging.WARNING)
+
+
 def reader_is_gone() -> bool:
     """Whether nobody reads any more what is printed, as after `| head`."""
     with contextlib.suppress(OSError, ValueError):  # no file at all
@@ -157,4 +165,6 @@ def last_line(error: Exception) -> str:
     """The line of an error that says most: of a worker's traceback the last."""
     if isinstance(error, OSError):
         return plainly(error)
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+    lines = (line.strip() for line in reversed(str(error).splitlines()))
+    text = next((line for line in lines if line), type(error).__name__)
+    return re.sub(r"^(OSError: )?\[Errno \d+\] | \[while running '.*'\]$", "", text)  # Beam adds its step's name

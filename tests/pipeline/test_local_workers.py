@@ -10,7 +10,9 @@ import pytest
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from movie_tags.pipeline.beam import local_workers
 from movie_tags.pipeline.beam.local_workers import forking_runner
+from movie_tags.pipeline.beam.options import local_options
 
 NAME, OTHER = "MOVIE_TAGS_TEST_OF_WORKERS", "MOVIE_TAGS_TEST_GONE"
 
@@ -86,3 +88,34 @@ def test_who_is_done_takes_the_next_small_bundle(tmp_path):
 def test_a_bundle_that_fails_fails_the_run(tmp_path):
     with pytest.raises(RuntimeError, match="bad element"):
         shared_out([*range(1, 40), None], 0, tmp_path, "Spread")
+
+
+@pytest.fixture
+def other_beam(monkeypatch, caplog):
+    local_workers._forked.cache_clear()
+    monkeypatch.setattr(local_workers, "version", lambda name: "2.99.0")
+    yield caplog
+    local_workers._forked.cache_clear()
+
+
+def test_with_another_version_of_beam_its_own_workers_do_the_work_with_one_warning(other_beam, tmp_path):
+    options = local_options(["--direct_num_workers=2"])[0]
+    assert local_workers.forking_runner(options) is None
+    with beam.Pipeline(runner=local_workers.forking_runner(options), options=options) as pipeline:
+        pids = pipeline | beam.Create(range(4)) | beam.Map(lambda _: str(os.getpid()))
+        _ = pids | beam.io.WriteToText(str(tmp_path / "pids"), shard_name_template="")
+    assert str(os.getpid()) not in (tmp_path / "pids").read_text().split()
+    local_workers.warm_up()
+    local_workers.end_workers()
+    (warning,) = [record.getMessage() for record in other_beam.records if record.name == "movie_tags"]
+    assert "apache-beam 2.99.0 is not 2.77" in warning
+
+
+def test_a_beam_that_lacks_the_private_parts_is_another(other_beam, monkeypatch):
+    def lacking(name):
+        raise ImportError("cannot import name 'worker_handlers'")
+
+    monkeypatch.setattr(local_workers, "version", lambda name: "2.77.3")
+    monkeypatch.setattr(local_workers.importlib, "import_module", lacking)
+    assert local_workers.forking_runner(PipelineOptions()) is None
+    assert "lacks what they need (cannot import name 'worker_handlers')" in other_beam.text
