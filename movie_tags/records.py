@@ -51,12 +51,14 @@ class Video:
         uri: a path or gs:// address.
         title: for people.
         version: tells what lies at the address from what lay there at another time (`storage.about`); "" if unknown.
+        content: tells the file from all others wherever it lies (`storage.content_key`); "" if unknown.
     """
 
     id: str
     uri: str
     title: str = ""
     version: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -171,6 +173,7 @@ class Film:
     id: str = _name("of the video")
     uri: str = _name("its address")
     title: str = _name("for people")
+    content: str = column("tells its file from all others, wherever it lies (`storage.content_key`)", default="")
     duration_s: float = column(
         "from its first frame to the last frame's leaving the screen", "s", digits=6, default=0.0
     )
@@ -189,7 +192,7 @@ class Film:
 
 def named(record: Any, video: Video) -> Any:
     """A record with the names of its video, as its row has them."""
-    names = {one.name for one in fields(record)} & {"id", "uri", "title"}
+    names = {one.name for one in fields(record)} & {"id", "uri", "title", "content"}
     return replace(record, **{name: getattr(video, name) for name in names})
 
 

@@ -116,7 +116,7 @@ class Due:
     def of(cls, line: bytes | str) -> Due:
         """Itself again."""
         row = json.loads(line)
-        video = Video(row["id"], row["uri"], row["title"], row["version"])
+        video = Video(row["id"], row["uri"], row["title"], row["version"], row["content"])
         return cls(video, row["size"], row["why"], tuple(row["warnings"]))
 
 
@@ -226,6 +226,7 @@ class _Decide(beam.DoFn):
                 self.not_due.inc()
                 continue
             self.due.inc()
+            video = replace(video, content=_content_of(video.uri))
             yield Due(video, size, why, tuple(sorted(found["warnings"])))
 
 
@@ -238,6 +239,14 @@ def _about(uri: str) -> tuple[int, str]:
     except OSError:
         return 0, ""
     return found.size, found.version
+
+
+def _content_of(uri: str) -> str:
+    """What tells a file wherever it lies; "" where it cannot be read, which the decoder will find out, too."""
+    try:
+        return storage.content_key(uri)
+    except OSError:
+        return ""
 
 
 def failed_entry(video: Video, failure: Failure, method_key: str, run_id: str, at: str) -> Entry:

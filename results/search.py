@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -16,8 +16,10 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.machine import cores
 from movie_tags.records import Film, Span
+from movie_tags.results import overlay
+from movie_tags.results.corrections import Corrections, Held
 from movie_tags.results.reading import PARQUET, OutputError, files_of, read_run, view_of
-from movie_tags.results.schema import duckdb_types
+from movie_tags.results.schema import columns, duckdb_types, from_row, to_line
 from movie_tags.results.synonyms import meanings, named, nearest
 
 MEMORY = "400MB"
@@ -232,8 +234,17 @@ def strength(expression: Expression, slots: dict[str, str]) -> str:
             return f"greatest({', '.join(either)})"
 
 
-_FILMS = duckdb_types(Film, ("id", "uri", "title", "duration_s", "short_list", "tags"))
-_SPANS = duckdb_types(Span, ("id", "tag", "start_s", "end_s", "mean_probability"))
+_FILMS = duckdb_types(Film, ("id", "uri", "title", "content", "duration_s", "short_list", "tags"))
+_SPANS = duckdb_types(Span, [column.name for column in columns(Span)])
+
+
+def _read(files: Sequence[str], columns: dict[str, str]) -> str:
+    """SQL of some columns of files."""
+    listed = "[" + ", ".join(_text(_literally(path)) for path in files) + "]"
+    if files[0].endswith(PARQUET):
+        return f"read_parquet({listed}, union_by_name = true)"
+    kinds = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
+    return f"read_json({listed}, format = 'newline_delimited', columns = {kinds})"
 
 
 class Search:
@@ -254,6 +265,7 @@ class Search:
             raise SearchError(f"{folder}: holds no results; name a folder that `movie-tags tag … --output` has filled")
         self._kept = contextlib.ExitStack()
         self._local: dict[str, list[str]] = {}
+        self._corrected: dict[str, str] = {}
         scratch = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="movie-tags-"))
         self._db = self._kept.enter_context(
             duckdb.connect(
@@ -266,6 +278,9 @@ class Search:
                 }
             )
         )
+        held = Held(Corrections(folder))
+        if held:
+            self._correct(held, scratch)
 
     def __enter__(self) -> Search:
         return self
@@ -395,13 +410,36 @@ class Search:
         wanted = f"tag IN ({', '.join(map(_text, tags))})"
         return f"(SELECT * FROM {self._table('spans', _SPANS)} WHERE {wanted})"
 
+    def _correct(self, held: Held, scratch: str) -> None:
+        """Put rows with corrections laid over them in place of those of the films that have any."""
+        listed = ", ".join(map(_text, sorted(held.films() | held.contents())))
+        films_of = f"SELECT * FROM {self._table('tags', _FILMS)} WHERE id IN ({listed}) OR content IN ({listed})"
+        films = [from_row(Film, _said(_FILMS, row)) for row in self._rows(films_of)]
+        verdicts = {film.id: held.of(film.id, film.content) for film in films}
+        spans: dict[str, list[Span]] = {id: [] for id in verdicts}
+        if spans and self._files("spans"):
+            ids = ", ".join(map(_text, spans))
+            for row in self._rows(f"SELECT * FROM {self._table('spans', _SPANS)} WHERE id IN ({ids})"):
+                span = from_row(Span, _said(_SPANS, row))
+                spans[span.id].append(span)
+        rows: dict[str, list] = {
+            "tags": [overlay.film(film, verdicts[film.id]) for film in films],
+            "spans": [replace(s, id=id) for id, found in spans.items() for s in overlay.spans(found, verdicts[id])],
+        }
+        for name, records in rows.items():
+            self._corrected[name] = f"{scratch}/{name}.jsonl"
+            with open(self._corrected[name], "wb") as lines:
+                lines.writelines(map(to_line, records))
+        self._replaced = ", ".join(map(_text, ["", *verdicts]))
+
     def _table(self, name: str, columns: dict[str, str]) -> str:
-        files = self._files(name)
-        listed = "[" + ", ".join(_text(_literally(path)) for path in files) + "]"
-        if files[0].endswith(PARQUET):
-            return f"(SELECT {', '.join(columns)} FROM read_parquet({listed}, union_by_name = true))"
-        kinds = "{" + ", ".join(f"{name}: '{kind}'" for name, kind in columns.items()) + "}"
-        return f"read_json({listed}, format = 'newline_delimited', columns = {kinds})"
+        """SQL of some columns of a table."""
+        names = ", ".join(f'"{column}"' for column in columns)
+        written = f"SELECT {names} FROM {_read(self._files(name), columns)}"
+        if name not in self._corrected:
+            return f"({written})"
+        corrected = f"SELECT {names} FROM {_read([self._corrected[name]], columns)}"
+        return f"({written} WHERE id NOT IN ({self._replaced}) UNION ALL {corrected})"
 
     def _files(self, name: str) -> list[str]:
         """The local files of a table."""
@@ -422,6 +460,17 @@ class Search:
 def _text(value: str) -> str:
     """A string in SQL."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def _said(columns: Iterable[str], row: Iterable[Any]) -> dict:
+    """A row of DuckDB's as an object of JSON, less what the table left out."""
+
+    def said(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: said(inner) for name, inner in value.items() if inner is not None}
+        return [said(inner) for inner in value] if isinstance(value, list) else value
+
+    return said(dict(zip(columns, row, strict=True)))
 
 
 def _literally(path: str) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.records import Failure, Film, KeyFrame, Span
+from movie_tags.results import overlay
+from movie_tags.results.corrections import Corrections, Held, Verdicts
 from movie_tags.results.reading import (
     PARQUET,
     OutputError,
@@ -45,7 +47,9 @@ def slug(film: Film) -> str:
 
 
 class Results:
-    """A folder of results. What is large, key frames and spans, is read film by film.
+    """A folder of results, with people's corrections laid over the tables of runs.
+
+    What is large, key frames and spans, is read film by film.
 
     All is of the view that is the latest at the beginning, whatever is published meanwhile.
 
@@ -85,7 +89,8 @@ class Results:
             OutputError: the table cannot be read; the message names the line.
         """
         for row in read_table(self.view, "tags"):
-            yield self._record("tags", row)
+            film = self._record("tags", row)
+            yield overlay.film(film, self.held.of(film.id, film.content))
 
     def film(self, name: str) -> Film:
         """A film by its id, or by its title or the end of its address where only one has it.
@@ -127,7 +132,8 @@ class Results:
             OutputError: the table cannot be read.
         """
         frames = (self._record("key_frames", row) for row in self._index("key_frames").rows(id))
-        return tuple(sorted(frames, key=lambda frame: frame.time_s))
+        verdicts = self._verdicts(id)
+        return tuple(sorted((overlay.key_frame(frame, verdicts) for frame in frames), key=lambda frame: frame.time_s))
 
     def spans(self, id: str) -> tuple[Span, ...]:
         """The spans of a film, in order of time.
@@ -136,7 +142,21 @@ class Results:
             OutputError: the table cannot be read.
         """
         spans = (self._record("spans", row) for row in self._index("spans").rows(id))
-        return tuple(sorted(spans, key=lambda span: (span.start_s, span.end_s, span.tag)))
+        return overlay.spans(spans, self._verdicts(id))
+
+    @cached_property
+    def held(self) -> Held:
+        """What people have said that holds."""
+        return Held(Corrections(self.folder))
+
+    def _verdicts(self, id: str) -> Verdicts:
+        return self.held.of(id, self._contents.get(id, "")) if self.held else {}
+
+    @cached_property
+    def _contents(self) -> dict[str, str]:
+        """The contents of films that may have corrections, by id."""
+        films = (self._record("tags", row) for row in read_table(self.view, "tags"))
+        return {film.id: film.content for film in films if self.held.of(film.id, film.content)}
 
     def thumbnail(self, frame: KeyFrame) -> bytes | None:
         """The JPEG file of a key frame; None where there is none that can be read, or it is no JPEG.

@@ -14,6 +14,7 @@ from movie_tags.storage.addresses import (
     same_text,
     scheme_of,
 )
+from movie_tags.storage.content import content_key
 from movie_tags.storage.errors import StorageError, plain_errors, plainly
 from movie_tags.storage.metadata import About
 from movie_tags.storage.range_reader import Ranges
@@ -53,6 +54,7 @@ __all__ = [
     "about",
     "base_name",
     "canonical",
+    "content_key",
     "copy",
     "create",
     "create_new",

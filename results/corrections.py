@@ -1,0 +1,241 @@
+"""Corrections: what people say of tags, kept apart from what runs write, and laid over it wherever rows are read.
+
+An append-only file of lines in a folder of results (elsewhere than on a local disk: an object each). A correction is on
+the disk before it counts; a line that a crash has torn is passed over. The last one said of a tag at a place holds. A
+correction names its film by id and by content, so that it outlasts reruns, models, moves and renames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import fasteners
+
+from movie_tags import storage
+from movie_tags.errors import UserError
+
+FOLDER, FILE = "corrections", "corrections.jsonl"
+APPLIES, REJECTED, WITHDRAWN = "applies", "rejected", "withdrawn"
+VERDICTS = (APPLIES, REJECTED, WITHDRAWN)
+LOCK_S = 10.0
+"""How long another's writing is waited for."""
+
+
+class CorrectionError(UserError):
+    """A correction that says nothing that can be kept."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What of a film a correction is of.
+
+    Attributes:
+        start_s, end_s: seconds after the film's first frame; None of the whole film. Of a key frame both are its time.
+    """
+
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def of_film(self) -> bool:
+        return self.start_s is None
+
+    def covers(self, time_s: float) -> bool:
+        """Whether it is of a key frame at that time."""
+        if self.start_s is None or self.end_s is None:
+            return True
+        return self.start_s <= time_s < self.end_s or time_s == self.start_s
+
+    def meets(self, start_s: float, end_s: float) -> bool:
+        """Whether it has a moment in common with a stretch."""
+        if self.start_s is None or self.end_s is None:
+            return True
+        return self.start_s < end_s and start_s < max(self.end_s, self.start_s + 1e-9)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A line of the corrections.
+
+    Attributes:
+        film: the film's id when it was said.
+        tag: any text: of the vocabulary, or a tag of one's own.
+        verdict: of VERDICTS; WITHDRAWN takes back what was said before of the tag at the place.
+        place: of the film.
+        content: the film's content (`storage.content_key`); "" if it is not known.
+        by: the name of the person.
+        at: when (UTC).
+        key: unlike any other's.
+    """
+
+    film: str
+    tag: str
+    verdict: str
+    place: Place = Place()
+    content: str = ""
+    by: str = ""
+    at: str = ""
+    key: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The object of its line."""
+        said = dataclasses.asdict(self)
+        return {name: value for name, value in {**said, **said.pop("place")}.items() if value not in (None, "", {})}
+
+
+def correction_of(row: object) -> Correction:
+    """An object of a line as a correction.
+
+    Raises:
+        CorrectionError: it is none.
+    """
+    if not isinstance(row, dict):
+        raise CorrectionError("a correction is an object with film, tag and verdict")
+    texts = {name: row.get(name, "") for name in ("film", "tag", "verdict", "content", "by", "at", "key")}
+    if not all(isinstance(text, str) for text in texts.values()) or not texts["film"] or not texts["tag"].strip():
+        raise CorrectionError("a correction names its 'film' and its 'tag' in text")
+    if texts["verdict"] not in VERDICTS:
+        raise CorrectionError(f"the verdict {texts['verdict']!r} is none of {', '.join(VERDICTS)}")
+    return Correction(**{**texts, "tag": texts["tag"].strip()}, place=_place_of(row))
+
+
+def _place_of(row: dict) -> Place:
+    start, end = row.get("start_s"), row.get("end_s")
+    if start is None and end is None:
+        return Place()
+    times = [time for time in (start, end) if isinstance(time, int | float) and not isinstance(time, bool)]
+    if len(times) != 2 or not 0 <= times[0] <= times[1] < float("inf"):
+        raise CorrectionError(f"from {start!r} to {end!r} is no stretch of a film in seconds")
+    return Place(float(times[0]), float(times[1]))
+
+
+def stamped(correction: Correction) -> Correction:
+    """The same with a key, and with the time it is now, where it has none."""
+    at = correction.at or datetime.now(UTC).isoformat(timespec="milliseconds")
+    return dataclasses.replace(correction, at=at, key=correction.key or secrets.token_hex(8))
+
+
+class Corrections:
+    """The corrections of a folder of results."""
+
+    def __init__(self, folder: str):
+        """Args: the folder of results, local or remote."""
+        self.folder = storage.join(folder, FOLDER)
+        self.path = storage.join(self.folder, FILE)
+
+    def append(self, corrections: Iterable[Correction]) -> list[Correction]:
+        """Keep corrections: when this returns they are on the disk, or with a remote storage.
+
+        Returns:
+            The same, with key and time.
+
+        Raises:
+            OSError: they cannot be kept.
+        """
+        said = [stamped(correction) for correction in corrections]
+        if said and storage.is_remote(self.folder):
+            for one in said:
+                storage.write_bytes(storage.join(self.folder, f"{one.at}-{one.key}.json"), _line(one))
+        elif said:
+            self._append(b"".join(map(_line, said)))
+        return said
+
+    def _append(self, data: bytes) -> None:
+        os.makedirs(self.folder, exist_ok=True)
+        lock = fasteners.InterProcessLock(f"{self.path}.lock")
+        if not lock.acquire(timeout=LOCK_S):
+            raise OSError(f"{self.path}: others have been writing to it for {LOCK_S:.0f} s")
+        try:
+            new = not os.path.exists(self.path)
+            with open(self.path, "ab+") as file:
+                if file.tell() and _last_byte(file) != b"\n":  # somebody died over writing
+                    data = b"\n" + data
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if new:
+                storage.settle(self.folder)
+        finally:
+            lock.release()
+
+    def __iter__(self) -> Iterator[Correction]:
+        """All that were ever said, in order.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        for line in self._lines():
+            with contextlib.suppress(ValueError, CorrectionError):  # torn: it was never said to be kept
+                yield correction_of(json.loads(line))
+
+    def _lines(self) -> Iterator[bytes]:
+        if not storage.is_remote(self.folder):
+            with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+                yield from file
+            return
+        for path in sorted(storage.list_folder(self.folder, "*.json")):
+            yield storage.read_bytes(path)
+
+    def changed(self) -> tuple[int, ...]:
+        """What differs as soon as another correction is kept."""
+        if storage.is_remote(self.folder):
+            return (len(storage.list_folder(self.folder, "*.json")),)
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return ()
+        return found.st_size, found.st_mtime_ns
+
+
+def _line(correction: Correction) -> bytes:
+    return json.dumps(correction.row(), ensure_ascii=False).encode(errors="surrogatepass") + b"\n"
+
+
+def _last_byte(file: Any) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+Verdicts = dict[tuple[str, Place], Correction]
+"""What holds of one film: by tag and place the last correction that was not withdrawn, in order of time."""
+
+
+class Held:
+    """What holds of all films: the corrections, folded.
+
+    A film is told by its content, and by its id alone where the content is not known; so what was said of one that has
+    been moved still holds, and what was said of another that lay at the same address does not.
+    """
+
+    def __init__(self, corrections: Iterable[Correction]):
+        said = list(corrections)
+        self._contents = {one.film: one.content for one in said if one.content}
+        self._verdicts: dict[str, Verdicts] = {}
+        for one in said:
+            verdicts = self._verdicts.setdefault(one.content or self._contents.get(one.film) or one.film, {})
+            verdicts.pop((one.tag, one.place), None)
+            if one.verdict != WITHDRAWN:
+                verdicts[one.tag, one.place] = one
+
+    def __bool__(self) -> bool:
+        return any(self._verdicts.values())
+
+    def of(self, id: str, content: str = "") -> Verdicts:
+        """What holds of a film with such an id and, where it is known, such a content."""
+        return self._verdicts.get(content or self._contents.get(id) or id) or self._verdicts.get(id, {})
+
+    def films(self) -> set[str]:
+        """The ids under which anything was said."""
+        return set(self._verdicts) | set(self._contents)
+
+    def contents(self) -> set[str]:
+        """The contents of which anything was said."""
+        return set(self._contents.values())

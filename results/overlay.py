@@ -1,0 +1,103 @@
+"""Rows with corrections laid over them: pure functions on records, idempotent; a correction left away is undone.
+
+A person who says that a tag applies to a key frame or a stretch says it of the film, too. A tag is taken from a film
+where that is said of it as a whole, or of all the shots that carry it. Strengths stay what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from movie_tags.records import PERSON, Film, KeyFrame, Span, TagProbability, TagStrength
+from movie_tags.results.corrections import APPLIES, REJECTED, Correction, Place, Verdicts
+
+EXACT_S = 0.01
+"""Seconds by which lengths may differ that are the same."""
+
+
+def said_of_film(tags: Sequence[TagStrength], verdicts: Verdicts) -> dict[str, bool]:
+    """Which tags people say that the film has, or has not.
+
+    Args:
+        tags: all that count in the film by the model.
+        verdicts: what holds of the film.
+    """
+    whole = {tag: one.verdict == APPLIES for (tag, place), one in verdicts.items() if place.of_film}
+    applied = {tag for (tag, _), one in verdicts.items() if one.verdict == APPLIES}
+    rejected: dict[str, float] = {}
+    for (tag, place), one in verdicts.items():
+        if one.verdict == REJECTED and not place.of_film:
+            rejected[tag] = rejected.get(tag, 0.0) + _width(place)
+    gone = {tag.tag for tag in tags if tag.tag in rejected and rejected[tag.tag] >= tag.seconds - EXACT_S}
+    return {**dict.fromkeys(gone - applied, False), **dict.fromkeys(applied, True), **whole}
+
+
+def film(row: Film, verdicts: Verdicts) -> Film:
+    """A film with what people say of its tags: those they give come first, those they take keep their row in `tags`."""
+    said = said_of_film(row.tags, verdicts)
+    if not said:
+        return row
+    known = {tag.tag: tag for tag in row.tags}
+    corrected = {
+        tag: replace(known.get(tag, TagStrength(tag)), confidence=1.0 if applies else 0.0, by=PERSON)
+        for tag, applies in said.items()
+    }
+    given = [corrected[tag] for tag in sorted(said) if said[tag]]
+    tags = [corrected.get(tag.tag, tag) for tag in row.tags]
+    return replace(
+        row,
+        short_list=(*given, *(tag for tag in row.short_list if tag.tag not in said)),
+        tags=(*tags, *(tag for tag in given if tag.tag not in known)),
+    )
+
+
+def key_frame(row: KeyFrame, verdicts: Verdicts) -> KeyFrame:
+    """A key frame with what people say of it: a narrower place prevails over a wider one, either over the model."""
+    said: dict[str, bool] = {}
+    for (tag, place), one in sorted(verdicts.items(), key=lambda item: -_width(item[0][1])):
+        if place.covers(row.time_s) and not (place.of_film and one.verdict == APPLIES):
+            said[tag] = one.verdict == APPLIES
+    if not said:
+        return row
+    given = [TagProbability(tag, 1.0) for tag in sorted(said) if said[tag]]
+    return replace(row, tags=(*given, *(tag for tag in row.tags if tag.tag not in said)))
+
+
+def _width(place: Place) -> float:
+    if place.start_s is None or place.end_s is None:
+        return float("inf")
+    return place.end_s - place.start_s
+
+
+def spans(rows: Iterable[Span], verdicts: Verdicts) -> tuple[Span, ...]:
+    """A film's spans with what people say: stretches they name are spans of theirs, those they reject are cut out."""
+    kept = list(rows)
+    for (tag, place), one in verdicts.items():
+        kept = [piece for span in kept for piece in (_cut(span, place) if span.tag == tag else (span,))]
+        if one.verdict == APPLIES and not place.of_film:
+            kept.append(_span_of(one))
+        elif one.verdict == APPLIES:  # of the film as a whole: its spans are confirmed, not cut
+            kept = _uncut(rows, kept, tag)
+    return tuple(sorted(kept, key=lambda span: (span.start_s, span.end_s, span.tag)))
+
+
+def _uncut(rows: Iterable[Span], kept: list[Span], tag: str) -> list[Span]:
+    return [*(span for span in kept if span.tag != tag), *(span for span in rows if span.tag == tag)]
+
+
+def _cut(span: Span, place: Place) -> tuple[Span, ...]:
+    """What is left of a span outside a place."""
+    if place.start_s is None or place.end_s is None:
+        return ()
+    if not place.meets(span.start_s, span.end_s):
+        return (span,)
+    ends = max(place.end_s, place.start_s)
+    left = replace(span, end_s=place.start_s) if span.start_s < place.start_s else None
+    right = replace(span, start_s=ends) if ends < span.end_s and place.end_s > place.start_s else None
+    return tuple(piece for piece in (left, right) if piece is not None)
+
+
+def _span_of(one: Correction) -> Span:
+    start, end = one.place.start_s or 0.0, one.place.end_s or 0.0
+    return Span(one.tag, start, end, 1.0, 1.0, 0, PERSON, id=one.film)
