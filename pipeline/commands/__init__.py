@@ -33,6 +33,7 @@ COMMANDS = {
     "prune": "remove the results of videos that a catalogue no longer names",
     "search": "find films, or scenes, by their tags",
     "export": "write the tags for other tools",
+    "corrections": "what people have said of tags: list, add, carry elsewhere",
     "model": "build, complete or import a model",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
