@@ -27,8 +27,8 @@ from movie_tags.results.marked import corrections_of
 from movie_tags.results.tables import Results
 
 OPTIONS = {
-    "description": "List what people have said of the tags of films, add to it, or carry it elsewhere. Corrections hold\n"
-    "from then on in pages, searches and exports, whatever later runs say.\n\n"
+    "description": "List what people have said of the tags of films, add to it, or carry it elsewhere. Corrections\n"
+    "hold from then on in pages, searches and exports, whatever later runs say.\n\n"
     "  movie-tags corrections results/                                          list them\n"
     "  movie-tags corrections results/ --film trailer.mp4 --rejected Beach/Sea\n"
     "  movie-tags corrections results/ --film trailer.mp4 --applies Temple --start 4 --end 9\n"
@@ -42,9 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="DIR", help="folder of results, local or gs://")
     parser.add_argument("--json", action="store_true", help="list them as lines of JSON")
     parser.add_argument("--export", metavar="FILE", help="write them as lines of JSON, local or gs://")
-    parser.add_argument(
-        "--import", dest="source", metavar="FILE", help="add those of such lines"
-    )
+    parser.add_argument("--import", dest="source", metavar="FILE", help="add those of such lines")
     said = parser.add_argument_group("say something of a film")
     said.add_argument("--film", metavar="ID", help="the film's id, or its title where only one film has it")
     verdict = said.add_mutually_exclusive_group()
