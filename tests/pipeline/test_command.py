@@ -151,7 +151,7 @@ def test_an_output_folder_may_have_any_name(films, tmp_path, small_bundle, capsy
     assert "nothing is due: 1 videos are tagged already (--force" in capsys.readouterr().err
     assert main(["prune", str(out), "--catalogue", str(films / "black.mp4")]) == 0
     assert len(rows(out, "tags")) == 1
-    assert main(["prune", str(out), "--catalogue", str(films / "a.mp4")]) == 0
+    assert main(["prune", str(out), "--catalogue", str(films / "a.mp4"), "--yes"]) == 0
     assert rows(out, "tags") == []
 
 
@@ -161,7 +161,7 @@ def test_what_a_run_of_prune_says_is_of_itself(films, tmp_path, small_bundle, ca
     assert f"{out}: no folder of results" in capsys.readouterr().err and not out.exists()
     assert main(["tag", str(films / "black.mp4"), "--output", str(out), "--model", small_bundle, *HERE]) == 0
     tagged = json.loads((out / "run.json").read_text())
-    assert main(["prune", str(out), "--catalogue", str(films / "a.mp4")]) == 0
+    assert main(["prune", str(out), "--catalogue", str(films / "a.mp4"), "--yes"]) == 0
     (pruned,) = (json.loads(p.read_text()) for p in out.glob("runs/*/run.json") if p.parent.name != tagged["run_id"])
     assert pruned["begun"] > tagged["ended"] and pruned["counts"] == {"removed": 1}
     assert pruned.keys() == {"run_id", "begun", "ended", "state", "wall_s", "counts"}
