@@ -34,8 +34,8 @@ from movie_tags.transforms.shots.stretches import close
 from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, short_list, with_confidence
 from movie_tags.transforms.tagging import believed, top_tags
 from movie_tags.transforms.video.draft import Draft
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.pictures import use_one_thread
-from movie_tags.transforms.video.reader import VideoError
 from movie_tags.transforms.video.samples import SegmentReader, read_samples
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import plan_segments

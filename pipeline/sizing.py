@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from movie_tags import storage
 from movie_tags.pipeline.inputs import InputError, expand
 from movie_tags.transforms.video.decoding import Decoding
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import VideoError
 
 DECODING_S = 1.2e-9
 """CPU seconds a pixel of film, decoded: H.264 at 720p on one core of a server."""

@@ -38,7 +38,7 @@ from movie_tags.training.data.vocabulary import TAGS
 from movie_tags.training.evaluate.accuracy import accuracy, calibration_error, fit_temperature, softmax
 from movie_tags.training.export import HalfStored, write_bundle
 from movie_tags.training.heads.softmax import Examples, Head, HeadSettings, train_head
-from movie_tags.transforms.video.reader import VideoError
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.samples import SegmentReader
 from movie_tags.transforms.video.segments import plan_segments
 from recipes.cards import write_text

@@ -61,7 +61,8 @@ def frames_of(film: Film) -> Frames:
         FilmError: the file is not there, is no video any more, or states no rate.
     """
     uri = film_address(film)
-    from movie_tags.transforms.video.reader import VideoError, open_video  # imports the decoder
+    from movie_tags.transforms.video.errors import VideoError  # imports the decoder
+    from movie_tags.transforms.video.reader import open_video
 
     if not storage.is_remote(uri) and not storage.exists(uri):
         raise FrameError(

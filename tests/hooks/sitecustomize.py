@@ -73,11 +73,11 @@ def install() -> None:
             film["harm"]()
         return open_video(uri, access)
 
-    def converted(frame):
+    def converted(frame, pixel_aspect):
         film["samples"] += 1
         if film["harm"] and film["samples"] == 3:
             film["harm"]()
-        return to_rgb(frame)
+        return to_rgb(frame, pixel_aspect)
 
     samples.open_video = segments.open_video = opened
     samples.to_rgb = converted

@@ -8,8 +8,8 @@ from films import picture, write_video
 from movie_tags import storage
 from movie_tags.transforms.video.decoder_process import stream
 from movie_tags.transforms.video.decoding import Decoding
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import VideoError
 from movie_tags.transforms.video.screen import Tally
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from movie_tags.transforms.video.reader import VideoError
+from movie_tags.transforms.video.errors import VideoError
 
 if TYPE_CHECKING:
     from movie_tags.transforms.video.screen import Screen

@@ -33,9 +33,10 @@ import cv2
 
 from movie_tags import storage
 from movie_tags.storage.range_reader import RangeReader
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.limits import Limits
 from movie_tags.transforms.video.pictures import use_one_thread
-from movie_tags.transforms.video.reader import Access, VideoError, failure_of
+from movie_tags.transforms.video.reader import Access, failure_of
 
 Item = TypeVar("Item")
 

@@ -10,8 +10,9 @@ from typing import Any
 from movie_tags.transforms.video.clock import Clock
 from movie_tags.transforms.video.decoder_process import DecoderEnded, stream
 from movie_tags.transforms.video.draft import Draft
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import HERE, Access, VideoError, open_video
+from movie_tags.transforms.video.reader import HERE, Access, open_video
 from movie_tags.transforms.video.samples import Frame, SegmentReader, read_samples
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import Segment, plan_segments

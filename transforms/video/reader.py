@@ -15,6 +15,8 @@ import av
 
 from movie_tags.records import Failure
 from movie_tags.storage import StorageError, open_seekable, plainly
+from movie_tags.transforms.video.errors import VideoError
+from movie_tags.transforms.video.streams import best_stream, shown_streams
 
 MAX_PIXELS = 8192 * 8192
 """Larger frames are refused: FFmpeg itself would allocate whatever a damaged header asks for."""
@@ -25,20 +27,6 @@ SEEKABLE_FORMATS = frozenset({"mov", "matroska"})
 SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg2video"})
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own remarks say nothing of the file; our errors do.
-
-
-class VideoError(Exception):
-    """A video that cannot be processed.
-
-    Attributes:
-        reason: what is wrong and what may help, in words for the user; the caller adds the video's name.
-        retryable: whether trying again can help.
-    """
-
-    def __init__(self, reason: str, retryable: bool = False):
-        super().__init__(reason)
-        self.reason = reason
-        self.retryable = retryable
 
 
 def failure_of(error: Exception, stage: str) -> Failure:
@@ -73,7 +61,7 @@ HERE = Access()
 
 @contextlib.contextmanager
 def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a video's container and its first real picture stream.
+    """Open a video's container and the stream of pictures that a player shows.
 
     Args:
         uri: the video.
@@ -82,6 +70,18 @@ def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.I
     Raises:
         VideoError: it cannot be opened, or holds no moving pictures.
     """
+    with _open_container(uri, access) as container:
+        streams = shown_streams(container)
+        if len(streams) == 1:
+            yield container, _of_one_thread(streams[0])
+            return
+        index = best_stream(container, streams).index
+    with _open_container(uri, access) as container:  # anew, as packets were read to choose
+        yield container, _of_one_thread(container.streams[index])
+
+
+@contextlib.contextmanager
+def _open_container(uri: str, access: Access) -> Iterator[av.container.InputContainer]:
     try:
         stream_of_bytes = access.open(uri)
     except Exception as error:  # every storage client has exceptions of its own
@@ -108,21 +108,16 @@ def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.I
                 f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({plainly(error)})"
             ) from error
         with container:
-            pictures = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-            if not pictures:
-                only = "a cover picture" if container.streams.video else "no picture at all"
-                raise VideoError(f"has no video stream (sound, and {only})")
-            stream = pictures[0]
-            context = stream.codec_context
-            if context is None:
-                raise VideoError(
-                    "its video codec is not known to this build of FFmpeg; convert it, to H.264 for example"
-                )
-            # One decoder thread each: the workers are what fills the cores.
-            context.thread_count = 1
-            context.thread_type = "NONE"
-            context.options = {"max_pixels": str(MAX_PIXELS)}
-            yield container, stream
+            yield container
+
+
+def _of_one_thread(stream: av.VideoStream) -> av.VideoStream:
+    """A stream with one decoder thread and bounded frames: the workers are what fills the cores."""
+    context = stream.codec_context
+    context.thread_count = 1
+    context.thread_type = "NONE"
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
 
 
 class PlaylistError(OSError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -17,6 +19,7 @@ from movie_tags.transforms.video.pictures import to_rgb
 from movie_tags.transforms.video.reader import HERE, Access, Decoder, is_seekable, open_video
 from movie_tags.transforms.video.screen import Screen, Tally
 from movie_tags.transforms.video.segments import Segment, packets_from_key
+from movie_tags.transforms.video.streams import pixel_aspect
 
 LOOK_BACK_S = (10, 60, 360)
 """How far before a sample decoding begins where nothing nearer can be decoded, before all is decoded from the start."""
@@ -133,19 +136,20 @@ class _Reading:
                 head = next(frames, None)
                 if entry is None or (head is not None and head[0] <= self.clock.due(self.first)):
                     try:
-                        yield from self._samples(itertools.chain([head] if head else [], frames), screen)
+                        shape = functools.partial(pixel_aspect, container, stream)
+                        yield from self._samples(itertools.chain([head] if head else [], frames), screen, shape)
                     finally:
                         self.tally.decoded += decoder.decoded
                         self.tally.damaged += decoder.damaged
                     return
                 self.tally.decoded += decoder.decoded
 
-    def _samples(self, frames: Shown, screen: Screen) -> Iterator[Frame]:
+    def _samples(self, frames: Shown, screen: Screen, pixel_shape: Callable[[], Fraction | None]) -> Iterator[Frame]:
         samples = self.clock.choose(screen.watch(frames), self.first, self.end, screen)
         last_source, pixels = None, None
         for k, source in samples if self.wanted is None else self.clock.pick(self.wanted, samples):
             if source is not last_source:  # a still picture is converted once
-                last_source, pixels = source, to_rgb(source)
+                last_source, pixels = source, to_rgb(source, pixel_shape())
             yield Frame(k, pixels)
 
 

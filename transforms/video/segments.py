@@ -17,8 +17,9 @@ import av
 from movie_tags.transforms.video.clock import Clock
 from movie_tags.transforms.video.containers import missing_bytes
 from movie_tags.transforms.video.draft import Draft, DraftClock
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock
-from movie_tags.transforms.video.reader import HERE, Access, Decoder, VideoError, is_seekable, open_video
+from movie_tags.transforms.video.reader import HERE, Access, Decoder, is_seekable, open_video
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from movie_tags.pipeline.commands import main
 from movie_tags.transforms.video import decoder_process
 from movie_tags.transforms.video.decoder_process import DecoderEnded, stream
 from movie_tags.transforms.video.decoding import Decoding
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.reader import VideoError
 from movie_tags.transforms.video.screen import Tally
 
 HOOKS = str(Path(__file__).parents[2] / "hooks")

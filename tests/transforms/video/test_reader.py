@@ -8,7 +8,8 @@ from google.api_core.exceptions import Forbidden, NotFound
 
 from movie_tags.storage import StorageError
 from movie_tags.transforms.video.containers import missing_bytes
-from movie_tags.transforms.video.reader import VideoError, failure_of
+from movie_tags.transforms.video.errors import VideoError
+from movie_tags.transforms.video.reader import failure_of
 from movie_tags.transforms.video.segments import plan_segments
 
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import sample as reference_sample
 
+from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock, mark_needed, on_screen
 from movie_tags.transforms.video.pictures import to_rgb
-from movie_tags.transforms.video.reader import Decoder, VideoError, open_video
+from movie_tags.transforms.video.reader import Decoder, open_video
 from movie_tags.transforms.video.samples import SegmentReader, read_samples
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import Segment, plan_segments
