@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import hashlib
 import json
+import os
 import re
 import tempfile
 import unicodedata
@@ -44,6 +45,15 @@ def slug(film: Film) -> str:
     plain = unicodedata.normalize("NFKD", film.title).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
     return f"{words or 'film'}-{hashlib.sha256(film.id.encode(errors='surrogatepass')).hexdigest()[:10]}"
+
+
+def _file_named(typed: str) -> str | None:
+    """The identity of the file that a user names, where there is one."""
+    try:
+        address = storage.canonical(typed)
+    except storage.AddressError:
+        return None
+    return storage.identity(address) if storage.is_remote(address) or os.path.exists(address) else None
 
 
 class Results:
@@ -93,18 +103,19 @@ class Results:
             yield overlay.film(film, self.held.of(film.id, film.content))
 
     def film(self, name: str) -> Film:
-        """A film by its id, or by its title or the end of its address where only one has it.
+        """A film by its id or any spelling of its address, or by its title or the end of its address if only one has it.
 
         Raises:
             ReportError: there is none, or several.
         """
+        file, shown = _file_named(name), storage.same_text(name)
         found: list[Film] = []
         names: set[str] = set()
         for film in self.films():
-            if film.id == name:
+            if film.id in (name, shown) or (file and storage.identity(film.uri) == file):
                 return film
             names.update((film.id, film.title))
-            if name == film.title or film.uri.endswith("/" + name.lstrip("/")):
+            if shown == film.title or storage.same_text(film.uri).endswith("/" + shown.lstrip("/")):
                 found.append(film)
         if len(found) == 1:
             return found[0]
