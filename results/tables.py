@@ -103,7 +103,7 @@ class Results:
             yield overlay.film(film, self.held.of(film.id, film.content))
 
     def film(self, name: str) -> Film:
-        """A film by its id or any spelling of its address, or by its title or the end of its address if only one has it.
+        """A film by its id or any spelling of its address; by its title or the end of its address if one alone has it.
 
         Raises:
             ReportError: there is none, or several.
