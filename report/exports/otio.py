@@ -1,36 +1,56 @@
 """Markers for editors: OpenTimelineIO, and through its adapters EDL (CMX 3600) and Final Cut Pro XML.
 
 A film is a timeline of one clip; each span is a marker of it, from the span's first frame up to the first that is no
-longer in it.
+longer in it. Frames are those of the picture, numbered from the film's own timecode, as editors number them.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 import opentimelineio as otio
-from opentimelineio.opentime import RationalTime, TimeRange, from_timecode
+from opentimelineio.opentime import RationalTime, TimeRange, from_timecode, to_timecode
 
 from movie_tags import storage
-from movie_tags.records import Film, Span
-from movie_tags.report.exports import FilmError, LeftOut, Options, Written, listed_spans, one_line, write_each
+from movie_tags.records import Film, Span, TagStrength
+from movie_tags.report.exports import (
+    FilmError,
+    LeftOut,
+    Options,
+    Written,
+    film_address,
+    listed_spans,
+    listed_tags,
+    one_line,
+    title_of,
+    write_each,
+)
 from movie_tags.report.exports.frames import Frames, frames_of
+from movie_tags.report.phrases import length, percent
 from movie_tags.results.tables import Results
 
-ADAPTERS = {"otio": "otio_json", "edl": "cmx_3600", "fcpxml": "fcpx_xml"}
 APOSTROPHE = "\ue000"
 """Stands for one in names while the adapter looks for them by XPath; of no alphabet."""
-COLORS = ("BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PURPLE", "PINK")
-"""Of markers; a red or green one becomes a task, open or done, in Final Cut Pro."""
+COLORS = {
+    "BLUE": "Blue",
+    "CYAN": "Cyan",
+    "MAGENTA": "Fuchsia",
+    "YELLOW": "Yellow",
+    "ORANGE": "Sand",
+    "PURPLE": "Purple",
+    "PINK": "Pink",
+}
+"""Of markers, and as DaVinci Resolve calls them; a red or green one becomes a task in Final Cut Pro."""
+_EVENT = re.compile(r"^(?:\d+ .*|\* LOC: .*)$", re.M)
+_TIMECODE = re.compile(r"\b\d\d:\d\d:\d\d[:;]\d\d\b")
 
 
 def write(results: Results, out: str, options: Options) -> Written:
-    """FILM.otio, FILM.edl and FILM.fcpxml for each film whose file is there and that has spans.
+    """FILM.otio, FILM.edl, FILM.markers.edl and FILM.fcpxml for each film whose file is there and that has spans.
 
     Raises:
         OSError: a file may not be written.
@@ -45,50 +65,71 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
         yield LeftOut("no tag of it is sure enough for a marker")
         return
     try:
-        frames = frames_of(film)
+        frames = steady_frames_of(film)
     except FilmError as error:
         yield LeftOut(str(error))
         return
-    timeline = timeline_of(film, spans, frames)
-    for suffix, adapter in ADAPTERS.items():
+    timeline = timeline_of(film, listed_tags(film, options), spans, frames)
+    yield "otio", otio.adapters.write_to_string(timeline, "otio_json")
+    for suffix, text in (("edl", as_edl), ("markers.edl", as_markers), ("fcpxml", as_fcpxml)):
         try:
-            yield suffix, as_text(timeline, adapter, frames)
+            yield suffix, text(timeline, frames)
         except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate without timecodes
             yield LeftOut(f"no .{suffix} at {float(frames.rate):.6g} frames a second: {one_line(str(error))}")
 
 
-def as_text(timeline: otio.schema.Timeline, adapter: str, frames: Frames) -> str:
-    """A timeline in the format of an adapter."""
-    if adapter == "cmx_3600":
-        text = otio.adapters.write_to_string(timeline, adapter, rate=float(frames.rate))
-        # The adapter's sequence begins at 0 while markers have the film's timecode: let it begin there, too.
-        return re.sub(r"(?m)^(\d+ .* )(\S+ \S+) \S+ \S+$", r"\1\2 \2", text)
-    if adapter == "fcpx_xml":
-        return _fcpxml(timeline, frames)
-    return otio.adapters.write_to_string(timeline, adapter)
+def steady_frames_of(film: Film) -> Frames:
+    """A film's frames, where editors can count them.
+
+    Raises:
+        FilmError: its file cannot be read, or its frame rate varies.
+    """
+    frames = frames_of(film)
+    if frames.times:
+        raise FilmError(
+            f"{film.uri}: its frame rate varies, and editors do not agree on how such frames are counted; make a copy "
+            f"at a constant rate, as ffmpeg -i FILM -fps_mode cfr -r {float(frames.rate):.0f} COPY does, and tag that"
+        )
+    return frames
 
 
-def _fcpxml(timeline: otio.schema.Timeline, frames: Frames) -> str:
-    """FCPXML; what its adapter cannot do is done here: apostrophes, timecodes, the length of a frame at any rate."""
-    timeline = timeline.deepcopy()
-    for item in (timeline, *timeline.find_children()):
-        item.name = item.name.replace("'", APOSTROPHE)
-    root = ElementTree.fromstring(otio.adapters.write_to_string(timeline, "fcpx_xml"))
-    for element in root.iter():
-        for name, value in element.attrib.items():
-            element.set(name, value.replace(APOSTROPHE, "'"))
-    for clip in root.iter("clip"):  # its pictures begin where it begins, at the film's own timecode
-        for video in clip.findall("video"):
-            video.set("offset", clip.get("start", "0s"))
-            video.set("start", clip.get("start", "0s"))
-    for form in root.iter("format"):
-        form.set("frameDuration", f"{frames.rate.denominator}/{frames.rate.numerator}s")
-        form.set("width", str(frames.width))
-        form.set("height", str(frames.height))
-        if not form.get("name"):
-            form.attrib.pop("name", None)
-    body = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{body}\n'
+def timeline_of(film: Film, tags: Sequence[TagStrength], spans: Sequence[Span], frames: Frames) -> otio.schema.Timeline:
+    """A film's timeline: titled as people call it, with a clip that has the name of its file."""
+    rate = float(frames.rate)
+    begin = first_frame(frames)
+
+    def stretch(first: int, end: int) -> TimeRange:
+        return TimeRange(RationalTime(begin + first, rate), RationalTime(end - first, rate))
+
+    uri = film_address(film)
+    whole = stretch(0, frames.count)
+    address = quote(uri, safe=":/") if storage.is_remote(uri) else Path(uri).as_uri()
+    clip = otio.schema.Clip(one_line(storage.base_name(uri)), otio.schema.ExternalReference(address, whole), whole)
+    order = {tag.tag: k for k, tag in enumerate(tags)}
+    for span in spans:
+        color = list(COLORS)[order[span.tag] % len(COLORS)]
+        clip.markers.append(
+            _marker(span, tags[order[span.tag]], stretch(*frames.between(span.start_s, span.end_s)), color)
+        )
+    title = title_of(film)
+    track = otio.schema.Track(title, kind=otio.schema.TrackKind.Video, children=[clip])
+    timeline = otio.schema.Timeline(title, global_start_time=RationalTime(begin, rate))
+    timeline.tracks.append(track)
+    return timeline
+
+
+def _marker(span: Span, tag: TagStrength, where: TimeRange, color: str) -> otio.schema.Marker:
+    said = {
+        "confidence": tag.confidence,
+        "seconds": tag.seconds,
+        "mean_probability": span.mean_probability,
+        "peak_probability": span.peak_probability,
+        "key_frames": span.key_frames,
+    }
+    known = {name: value for name, value in said.items() if value is not None}
+    sure = [f"{percent(tag.sureness)} sure"] if tag.sureness is not None else []
+    comment = ", ".join([*sure, length(span.end_s - span.start_s)])
+    return otio.schema.Marker(one_line(span.tag), where, color, {"movie_tags": known}, comment)
 
 
 def first_frame(frames: Frames) -> int:
@@ -99,35 +140,86 @@ def first_frame(frames: Frames) -> int:
         return 0
 
 
-def timeline_of(film: Film, spans: tuple[Span, ...], frames: Frames) -> otio.schema.Timeline:
-    """A film's timeline."""
+def as_edl(timeline: otio.schema.Timeline, frames: Frames) -> str:
+    """EDL (CMX 3600): one event, and a locator a marker.
+
+    Raises:
+        ValueError: there are no timecodes at this rate.
+    """
+    text = otio.adapters.write_to_string(timeline, "cmx_3600", rate=float(frames.rate))
+    # The adapter counts in drop-frame at 29.97 and 59.94 whatever the film does, and its sequence begins at 0.
+    text = _EVENT.sub(lambda line: _TIMECODE.sub(lambda code: _own(code.group(), frames), line.group()), text)
+    text = re.sub(r"(?m)^(\d+ .* )(\S+ \S+) \S+ \S+$", r"\1\2 \2", text)
+    return re.sub(r"(?m)^(TITLE:.*\n)", rf"\1{counting_mode(frames)}\n", text, count=1)
+
+
+def counting_mode(frames: Frames) -> str:
+    """The line of an EDL that says how its timecodes count."""
+    return "FCM: DROP FRAME" if frames.drop_frame else "FCM: NON-DROP FRAME"
+
+
+def _own(timecode: str, frames: Frames) -> str:
+    """A timecode in the film's own way of counting."""
+    return to_timecode(from_timecode(timecode, float(frames.rate)), float(frames.rate), frames.drop_frame)
+
+
+def as_markers(timeline: otio.schema.Timeline, frames: Frames) -> str:
+    """EDL of markers as DaVinci Resolve imports and exports it, which keeps their lengths, colours and notes.
+
+    Raises:
+        ValueError: there are no timecodes at this rate.
+    """
     rate = float(frames.rate)
-    begin = first_frame(frames)
+    lines = [f"TITLE: {timeline.name}", counting_mode(frames), ""]
+    markers = (marker for clip in timeline.find_clips() for marker in clip.markers)
+    for number, marker in enumerate(markers, 1):
+        first, span = marker.marked_range.start_time, marker.marked_range.duration
+        begin, end = (to_timecode(at, rate, frames.drop_frame) for at in (first, first + RationalTime(1, rate)))
+        lines.append(f"{number:03}  001      V     C        {begin} {end} {begin} {end}  ")
+        name, note = (text.replace("|", "/") for text in (marker.name, marker.comment))
+        lines += [f"{note} |C:ResolveColor{COLORS[marker.color]} |M:{name} |D:{round(span.value)}", ""]
+    return "\n".join(lines) + "\n"
 
-    def stretch(first: int, end: int) -> TimeRange:
-        return TimeRange(RationalTime(begin + first, rate), RationalTime(end - first, rate))
 
-    title = one_line(film.title)
-    whole = stretch(0, frames.count)
-    address = quote(film.uri, safe=":/") if storage.is_remote(film.uri) else Path(os.path.abspath(film.uri)).as_uri()
-    clip = otio.schema.Clip(title, otio.schema.ExternalReference(address, whole), whole)
-    order = {tag.tag: k for k, tag in enumerate(film.short_list)}
-    for span in spans:
-        clip.markers.append(
-            otio.schema.Marker(
-                one_line(span.tag),
-                stretch(*frames.between(span.start_s, span.end_s)),
-                COLORS[order[span.tag] % len(COLORS)],
-                {
-                    "movie_tags": {
-                        "mean_probability": span.mean_probability,
-                        "peak_probability": span.peak_probability,
-                        "key_frames": span.key_frames,
-                    }
-                },
-            )
-        )
-    track = otio.schema.Track(title, kind=otio.schema.TrackKind.Video, children=[clip])
-    timeline = otio.schema.Timeline(title, global_start_time=RationalTime(begin, rate))
-    timeline.tracks.append(track)
-    return timeline
+def as_fcpxml(timeline: otio.schema.Timeline, frames: Frames) -> str:
+    """FCPXML; what its adapter cannot do is done here: apostrophes, timecodes, the length of a frame, sound, notes."""
+    timeline = timeline.deepcopy()
+    for item in (timeline, *timeline.find_children()):
+        item.name = item.name.replace("'", APOSTROPHE)
+    root = ElementTree.fromstring(otio.adapters.write_to_string(timeline, "fcpx_xml"))
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            element.set(name, value.replace(APOSTROPHE, "'"))
+    for form in root.iter("format"):
+        form.set("frameDuration", f"{frames.rate.denominator}/{frames.rate.numerator}s")
+        form.set("width", str(frames.width))
+        form.set("height", str(frames.height))
+        if not form.get("name"):
+            form.attrib.pop("name", None)
+    _set_media(root, frames)
+    for element, marker in zip(root.iter("marker"), (m for c in timeline.find_clips() for m in c.markers), strict=True):
+        element.set("note", marker.comment)
+    body = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{body}\n'
+
+
+def _set_media(root: ElementTree.Element, frames: Frames) -> None:
+    """Say how timecodes count and where they begin, of the sequence and its clip, and what sound the film has."""
+    counts = "DF" if frames.drop_frame else "NDF"
+    for sequence in root.iter("sequence"):
+        sequence.set("tcFormat", counts)
+    for clip in root.iter("clip"):  # its pictures begin where it begins, at the film's own timecode
+        start = clip.get("start", "0s")
+        clip.set("tcFormat", counts)
+        for video in clip.findall("video"):
+            video.set("offset", start)
+            video.set("start", start)
+            if frames.sound:
+                of_film = {name: video.get(name, "") for name in ("ref", "duration")}
+                ElementTree.SubElement(video, "audio", {"lane": "-1", "offset": start, "start": start, **of_film})
+    for asset in root.iter("asset"):
+        asset.set("hasAudio", "1" if frames.sound else "0")
+        if frames.sound:
+            asset.set("audioSources", str(frames.sound.streams))
+            asset.set("audioChannels", str(frames.sound.channels))
+            asset.set("audioRate", str(frames.sound.rate))

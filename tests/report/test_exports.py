@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +15,6 @@ import av
 import browser
 import duckdb
 import imageio_ffmpeg
-import opentimelineio as otio
 import pandas as pd
 import pytest
 import webvtt
@@ -24,13 +22,10 @@ from exported import FILM, FORMULA, HOSTILE, NTSC, RATES, SPANS, export, films  
 from google.cloud import videointelligence as vi
 from hypothesis import given
 from hypothesis import strategies as st
-from lxml import etree
-from opentimelineio.opentime import RationalTime, from_timecode
 
 from movie_tags.pipeline.commands import main
-from movie_tags.records import Film, Span, TagStrength
-from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, frames, labelstudio, load, vtt
-from movie_tags.report.exports import otio as otio_export
+from movie_tags.records import Span
+from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, labelstudio, load, vtt
 from movie_tags.report.exports.csv import harmless
 from movie_tags.results.tables import Results
 from movie_tags.training.data.labelled import read_spans
@@ -174,108 +169,6 @@ def test_any_title_passes_through_ffmetadata(films, tmp_path, title):
     ffmpeg("-i", films / "pal.mp4", "-i", source, "-map_chapters", "1", "-codec", "copy", out)
     with av.open(str(out)) as container:
         assert [c["metadata"]["title"].rstrip() for c in container.chapters()] == [" ".join(title.split()), "next"]
-
-
-# Editors
-
-
-@pytest.mark.parametrize("name", RATES)
-def test_otio_markers_stand_on_exact_frames(films, tmp_path, name):
-    base = export(films, "otio", tmp_path, status=3)[name]
-    timeline = otio.adapters.read_from_file(str(tmp_path / f"{base}.otio"))
-    (clip,) = timeline.find_clips()
-    rate = RATES[name]
-    assert Fraction(clip.source_range.duration.rate).limit_denominator(1001) == rate
-    assert clip.source_range.duration.value == round(Fraction("20.02") * rate)
-    beach = next(marker for marker in clip.markers if marker.name == "Beach/Sea")
-    assert beach.marked_range.start_time.value == int(2 * rate)  # the frame on screen at 2 s
-    assert beach.marked_range.end_time_exclusive().value == int(7 * rate)
-    assert clip.media_reference.target_url == (films / name).as_uri()
-    assert len(clip.markers) == 3  # no tag off the short list
-
-
-def test_edl_counts_ntsc_in_drop_frames_and_film_not(films, tmp_path):
-    names = export(films, "otio", tmp_path, status=3)
-    ntsc = (tmp_path / f"{names['ntsc.mp4']}.edl").read_text()
-    # 20.02 s at 30000/1001 are 600 frames: 00:00:20;00. The frame on screen at 2 s is number 59: 00:00:01;29.
-    assert "00:00:00;00 00:00:20;00" in ntsc
-    assert "LOC: 00:00:01;29" in ntsc
-    film = (tmp_path / f"{names['film.mp4']}.edl").read_text()
-    assert "00:00:00:00 00:00:20:00" in film  # 480 frames
-    for name, rate in RATES.items():
-        path = str(tmp_path / f"{names[name]}.edl")
-        timeline = otio.adapters.read_from_file(path, rate=float(rate))
-        (clip,) = timeline.find_clips()
-        assert clip.source_range.duration.value == round(Fraction("20.02") * rate)
-        if rate != NTSC:  # this adapter writes drop-frame timecodes of markers, and does not read them
-            assert [marker.marked_range.start_time.value for marker in clip.markers] == [
-                int(s * rate) for s in (2, 5, 12)
-            ]
-    marks = [line.split()[2] for line in ntsc.splitlines() if line.startswith("* LOC")]
-    assert [from_timecode(mark, float(NTSC)).value for mark in marks] == [int(s * NTSC) for s in (2, 5, 12)]
-
-
-def test_an_hour_of_drop_frames():
-    """At one hour 108 timecodes have been dropped, and clock and timecode agree."""
-    hour = frames.Frames(NTSC, 400_000, 1, 1).at(3600.0)
-    assert hour == 107_892
-    assert RationalTime(hour, float(NTSC)).to_timecode(float(NTSC)) == "01:00:00;00"
-
-
-def test_fcpxml_has_the_true_length_of_a_frame(films, tmp_path):
-    names = export(films, "otio", tmp_path, status=3)
-    for name, rate in RATES.items():
-        path = tmp_path / f"{names[name]}.fcpxml"
-        root = etree.parse(path).getroot()
-        (form,) = root.iter("format")
-        assert form.get("frameDuration") == f"{rate.denominator}/{rate.numerator}s"
-        assert (form.get("width"), form.get("height")) == ("64", "48")
-        marks = {mark.get("value"): mark for mark in root.iter("marker")}
-        start = Fraction(marks["Beach/Sea"].get("start").rstrip("s"))
-        assert start == int(2 * rate) / rate
-        assert start + Fraction(marks["Beach/Sea"].get("duration").rstrip("s")) == int(7 * rate) / rate
-        assert not [mark for mark in marks.values() if "completed" in mark.attrib]  # markers, no tasks
-        collection = otio.adapters.read_from_file(str(path))
-        assert [clip.name for clip in collection.find_children(descended_from_type=otio.schema.Clip)]
-
-
-def test_markers_count_from_the_timecode_of_the_film_itself(films, tmp_path):
-    path = tmp_path / "tc.mov"
-    ffmpeg("-i", films / "ntsc.mp4", "-c", "copy", "-timecode", "01:00:00;00", path)
-    counted = frames.frames_of(Film(id="x", uri=str(path), title="x", duration_s=20.02))
-    short_list = (TagStrength("a", relative_strength=1.0),)
-    film = Film(id="x", uri=str(path), title="x", duration_s=20.02, short_list=short_list)
-    timeline = otio_export.timeline_of(film, (Span("a", 2.0, 4.0, 0.5, 0.5, 1),), counted)
-    (clip,) = timeline.find_clips()
-    assert clip.markers[0].marked_range.start_time.to_timecode() == "01:00:01;29"
-    edl = otio_export.as_text(timeline, "cmx_3600", counted)
-    assert "01:00:00;00 01:00:20;00 01:00:00;00 01:00:20;00\n" in edl and "* LOC: 01:00:01;29" in edl
-    root = etree.fromstring(otio_export.as_text(timeline, "fcpx_xml", counted).encode())
-    begin = 107_892 / NTSC
-    (asset,), (video,), (mark,) = (list(root.iter(name)) for name in ("asset", "video", "marker"))
-    times = [asset.get("start"), video.get("start"), video.get("offset")]
-    assert [Fraction(time.rstrip("s")) for time in times] == [begin] * 3
-    assert Fraction(mark.get("start").rstrip("s")) == begin + 59 / NTSC
-
-
-def test_a_film_that_is_gone_is_named_with_the_remedy(films, tmp_path, capsys):
-    export(films, "otio", tmp_path, status=3)
-    assert "gone.mp4 is not there any more, and its frame rate is needed; put the film back" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("stated", "true"),
-    [("2997/100", NTSC), ("23976/1000", FILM), ("24", 24), ("59.94", Fraction(60000, 1001)), ("8", 8), ("12.5", 12.5)],
-)
-def test_rates_that_containers_round_are_made_exact(stated, true):
-    assert frames.exact(Fraction(stated)) == true
-
-
-@given(st.fractions(1, 120), st.floats(0, 5000), st.floats(0, 5000))
-def test_frames_of_a_stretch_lie_in_the_film(rate, start, end):
-    counted = frames.Frames(rate, 1000, 1, 1)
-    first, after = counted.between(min(start, end), max(start, end))
-    assert 0 <= first < after <= 1000
 
 
 # Labels
