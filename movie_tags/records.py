@@ -14,6 +14,8 @@ MODEL, PERSON = "model", "person"
 """Who says that a tag applies."""
 PICTURE, CARD, BLACK = "picture", "card", "black"
 """What a key frame is: a picture; a title card; black, or all of one colour."""
+SAMPLED, EXACT, APPROXIMATE = "sampled", "exact", "approximate"
+"""How a boundary of shots is known: by samples, to the frame, or as a place in a gradual change."""
 KEY_FRAME_STAGES = frozenset({"tagging"})
 """Stages at which a key frame fails, and not its film."""
 UNIT = 10**6
@@ -120,6 +122,10 @@ class KeyFrame:
     tags: tuple[TagProbability, ...] = column("the tags that count: those of top_k that are believed", default=())
     top_k: tuple[TagProbability, ...] = column("the most probable tags, whether they count or not", default=())
     kind: str = column("picture, card (a title card) or black (or all of one colour)", default=PICTURE)
+    cut: str = column(
+        "how the beginning of its shot is known: sampled, exact (to the frame) or approximate (in a dissolve)",
+        default=SAMPLED,
+    )
     thumbnail: str = column("its JPEG file, a path in the folder of results", omitted=True, default="")
     _: KW_ONLY
     id: str = _name("of the video")

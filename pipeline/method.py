@@ -27,6 +27,7 @@ class Method:
         sampling: EXACT, or CODEC_KEY_FRAMES: a draft that decodes little but the codec's own key frames.
         max_key_frame_gap: seconds; what lies between codec key frames further apart is sampled exactly in a draft, too.
         min_draft_length: seconds; shorter films are sampled exactly in a draft, too.
+        exact_cuts: find the frame with which each shot begins; of a draft there are none.
         detector: what tells shots apart, one of `DETECTORS`.
         shot_threshold: its difference in [0, 1] above which a shot begins; None becomes the detector's default.
         min_entropy: bits; key frames at or below carry no information.
@@ -43,6 +44,7 @@ class Method:
     sampling: str = EXACT
     max_key_frame_gap: float = 12.0
     min_draft_length: float = 180.0
+    exact_cuts: bool = False
     detector: str = HSV_HISTOGRAM
     shot_threshold: float | None = None
     min_entropy: float = 0.2
@@ -99,5 +101,7 @@ def method_key(method: Method, fingerprint: str) -> str:
         del numbers["sampling"], numbers["max_key_frame_gap"], numbers["min_draft_length"]
     if method.detector == HSV_HISTOGRAM:  # the only one there was
         del numbers["detector"]
+    if not method.exact_cuts:  # as there were none
+        del numbers["exact_cuts"]
     content = {"method": numbers, "model": fingerprint}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -58,7 +58,12 @@ class TagMovies(beam.PTransform):
         named = inputs if isinstance(inputs, dict) else inputs | "Distinct" >> DistinctVideos()
         videos = named[DistinctVideos.VIDEOS]
         shots = videos | "FindShots" >> FindShots(
-            method.fps, rule_of(method.detector, method.shot_threshold), work.segment_length, work.limits, method.draft
+            method.fps,
+            rule_of(method.detector, method.shot_threshold),
+            work.segment_length,
+            work.limits,
+            method.draft,
+            method.exact_cuts,
         )
         # A shot's key frame comes from within a segment or was read again. Both ways are tagged side by side rather
         # than flattened first: a flatten would hold pixels in the runner's memory.

@@ -144,6 +144,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f"[{', '.join(f'{value:.3g} for {name}' for name, value in DETECTORS.items())}]",
     )
     method.add_argument(
+        "--exact-cuts",
+        action="store_true",
+        help="find the frame with which each shot begins, between samples; marked where there is none, in dissolves",
+    )
+    method.add_argument(
         "--min-entropy",
         type=bits,
         default=METHOD.min_entropy,
@@ -256,6 +261,8 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
         args.min_confidence = None
         if args.min_probability is None:
             args.min_probability = 0.0
+    if args.exact_cuts and args.sampling != EXACT:
+        raise UserError("--exact-cuts looks at all frames between samples, which a draft leaves out: give one of them")
     given = vars(args)
     method = Method(**{f.name: given[f.name] for f in dataclasses.fields(Method) if f.name in given})
     numbers = {f.name: given[f.name] for f in dataclasses.fields(Work) if f.name in given and f.name != "thumbnails"}

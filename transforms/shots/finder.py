@@ -8,19 +8,22 @@ frames of shots too long to be held in memory.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from movie_tags.progress import report_progress
-from movie_tags.records import Failure, Film, Video
+from movie_tags.records import EXACT, Failure, Film, Video
 from movie_tags.storage import is_remote
+from movie_tags.transforms.shots.cuts import Cut, locate
 from movie_tags.transforms.shots.detector import Rule
 from movie_tags.transforms.shots.inside import ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import Shot, Stretch, close, join_all
+from movie_tags.transforms.video.between import Between
 from movie_tags.transforms.video.clock import Clock
 from movie_tags.transforms.video.decoding import Decoding
 from movie_tags.transforms.video.draft import Draft
@@ -29,6 +32,41 @@ from movie_tags.transforms.video.pictures import use_one_thread
 from movie_tags.transforms.video.reader import failure_of
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import Segment
+
+
+class CutFinder:
+    """Finds the true cut before a sample with which a shot begins, and counts how it was found."""
+
+    def __init__(self, decoding: Decoding, rule: Rule):
+        self.decoding = decoding
+        self.detector = rule.detector
+        self.exact = Metrics.counter("shots", "cuts_exact")
+        self.approximate = Metrics.counter("shots", "cuts_approximate")
+
+    def locate(self, uri: str, tally: Tally, between: Between) -> Cut:
+        """As `locate`, with the pictures that were passed over decoded where it takes them.
+
+        Raises:
+            VideoError: the video cannot be read.
+        """
+        cut = locate(between, self.detector, lambda seen: self.decoding.all_between(uri, seen, tally))
+        (self.exact if cut.how == EXACT else self.approximate).inc()
+        return cut
+
+    def complete(self, uri: str, clock: Clock, shot: Shot, tally: Tally) -> Shot:
+        """A shot with the cuts at a segment's border, of which neither segment saw both sides.
+
+        Raises:
+            VideoError: the video cannot be read.
+        """
+        begins = shot.begins or self._at_border(uri, clock, shot.first, tally)
+        return replace(shot, begins=begins, ends=shot.ends or self._at_border(uri, clock, shot.last + 1, tally))
+
+    def _at_border(self, uri: str, clock: Clock, number: int, tally: Tally) -> Cut | None:
+        for frame in self.decoding.samples_again(uri, clock, [number], tally, between=True):
+            if frame.between is not None:
+                return self.locate(uri, tally, frame.between)
+        return None
 
 
 class JoinStretches(beam.CombineFn):
@@ -67,6 +105,7 @@ class FindShots(beam.PTransform):
         segment_length: float | None,
         limits: Limits | None = Limits(),
         draft: Draft | None = None,
+        exact_cuts: bool = False,
     ):
         """
         Args:
@@ -75,6 +114,7 @@ class FindShots(beam.PTransform):
             segment_length: the shortest segment, in seconds.
             limits: of the processes in which films are decoded; None decodes in the workers themselves.
             draft: what a draft may leave out; None samples exactly.
+            exact_cuts: find the frame with which each shot begins; of a draft there are none.
         """
         super().__init__()
         self.decoding = Decoding(limits)
@@ -82,6 +122,7 @@ class FindShots(beam.PTransform):
         self.rule = rule
         self.segment_length = segment_length
         self.draft = draft
+        self.cuts = CutFinder(self.decoding, rule) if exact_cuts and draft is None else None
 
     def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
         planned = videos | "Plan" >> beam.ParDo(
@@ -91,7 +132,7 @@ class FindShots(beam.PTransform):
             planned.segments
             | "Spread" >> beam.Reshuffle()
             | "Find"
-            >> beam.ParDo(_FindInside(self.decoding, self.rule)).with_outputs(
+            >> beam.ParDo(_FindInside(self.decoding, self.rule, self.cuts)).with_outputs(
                 _FindInside.STRETCHES, self.FAILED, main=self.INSIDE
             )
         )
@@ -100,7 +141,8 @@ class FindShots(beam.PTransform):
         crossing = (
             closed[_Close.UNREAD]
             | "SpreadUnread" >> beam.Reshuffle()
-            | "ReadAgain" >> beam.ParDo(_ReadAgain(self.decoding)).with_outputs(self.FAILED, main=self.CROSSING)
+            | "ReadAgain"
+            >> beam.ParDo(_ReadAgain(self.decoding, self.cuts)).with_outputs(self.FAILED, main=self.CROSSING)
         )
         failed = [step[self.FAILED] for step in (planned, found, closed, crossing)] | "Failed" >> beam.Flatten()
         return {
@@ -155,9 +197,10 @@ class _FindInside(beam.DoFn):
 
     STRETCHES = "stretches"
 
-    def __init__(self, decoding: Decoding, rule: Rule):
+    def __init__(self, decoding: Decoding, rule: Rule, cuts: CutFinder | None):
         self.decoding = decoding
         self.rule = rule
+        self.cuts = cuts
         self.frames = Metrics.counter("shots", "frames_sampled")
         self.found = Metrics.counter("shots", "shots_inside_segments")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
@@ -168,10 +211,12 @@ class _FindInside(beam.DoFn):
 
     def process(self, element: tuple[Video, Segment]) -> Iterator:
         video, segment = element
-        finder, tally = ShotFinder(segment, self.rule), Tally()
-        found = 0
+        tally, found = Tally(), 0
+        locate_cut = functools.partial(self.cuts.locate, video.uri, tally) if self.cuts else None
+        finder = ShotFinder(segment, self.rule, locate=locate_cut)
         try:
-            for item in finder.key_frames(self.decoding.samples(video.uri, segment, tally), tally):
+            samples = self.decoding.samples(video.uri, segment, tally, between=self.cuts is not None)
+            for item in finder.key_frames(samples, tally):
                 found += 1
                 yield video, item
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
@@ -237,8 +282,9 @@ class _Close(beam.DoFn):
 class _ReadAgain(beam.DoFn):
     """(video, shots to read again) -> (video, key frame)."""
 
-    def __init__(self, decoding: Decoding):
+    def __init__(self, decoding: Decoding, cuts: CutFinder | None):
         self.decoding = decoding
+        self.cuts = cuts
         self.read = Metrics.counter("shots", "shots_read_again")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
 
@@ -250,6 +296,8 @@ class _ReadAgain(beam.DoFn):
         unseen = list(unread.shots)
         tally = Tally()
         try:
+            if self.cuts:
+                unseen = [self.cuts.complete(video.uri, unread.clock, shot, tally) for shot in unseen]
             medians = [shot.median for shot in unseen]
             for frame in self.decoding.samples_again(video.uri, unread.clock, medians, tally):
                 shot = next(shot for shot in unseen if shot.first <= frame.index <= shot.last)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from movie_tags.records import KeyFrame
+from movie_tags.records import SAMPLED, KeyFrame
+from movie_tags.transforms.shots.cuts import Cut
 from movie_tags.transforms.shots.detector import Compared, Rule, compare
-from movie_tags.transforms.shots.stretches import Shot, Stretch
+from movie_tags.transforms.shots.stretches import Boundary, Shot, Stretch, film_end, shot_between
+from movie_tags.transforms.video.between import Between
 from movie_tags.transforms.video.clock import Clock
 from movie_tags.transforms.video.samples import Frame
 from movie_tags.transforms.video.screen import Tally
@@ -30,8 +32,16 @@ class KeyFramePicture:
 
 def key_frame(clock: Clock, shot: Shot, frame: Frame) -> KeyFramePicture:
     """The key frame of a shot, with its times in seconds."""
-    times = clock.seconds(frame.index), clock.seconds(shot.first), clock.seconds(shot.last + 1)
-    return KeyFramePicture(KeyFrame(*times), frame.pixels)
+    begins, ends = shot.begins, shot.ends
+    start = clock.seconds(shot.first) if begins is None else seconds_of(clock, begins)
+    end = clock.seconds(shot.last + 1) if begins is None or ends is None else seconds_of(clock, ends)
+    how = SAMPLED if begins is None else begins.how
+    return KeyFramePicture(KeyFrame(clock.seconds(frame.index), start, end, cut=how), frame.pixels)
+
+
+def seconds_of(clock: Clock, cut: Cut) -> float:
+    """When a cut is, in seconds after the video's first frame."""
+    return float((cut.at - clock.origin) * clock.time_base)
 
 
 class _Held:
@@ -73,12 +83,25 @@ class ShotFinder:
         stretch: what is known of the segment, once all of its key frames were taken.
     """
 
-    def __init__(self, segment: Segment, rule: Rule, max_held_bytes: int = MAX_HELD_BYTES):
-        """Args: the segment; what tells where a shot begins; the pixels that may be held."""
+    def __init__(
+        self,
+        segment: Segment,
+        rule: Rule,
+        max_held_bytes: int = MAX_HELD_BYTES,
+        locate: Callable[[Between], Cut] | None = None,
+    ):
+        """
+        Args:
+            segment: the segment.
+            rule: tells where a shot begins.
+            max_held_bytes: the pixels that may be held.
+            locate: finds the true cut between two samples; None where none is wanted.
+        """
         self.segment = segment
         self.rule = rule
+        self.locate = locate
         self.held = _Held(max_held_bytes)
-        self.begun: int | None = None  # first sample of the current shot, where its beginning is known
+        self.begun: Boundary | None = None  # of the current shot, where its beginning is known
         self.tail: deque[np.ndarray] = deque(maxlen=rule.detector.context)
         self.stretch = Stretch((segment.index,) * 2, segment.count, segment.clock, seekable=segment.seekable)
 
@@ -94,7 +117,7 @@ class ShotFinder:
             yield from self._take(sample)
         closed = self.begun is not None and segment.index == segment.count - 1
         if closed:
-            yield from self._end(segment.clock.last_number(self.stretch.samples[1], tally.end_s))
+            yield from self._end(film_end(segment.clock, self.stretch.samples[1], tally.end_s))
         self.held.clear()
         self.stretch = replace(
             self.stretch,
@@ -109,21 +132,30 @@ class ShotFinder:
         """Take the next sample; the shot before ends where another begins with it."""
         known, k = self.stretch, sample.frame.index
         if sample.begins:
+            boundary = Boundary(k, self._cut_before(sample.frame))
             if self.begun is not None:
-                yield from self._end(k - 1)
-            self.begun = k
+                yield from self._end(boundary)
+            self.begun = boundary
             self.held.clear()
-            known = replace(self.stretch, cuts=((known.cuts or (k, k))[0], k))
+            known = replace(self.stretch, cuts=((known.cuts or (boundary,))[0], boundary))
         elif sample.begins is None:
             known = replace(known, head=(*known.head, (k, sample.description)))
         self.stretch = replace(known, samples=((known.samples or (k, k))[0], k), sampled=known.sampled + 1)
         self.tail.append(sample.description)
         if self.begun is not None:
-            self.held.add(sample.frame, Shot(self.begun, k).median)
+            self.held.add(sample.frame, Shot(self.begun.first, k).median)
 
-    def _end(self, last: int) -> Iterator[KeyFramePicture]:
-        """The key frame of the current shot, which ends with sample `last`; noted as unread where it is not held."""
-        shot = Shot(self.begun, last)
+    def _cut_before(self, frame: Frame) -> Cut | None:
+        """The true cut before a sample with which a shot begins, where it is wanted; the film's beginning is one."""
+        if self.locate is None:
+            return None
+        if frame.index == 0:
+            return Cut(self.segment.clock.origin)
+        return self.locate(frame.between) if frame.between else None
+
+    def _end(self, after: Boundary) -> Iterator[KeyFramePicture]:
+        """The key frame of the current shot, which ends with a boundary; noted as unread where it is not held."""
+        shot = shot_between(self.begun, after)
         frame = self.held.frame(shot.median)
         unread = self.stretch.unread if frame else (*self.stretch.unread, shot)
         self.stretch = replace(self.stretch, shots=self.stretch.shots + 1, unread=unread)

@@ -8,25 +8,45 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from movie_tags.transforms.shots.cuts import Cut
 from movie_tags.transforms.shots.detector import Rule
 from movie_tags.transforms.video.clock import Clock
 
 
 @dataclass(frozen=True, order=True)
 class Shot:
-    """Samples `first` to `last` of a video, both included; of a draft, the numbers that its pictures stand for."""
+    """Samples `first` to `last` of a video, both included; of a draft, the numbers that its pictures stand for.
+
+    Attributes:
+        begins, ends: the true cuts with which it and the next shot begin, where they are known.
+    """
 
     first: int
     last: int
+    begins: Cut | None = field(default=None, compare=False)
+    ends: Cut | None = field(default=None, compare=False)
 
     @property
     def median(self) -> int:
         """The number of the key frame's sample."""
         return (self.first + self.last) // 2
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The first sample of a shot, and the true cut before it where that is known."""
+
+    first: int
+    cut: Cut | None = None
+
+
+def shot_between(boundary: Boundary, after: Boundary) -> Shot:
+    """The shot that begins with one boundary and ends with the next."""
+    return Shot(boundary.first, after.first - 1, boundary.cut, after.cut)
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,7 @@ class Stretch:
             hangs on samples before the stretch: as many as the detector's context, or all; none of the film's first.
         tail: descriptions of the last samples, as many as the detector's context, or of all.
         sampled: how many samples that are.
-        cuts: the first sample of the first and of the last shot that is known to begin inside; None if none is.
+        cuts: the beginnings of the first and of the last shot that is known to begin inside; None if none is.
         shots: shots begun and ended inside, `unread` included.
         unread: those of them whose key frames nobody has read yet.
         closed: the video's end has ended the last shot.
@@ -59,7 +79,7 @@ class Stretch:
     head: tuple[tuple[int, np.ndarray], ...] = ()
     tail: tuple[np.ndarray, ...] = ()
     sampled: int = 0
-    cuts: tuple[int, int] | None = None
+    cuts: tuple[Boundary, Boundary] | None = None
     shots: int = 0
     unread: tuple[Shot, ...] = ()
     closed: bool = False
@@ -95,7 +115,7 @@ def join(left: Stretch, right: Stretch, rule: Rule) -> Stretch:
     begun, still_open = _decide(left, right, rule)
     around = [*(left.cuts or ())[-1:], *begun, *(right.cuts or ())[:1]]
     cuts = [*(left.cuts or ()), *begun, *(right.cuts or ())]
-    ended = [Shot(first, after - 1) for first, after in itertools.pairwise(around)]
+    ended = list(itertools.starmap(shot_between, itertools.pairwise(around)))
     return replace(
         whole,
         samples=(left.samples[0], right.samples[1]),
@@ -107,7 +127,7 @@ def join(left: Stretch, right: Stretch, rule: Rule) -> Stretch:
     )
 
 
-def _decide(left: Stretch, right: Stretch, rule: Rule) -> tuple[list[int], tuple[tuple[int, np.ndarray], ...]]:
+def _decide(left: Stretch, right: Stretch, rule: Rule) -> tuple[list[Boundary], tuple[tuple[int, np.ndarray], ...]]:
     """Of `right`'s open samples those with which a shot begins, by what `left` saw, and those that stay open."""
     context, before = rule.detector.context, list(left.tail)
     from_start = left.samples[0] == 0
@@ -116,7 +136,7 @@ def _decide(left: Stretch, right: Stretch, rule: Rule) -> tuple[list[int], tuple
         if not from_start and len(before) < context:
             still_open.append((number, description))
         elif rule.is_boundary(tuple(before[-context:]), description):
-            begun.append(number)
+            begun.append(Boundary(number))
         before.append(description)
     return begun, tuple(still_open)
 
@@ -145,5 +165,10 @@ def close(stretch: Stretch) -> Stretch:
         raise ValueError("no frame could be sampled")
     if stretch.closed:
         return stretch
-    last_shot = Shot(stretch.cuts[1], stretch.clock.last_number(stretch.samples[1], stretch.end_s))
+    last_shot = shot_between(stretch.cuts[1], film_end(stretch.clock, stretch.samples[1], stretch.end_s))
     return replace(stretch, shots=stretch.shots + 1, unread=(*stretch.unread, last_shot), closed=True)
+
+
+def film_end(clock: Clock, last: int, end_s: float) -> Boundary:
+    """Where the last shot of a video ends, whose last sample is `last` and which ends at `end_s` seconds."""
+    return Boundary(clock.last_number(last, end_s) + 1, Cut(clock.origin + round(end_s / clock.time_base)))

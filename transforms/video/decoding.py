@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from movie_tags.transforms.video.between import Between, read_all
 from movie_tags.transforms.video.clock import Clock
 from movie_tags.transforms.video.decoder_process import DecoderEnded, stream
 from movie_tags.transforms.video.draft import Draft
@@ -57,17 +58,27 @@ class Decoding:
         """As `plan_segments`."""
         return list(self._stream(_segments, uri, fps, segment_length, draft))
 
-    def samples(self, uri: str, segment: Segment, tally: Tally) -> Iterator[Frame]:
+    def samples(self, uri: str, segment: Segment, tally: Tally, between: bool = False) -> Iterator[Frame]:
         """The sampled frames of a segment, in order; the tally is complete when all were taken.
+
+        `between`: with what was on screen since the sample before.
 
         Raises:
             VideoError: the video cannot be read.
         """
-        return _frames(self._stream(_samples, uri, segment), tally)
+        return _frames(self._stream(_samples, uri, segment, between), tally)
 
-    def samples_again(self, uri: str, clock: Clock, wanted: Collection[int], tally: Tally) -> Iterator[Frame]:
+    def samples_again(
+        self, uri: str, clock: Clock, wanted: Collection[int], tally: Tally, between: bool = False
+    ) -> Iterator[Frame]:
         """As `read_samples`; the tally is complete when all were taken."""
-        return _frames(self._stream(_samples_again, uri, clock, tuple(wanted)), tally)
+        return _frames(self._stream(_samples_again, uri, clock, tuple(wanted), between), tally)
+
+    def all_between(self, uri: str, seen: Between, tally: Tally) -> Between:
+        """As `read_all`."""
+        found, met = self._stream(_all_between, uri, seen)
+        tally.add(met)
+        return found
 
     def _stream(self, function: Callable[..., Iterable], uri: str, *arguments: Any) -> Iterator:
         if self.limits is None:
@@ -95,15 +106,23 @@ def _segments(
     return plan_segments(uri, fps, length, draft, access)
 
 
-def _samples(access: Access, uri: str, segment: Segment) -> Iterator[Frame | int | Tally]:
-    reader = SegmentReader(uri, segment, access)
+def _samples(access: Access, uri: str, segment: Segment, between: bool) -> Iterator[Frame | int | Tally]:
+    reader = SegmentReader(uri, segment, access, between)
     yield from _stills_as_numbers(reader)
     yield reader.tally
 
 
-def _samples_again(access: Access, uri: str, clock: Clock, wanted: Collection[int]) -> Iterator[Frame | int | Tally]:
+def _samples_again(
+    access: Access, uri: str, clock: Clock, wanted: Collection[int], between: bool
+) -> Iterator[Frame | int | Tally]:
     tally = Tally()
-    yield from _stills_as_numbers(read_samples(uri, clock, wanted, tally, access))
+    yield from _stills_as_numbers(read_samples(uri, clock, wanted, tally, access, between))
+    yield tally
+
+
+def _all_between(access: Access, uri: str, seen: Between) -> Iterator[Between | Tally]:
+    tally = Tally()
+    yield read_all(uri, seen, tally, access)
     yield tally
 
 

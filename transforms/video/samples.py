@@ -13,6 +13,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from movie_tags.transforms.video.between import Between, BetweenSamples
 from movie_tags.transforms.video.clock import Clock, Shown
 from movie_tags.transforms.video.exact import mark_needed
 from movie_tags.transforms.video.pictures import to_rgb
@@ -29,11 +30,13 @@ LOOK_BACK_S = (10, 60, 360)
 class Frame:
     """A sample of a video: `pixels` is uint8 RGB [H, W, 3], upright, short side at most ANALYSIS_SHORT_SIDE.
 
-    Of exact samples, `index` is the number; of a draft, the first of the numbers that the picture stands for.
+    Of exact samples, `index` is the number; of a draft, the first of the numbers that the picture stands for. `between`
+    has what was on screen since the sample before, where that is wanted and not the same picture.
     """
 
     index: int
     pixels: np.ndarray
+    between: Between | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ class SegmentReader:
         tally: what was met so far.
     """
 
-    def __init__(self, uri: str, segment: Segment, access: Access = HERE):
+    def __init__(self, uri: str, segment: Segment, access: Access = HERE, between: bool = False):
         self.uri = uri
+        self.between = between
         self.segment = segment
         self.access = access
         self.tally = Tally()
@@ -66,14 +70,16 @@ class SegmentReader:
         entries = []
         if segment.seek is not None:
             entries = [_Entry(segment.seek, False, segment.start), *_entries_before(clock, first)]
-        reading = _Reading(self.uri, clock, first, self.tally, self.access, segment.start, segment.end)
+        reading = _Reading(
+            self.uri, clock, first, self.tally, self.access, segment.start, segment.end, None, self.between
+        )
         for frame in reading.frames(entries):
             if clock.falls_due_from(frame.index, first):
                 yield frame
 
 
 def read_samples(
-    uri: str, clock: Clock, wanted: Collection[int], tally: Tally, access: Access = HERE
+    uri: str, clock: Clock, wanted: Collection[int], tally: Tally, access: Access = HERE, between: bool = False
 ) -> Iterator[Frame]:
     """Some samples of a video again, by their numbers, in order; one that is not there is left out.
 
@@ -88,13 +94,14 @@ def read_samples(
         wanted: the numbers.
         tally: is added to.
         access: how the video is opened.
+        between: with what was on screen since the sample before.
 
     Raises:
         VideoError: the video cannot be read.
     """
-    first = clock.instant_before(min(wanted))
+    first = max(0, clock.instant_before(min(wanted)) - between)
     entries = [_Entry(math.floor(clock.due(first))), *_entries_before(clock, first)]
-    yield from _Reading(uri, clock, first, tally, access, wanted=wanted).frames(entries)
+    yield from _Reading(uri, clock, first, tally, access, wanted=wanted, between=between).frames(entries)
 
 
 def _entries_before(clock: Clock, first: int) -> list[_Entry]:
@@ -115,6 +122,7 @@ class _Reading:
     begin: int | None = None
     end: int | None = None
     wanted: Collection[int] | None = None
+    between: bool = False
 
     def frames(self, entries: Iterable[_Entry]) -> Iterator[Frame]:
         """The samples, decoded from the first of the entries that leads to them.
@@ -132,25 +140,37 @@ class _Reading:
                 decoder = Decoder(stream.codec_context, self.begin, self.end, self.access.advanced)
                 screen = Screen(self.clock, self.tally)
                 packets = self.clock.to_decode(packets, self.end, screen, decoder.fresh)
+                between = BetweenSamples() if self.between else None
+                if between:
+                    packets = between.note(packets)
                 frames = decoder.frames(mark_needed(packets, self.clock, self.first))
                 head = next(frames, None)
                 if entry is None or (head is not None and head[0] <= self.clock.due(self.first)):
                     try:
                         shape = functools.partial(pixel_aspect, container, stream)
-                        yield from self._samples(itertools.chain([head] if head else [], frames), screen, shape)
+                        frames = itertools.chain([head] if head else [], frames)
+                        yield from self._samples(frames, screen, between, shape)
                     finally:
                         self.tally.decoded += decoder.decoded
                         self.tally.damaged += decoder.damaged
                     return
                 self.tally.decoded += decoder.decoded
 
-    def _samples(self, frames: Shown, screen: Screen, pixel_shape: Callable[[], Fraction | None]) -> Iterator[Frame]:
-        samples = self.clock.choose(screen.watch(frames), self.first, self.end, screen)
+    def _samples(
+        self,
+        frames: Shown,
+        screen: Screen,
+        between: BetweenSamples | None,
+        pixel_shape: Callable[[], Fraction | None],
+    ) -> Iterator[Frame]:
+        shown = between.watch(frames) if between else frames
+        samples = self.clock.choose(screen.watch(shown), self.first, self.end, screen)
+        samples = between.follow(samples) if between else samples
         last_source, pixels = None, None
         for k, source in samples if self.wanted is None else self.clock.pick(self.wanted, samples):
             if source is not last_source:  # a still picture is converted once
                 last_source, pixels = source, to_rgb(source, pixel_shape())
-            yield Frame(k, pixels)
+            yield Frame(k, pixels, between.latest if between else None)
 
 
 def _packets_from(container, stream, entry: _Entry) -> Iterator[av.Packet]:
