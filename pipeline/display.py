@@ -7,13 +7,12 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,7 +24,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from movie_tags.progress import LOGGER, PREFIX
 
@@ -197,30 +195,3 @@ class RunProgress(Reports):
     def is_terminal(self) -> bool:
         """Whether a bar shows the share and the time that is left."""
         return self.console.is_terminal
-
-
-NOTHING = "nothing that the model is sure of"
-
-
-def print_tags(console: Console, rows: Iterable[dict]) -> None:
-    """Print each video's short list: a table with bars on a terminal, plain lines elsewhere."""
-    for row in rows:
-        name = row.get("title") or row["id"]
-        if not console.is_terminal:
-            tags = ", ".join(f"{tag['tag']} {tag['relative_strength']:.2f}" for tag in row["short_list"])
-            console.print(f"{name}: {tags or NOTHING}", highlight=False, markup=False, soft_wrap=True)
-            continue
-        about = f"({row['duration_s']:.0f} s, {row['shots']} shots, {row['key_frames']} key frames)"
-        console.print(f"[bold]{escape(name)}[/]  {about}", highlight=False, soft_wrap=True)
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for tag in row["short_list"]:
-            length = round(tag["relative_strength"] * 30)
-            sure = tag.get("confidence")
-            table.add_row(
-                escape(tag["tag"]),
-                "[cyan]" + "█" * max(1, length) + "[/]",
-                f"{tag['relative_strength']:.2f}",
-                f"{sure:.0%} sure" if sure is not None else "",
-            )
-        console.print(table if row["short_list"] else NOTHING)
-        console.print()

@@ -8,28 +8,42 @@
   };
   const breakable = (title) => title.split(/(?<=[_.\/-])(?=[^_.\/-])/).flatMap((part) => [part, make("wbr")]);
   const data = JSON.parse($("data").textContent);
-  const PAGE = 60, SHOWN_TAGS = 3, ROWS = 100;
-  const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const PAGE = 60, SHOWN_TAGS = 3, ROWS = 100, ALL = 1e6;
+  // As results/synonyms.py folds: without case and accents of Latin letters, words parted by blanks.
+  const fold = (text) => (text.toLowerCase().normalize("NFKD").replace(/[\u0300-\u036f]/g, "")
+    .match(/[^\s\/.,;:!?&+"'\u2019()_|-]+/g) || []).join(" ");
   const number = (n) => n.toLocaleString("en");
 
   // Failures, a hundred at a time.
   let told = 0;
   const tell = () => {
     const next = data.failures.slice(told, told + ROWS);
-    $("reasons").append(...next.map(([uri, stage, reason, again]) => make("tr", {},
+    $("reasons").append(...next.map(([uri, stage, reason, retryable]) => make("tr", {},
       make("td", { textContent: uri || "the run" }),
-      make("td", { textContent: (stage ? stage + ": " : "") + reason + (again ? " (another run may succeed)" : "") }))));
+      make("td", { textContent: (stage ? stage + ": " : "") + reason + (retryable ? " (another run may succeed)" : "") }))));
     told += next.length;
     $("more").hidden = told >= data.failures.length;
   };
   if (data.failures.length) { tell(); $("more").addEventListener("click", tell); }
   if (!data.films.length) return;
 
-  const films = data.films.map(([title, name, pictured, seconds, shots, kept, trouble, tags]) => {
-    const strengths = new Map();
-    for (let i = 0; i < tags.length; i += 2) strengths.set(tags[i], tags[i + 1]);
-    return { title, name, pictured, seconds, shots, kept, trouble, tags, strengths, folded: fold(title) };
+  // A film has a tag at every setting up to its level (results/listing.py); tags come with the surest first.
+  const FIELDS = 5, KINDS = ["sure", "relative", "person"];
+  const films = data.films.map(([title, name, pictured, seconds, shots, trouble, flat]) => {
+    const tags = new Map();
+    for (let i = 0; i < flat.length; i += FIELDS)
+      tags.set(flat[i], { level: flat[i + 1], rating: flat[i + 2], kind: KINDS[flat[i + 3]], seconds: flat[i + 4] });
+    return { title, name, pictured, seconds, shots, trouble, tags, folded: " " + fold(title) };
   });
+  const has = (film, tag) => film.tags.has(tag) && film.tags.get(tag).level >= asked.min;
+  const listed = (film) => [...film.tags.keys()].filter((tag) => has(film, tag));
+  const percent = (rating) => (rating > 0 && rating < ALL / 100 ? "< 1 %" : rating > 0.99 * ALL && rating < ALL ? "> 99 %" : `${Math.round(rating / (ALL / 100))} %`);
+  const sure = ({ rating, kind }) => ({
+    sure: `${percent(rating)} sure`, relative: `strength ${rating ? (rating / ALL).toFixed(2) : "0 (weakest)"}`, person: "said by a person" }[kind]);
+  const lasting = (seconds) => {
+    const s = Math.round(seconds), h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60, two = (n) => String(n).padStart(2, "0");
+    return h ? `${h} h ${two(m)} min` : m ? `${m} min ${two(s % 60)} s` : `${s || Math.max(0.1, Math.round(10 * seconds) / 10)} s`;
+  };
   const length = (seconds) => {
     const s = Math.round(seconds), two = (n) => String(n).padStart(2, "0");
     const h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60;
@@ -37,22 +51,19 @@
   };
 
   // What is asked for; it stands in the address, so that it can be kept, sent and come back to.
-  const asked = { words: "", min: 100, sort: "title", page: 0, all: new Set(), any: new Set(), none: new Set() };
+  const asked = { words: "", min: data.threshold, sort: "title", page: 0, all: new Set(), any: new Set(), none: new Set() };
   const GROUPS = ["all", "any", "none"];
-  const strength = (film) => {
-    const wanted = [...asked.all, ...asked.any];
-    return wanted.length ? wanted.reduce((sum, tag) => sum + (film.strengths.get(tag) || 0), 0) : 0;
-  };
+  const sureness = (film) => [...asked.all, ...asked.any].reduce((sum, tag) => sum + (film.tags.get(tag)?.rating || 0), 0);
   const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
   const rank = new Map([...films].sort((a, b) => collator.compare(a.title, b.title)).map((film, i) => [film, i]));
   const byTitle = (a, b) => rank.get(a) - rank.get(b);
   const SORTS = {
     title: ["by title", byTitle],
-    strength: ["strongest in the chosen tags", (a, b) => b.at - a.at || byTitle(a, b)],
+    surest: ["surest of the chosen tags", (a, b) => b.at - a.at || byTitle(a, b)],
     longest: ["longest first", (a, b) => b.seconds - a.seconds || byTitle(a, b)],
     shortest: ["shortest first", (a, b) => a.seconds - b.seconds || byTitle(a, b)],
     shots: ["most shots first", (a, b) => b.shots - a.shots || byTitle(a, b)],
-    tags: ["most tags first", (a, b) => b.kept - a.kept || byTitle(a, b)],
+    tags: ["most tags first", (a, b) => b.count - a.count || byTitle(a, b)],
   };
   $("sort").append(...Object.entries(SORTS).map(([value, [text]]) => make("option", { value, textContent: text })));
   const tagNumber = new Map(data.tags.map((tag, i) => [tag, i]));
@@ -60,36 +71,68 @@
   const read = () => {
     const from = new URLSearchParams(location.hash.slice(1));
     asked.words = from.get("words") || "";
-    const min = Number(from.get("min") ?? 0.1);
-    asked.min = Math.round(1000 * (min >= 0 && min <= 1 ? min : 0.1));
+    const min = Math.round(ALL * Number(from.get("min") ?? NaN));
+    asked.min = min >= 0 && min <= ALL ? min : data.threshold;
     asked.sort = from.get("sort") in SORTS ? from.get("sort") : "title";
     asked.page = Math.max(0, Number.parseInt(from.get("page") || "1", 10) - 1 || 0);
     for (const group of GROUPS)
       asked[group] = new Set(from.getAll(group).map((tag) => tagNumber.get(tag)).filter((tag) => tag !== undefined));
   };
+  const setting = () => (asked.min === data.threshold ? "" : String(asked.min / ALL));
   const write = () => {
     const to = new URLSearchParams();
     if (asked.words) to.set("words", asked.words);
     for (const group of GROUPS) for (const tag of asked[group]) to.append(group, data.tags[tag]);
-    if (asked.min !== 100) to.set("min", asked.min / 1000);
+    if (setting()) to.set("min", setting());
     if (asked.sort !== "title") to.set("sort", asked.sort);
     if (asked.page) to.set("page", asked.page + 1);
     history.replaceState(null, "", "#" + to);
   };
 
-  const has = (film, tag) => film.strengths.has(tag) && film.strengths.get(tag) >= asked.min;
+  // Words: each is in the title, or names a tag of the film; as many as name one tag together are one, as in quotes.
+  const spoken = new Map(Object.entries(data.words));
+  const nameWords = data.tags.map((tag) => fold(tag).split(" "));
+  const begunBy = (word) => (word.length < 3 ? [] : [...nameWords.keys()].filter((tag) => nameWords[tag].some((name) => name.startsWith(word))));
+  const singular = (phrase) => [phrase, phrase.replace(/ies$/, "y"), phrase.replace(/es$/, ""), phrase.replace(/s$/, "")];
+  const meaning = (phrase) => spoken.get(singular(phrase).find((form) => spoken.has(form)));
+  const conditions = (text) => {
+    const found = [];
+    for (const [, not, quoted, plain] of text.matchAll(/([-!]?)(?:"([^"]*)"?|([^\s"]+))/g)) {
+      const phrase = fold(quoted ?? plain);
+      if (phrase) found.push({ not: Boolean(not), phrase, whole: quoted !== undefined });
+    }
+    const joined = [];
+    for (let i = 0; i < found.length; ) {
+      let n = 1;
+      for (let k = found.length - i; k > 1 && n === 1; k--) {
+        const some = found.slice(i, i + k);
+        if (some.slice(1).every((word) => !word.not) && some.every((word) => !word.whole) && meaning(some.map((word) => word.phrase).join(" "))) n = k;
+      }
+      const phrase = found.slice(i, i + n).map((word) => word.phrase).join(" ");
+      joined.push({ not: found[i].not, phrase, tags: meaning(phrase) || [] });
+      i += n;
+    }
+    const last = joined.at(-1); // perhaps a tag that is still being typed
+    if (last && !last.tags.length && /[^\s"]$/.test(text)) last.tags = begunBy(last.phrase);
+    return joined;
+  };
+  const holds = (film, { not, phrase, tags }) => not !== (film.folded.includes(phrase) || tags.some((tag) => has(film, tag)));
+
   const find = () => {
-    const words = fold(asked.words).split(/\s+/).filter(Boolean);
+    const words = conditions(asked.words);
     const all = [...asked.all], any = [...asked.any], none = [...asked.none];
+    const said = words.filter(({ phrase, tags }) => tags.some((tag) => fold(data.tags[tag]) !== phrase));
+    $("meant").hidden = !said.length;
+    $("meant").textContent = said.map(({ phrase, tags }) => `“${phrase}” finds titles, and the tag${tags.length === 1 ? "" : "s"} ${tags.map((tag) => data.tags[tag]).join(", ")}`).join("; ");
     return films.filter((film) =>
-      words.every((word) => film.folded.includes(word)) &&
+      words.every((word) => holds(film, word)) &&
       all.every((tag) => has(film, tag)) &&
       (!any.length || any.some((tag) => has(film, tag))) &&
       !none.some((tag) => has(film, tag)));
   };
 
   // The tags, counted over what is found.
-  const buttons = data.tags.map((tag, i) => {
+  const buttons = data.tags.slice(0, data.present).map((tag, i) => {
     const button = make("button", { type: "button" }, make("span", { textContent: tag }), make("small"));
     button.addEventListener("click", () => toggle(i));
     return button;
@@ -104,6 +147,7 @@
     change();
   };
 
+  const said = (film, tag) => `${sure(film.tags.get(tag))}, ${lasting(film.tags.get(tag).seconds)}`;
   const card = (film) => {
     const still = make("div", { className: "still" }, film.pictured ? "" : "no picture");
     if (film.pictured) {
@@ -112,33 +156,36 @@
       still.append(img);
     }
     still.append(make("span", { className: "length", textContent: length(film.seconds) }));
-    const link = make("a", { href: `films/${film.name}.html` }, still, make("h3", {}, ...breakable(film.title)));
+    const at = setting() ? "#min=" + setting() : "";
+    const link = make("a", { href: `films/${film.name}.html${at}` }, still, make("h3", {}, ...breakable(film.title)));
+    const own = listed(film);
     const wanted = [...asked.all, ...asked.any].filter((tag) => has(film, tag));
-    const own = film.tags.filter((_, i) => i % 2 === 0).slice(0, film.kept).filter((tag) => !wanted.includes(tag));
-    const shown = [...wanted, ...own.slice(0, Math.max(0, SHOWN_TAGS - wanted.length))];
+    const shown = [...wanted, ...own.filter((tag) => !wanted.includes(tag)).slice(0, Math.max(0, SHOWN_TAGS - wanted.length))];
     if (shown.length)
-      link.append(make("dl", {}, ...shown.flatMap((tag) => {
-        const bar = make("i");
-        bar.style.width = film.strengths.get(tag) / 10 + "%";
-        const value = make("dd", {}, bar);
-        value.setAttribute("aria-label", (film.strengths.get(tag) / 1000).toFixed(2));
-        value.title = "relative strength " + (film.strengths.get(tag) / 1000).toFixed(2);
-        return [make("dt", { textContent: data.tags[tag], className: wanted.includes(tag) ? "hit" : "" }), value];
-      })));
+      link.append(make("dl", {}, ...shown.flatMap((tag) => [
+        make("dt", { textContent: data.tags[tag], className: wanted.includes(tag) ? "hit" : "" }),
+        make("dd", { textContent: said(film, tag), title: `${said(film, tag)} of ${lasting(film.seconds)}` }),
+      ])));
     else link.append(make("p", { textContent: "nothing that the model is sure of" }));
+    if (own.length > shown.length) link.append(make("p", { textContent: `and ${number(own.length - shown.length)} more` }));
     if (film.trouble) link.append(make("div", { className: "flag", textContent: "⚠ has warnings" }));
-    return make("li", {}, link);
+    const item = make("li", {}, link);
+    item.dataset.tags = own.map((tag) => data.tags[tag]).join("\n");
+    return item;
   };
 
   const draw = () => {
     const found = find();
-    for (const film of found) film.at = strength(film);
+    const counts = new Array(data.tags.length).fill(0);
+    for (const film of found) {
+      film.at = sureness(film);
+      film.count = 0;
+      for (const [tag, { level }] of film.tags) if (level >= asked.min) { counts[tag]++; film.count++; }
+    }
     found.sort(SORTS[asked.sort][1]);
     const pages = Math.max(1, Math.ceil(found.length / PAGE));
     asked.page = Math.min(asked.page, pages - 1);
 
-    const counts = new Array(data.tags.length).fill(0);
-    for (const film of found) for (const [tag, value] of film.strengths) if (value >= asked.min) counts[tag]++;
     buttons.forEach((button, tag) => {
       const group = groupOf(tag);
       button.lastChild.textContent = number(counts[tag]);
@@ -170,13 +217,14 @@
     $("back").disabled = asked.page === 0;
     $("next").disabled = asked.page === pages - 1;
     if ($("words").value !== asked.words) $("words").value = asked.words;
-    $("min").value = asked.min / 1000;
-    $("least").textContent = (asked.min / 1000).toFixed(2);
+    const least = asked.min / (ALL / 100);
+    $("min").value = least;
+    $("least").textContent = `${Math.round(least * 10) / 10} %`;
     $("sort").value = asked.sort;
   };
   const change = (page = 0) => { asked.page = page; draw(); write(); };
   $("words").addEventListener("input", () => { asked.words = $("words").value; change(); });
-  $("min").addEventListener("input", () => { asked.min = Math.round(1000 * $("min").value); change(); });
+  $("min").addEventListener("input", () => { asked.min = Math.round($("min").value * (ALL / 100)); change(); });
   $("sort").addEventListener("change", () => { asked.sort = $("sort").value; change(); });
   const turn = (by) => { change(asked.page + by); $("films").querySelector("a")?.focus({ preventScroll: true }); scrollTo(0, 0); };
   $("back").addEventListener("click", () => turn(-1));

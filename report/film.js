@@ -41,14 +41,18 @@
   const fail = () => {
     broken = true;
     player.hidden = true;
+    document.body.classList.remove("plays");
     document.body.classList.add("copies");
     copy(wanted, "This browser cannot play the film, or the film has moved");
   };
-  const play = (seconds) => {
+  const play = (seconds, clicked) => {
     wanted = seconds;
     if (broken) return copy(seconds);
     player.hidden = false;
-    const go = () => { video.currentTime = wanted; video.play().catch(() => {}); };
+    document.body.classList.add("plays");
+    clicked?.scrollIntoView({ block: "nearest" });
+    // A player counts from the beginning of the file, which the first picture may come after.
+    const go = () => { video.currentTime = wanted + data.start; video.play().catch(() => {}); };
     if (video.readyState >= 1) return go();
     video.addEventListener("loadedmetadata", go, { once: true });
     video.preload = "auto";
@@ -60,15 +64,15 @@
     video.addEventListener("timeupdate", () => {
       if (player.hidden) return;
       $("playhead").hidden = false;
-      $("playhead").style.left = (100 * video.currentTime) / data.length + "%";
+      $("playhead").style.left = 100 * Math.max(0, Math.min(1, (video.currentTime - data.start) / data.length)) + "%";
     });
-    const close = () => { video.pause(); player.hidden = true; if ($("playhead")) $("playhead").hidden = true; };
+    const close = () => { video.pause(); player.hidden = true; document.body.classList.remove("plays"); if ($("playhead")) $("playhead").hidden = true; };
     player.querySelector("button").addEventListener("click", close);
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
   }
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-t]");
-    if (button) play(Number(button.dataset.t));
+    if (button) play(Number(button.dataset.t), button);
   });
 
   // Filter by tag.
@@ -98,12 +102,40 @@
   });
   $("clear")?.addEventListener("click", () => { chosen.clear(); filter(); });
 
-  $("weak")?.addEventListener("click", () => {
-    const open = $("weak").getAttribute("aria-expanded") !== "true";
-    $("weak").setAttribute("aria-expanded", open);
-    $("weak").textContent = open ? $("weak").dataset.less : $("weak").dataset.more;
-    all(".weak").forEach((row) => (row.hidden = !open));
-  });
+  // How sure the model must be: the film has a tag at every setting up to its level (results/listing.py).
+  const ALL = 1e6;
+  let setting = data.threshold;
+  const has = (tag) => data.levels[tag] >= setting;
+  const list = () => {
+    const any = data.levels.some((level) => level >= setting), weaker = data.levels.some((level) => 0 <= level && level < setting);
+    all(".chart [data-row], .lane.spans, #filter .tag").forEach((e) => (e.hidden = !has(e.dataset.row ?? e.dataset.lane ?? e.dataset.tag)));
+    all(".under [data-tag]").forEach((e) => e.classList.toggle("kept", has(e.dataset.tag)));
+    for (const tag of [...chosen]) if (!has(tag)) chosen.delete(tag);
+    $("chart").hidden = !any;
+    $("none").hidden = any;
+    $("weaker").hidden = !weaker && setting === data.threshold;
+    $("weaker").textContent = weaker ? `Show all ${data.levels.length} tags` : "Show the likely tags alone";
+    const least = setting / (ALL / 100);
+    $("min").value = least;
+    $("least").textContent = `${Math.round(least * 10) / 10} %`;
+    filter();
+  };
+  const read = () => {
+    const min = Math.round(ALL * Number(new URLSearchParams(location.hash.slice(1)).get("min") ?? NaN));
+    setting = min >= 0 && min <= ALL ? min : data.threshold;
+    list();
+  };
+  if ($("min")) {
+    const set = (value) => {
+      setting = value;
+      list();
+      history.replaceState(null, "", "#" + (setting === data.threshold ? "" : "min=" + setting / ALL));
+    };
+    $("min").addEventListener("input", () => set(Math.round($("min").value * (ALL / 100))));
+    $("weaker").addEventListener("click", () => set(data.levels.some((level) => 0 <= level && level < setting) ? 0 : data.threshold));
+    addEventListener("hashchange", read);
+    read();
+  }
 
   // The timeline: pictures of the shots, the time under the pointer, arrow keys, zoom.
   const inner = $("inner");
@@ -162,6 +194,12 @@
     $("in").disabled = zoom === most;
     $("zoomed").textContent = zoom === 1 ? "whole film" : `${zoom} times as large`;
   };
+  const from = new URLSearchParams(location.hash.slice(1)).get("t");
+  if (from !== null) {
+    const at = items.find((item) => item.querySelector("[data-t]").dataset.t === from);
+    at?.classList.add("found");
+    at?.scrollIntoView({ block: "center" });
+  }
   $("in").addEventListener("click", () => scale(2));
   $("out").addEventListener("click", () => scale(0.5));
 })();

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from movie_tags.records import Failure, TagStrength
+from movie_tags.records import PERSON, Failure, Film, TagStrength
 from movie_tags.report import phrases
-from movie_tags.report.page import about, inline, script_hash, template, text_of
+from movie_tags.report.about import LIMITS, about, tagged_on
+from movie_tags.report.markup import inline, script_hash, template, text_of
+from movie_tags.results.listing import levels, millionths, rating, threshold_of
+from movie_tags.results.synonyms import spoken
 
-PERMILLE = 1000
+SURE, RELATIVE, SAID = range(3)
+"""What a rating in the page's data is: a confidence, a relative strength, a person's word."""
 
 
 @dataclass(frozen=True)
@@ -17,70 +21,88 @@ class Entry:
     """A film in the catalogue.
 
     Attributes:
-        id, title: of the film.
+        film: as the tables have it.
         name: of its page and its picture, without their endings.
         pictured: it has a picture.
-        duration_s, shots: seconds and a count.
-        tags: all its tags, the strongest first.
-        kept: how many of them are on its short list.
         trouble: its page tells of warnings or failures.
     """
 
-    id: str
-    title: str
+    film: Film
     name: str
-    pictured: bool
-    duration_s: float
-    shots: int
-    tags: tuple[TagStrength, ...]
-    kept: int
+    pictured: bool = False
     trouble: bool = False
 
 
-def compact(entries: Sequence[Entry], failures: Sequence[Failure]) -> dict:
+def kind_of(tag: TagStrength) -> int:
+    """What the rating of a tag is."""
+    if tag.by == PERSON:
+        return SAID
+    return RELATIVE if tag.confidence is None else SURE
+
+
+def compact_film(entry: Entry, number_of: dict[str, int], threshold: float) -> list:
+    """A film as `compact` has it."""
+    film = entry.film
+    tags: list[float] = []
+    for tag, level in levels(film, threshold):
+        tags += number_of[tag.tag], millionths(level), millionths(rating(tag)), kind_of(tag), round(tag.seconds, 1)
+    shown = [film.title, entry.name, int(entry.pictured), round(film.duration_s, 1), film.shots, int(entry.trouble)]
+    return [*shown, tags]
+
+
+def compact(entries: Sequence[Entry], failures: Sequence[Failure], run: dict | None) -> dict:
     """What the page's script works on.
 
     Returns:
-        {"tags": names, in alphabetical order; "films": [title, name, pictured, seconds, shots, kept, trouble,
-        [tag's number, its relative strength in thousandths, …]]; "failures": [address, stage, reason, again]}.
+        {"tags": names, first those `present` in films, in alphabetical order; "words": {what names tags: their
+        numbers}; "threshold": the run's setting in millionths; "films": [title, name, pictured, seconds, shots,
+        trouble, [of each tag its number, its level and its rating in millionths, the rating's kind, the seconds it is
+        seen, …]]; "failures": [address, stage, reason, retryable]}.
     """
-    names = sorted({tag.tag for entry in entries for tag in entry.tags}, key=str.casefold)
+    threshold = threshold_of(run)
+    present = {tag.tag for entry in entries for tag in (*entry.film.tags, *entry.film.short_list)}
+    vocabulary = set(((run or {}).get("model") or {}).get("vocabulary") or ()) - present
+    names = [*sorted(present, key=str.casefold), *sorted(vocabulary, key=str.casefold)]
     number_of = {name: i for i, name in enumerate(names)}
-    films = [
-        [
-            entry.title,
-            entry.name,
-            int(entry.pictured),
-            round(entry.duration_s, 1),
-            entry.shots,
-            entry.kept,
-            int(entry.trouble),
-            [n for tag in entry.tags for n in (number_of[tag.tag], round(PERMILLE * tag.relative_strength))],
-        ]
-        for entry in entries
-    ]
     return {
         "tags": names,
-        "films": films,
-        "failures": [[failure.uri, failure.stage, failure.reason, int(failure.retryable)] for failure in failures],
+        "present": len(present),
+        "words": spoken(names),
+        "threshold": millionths(threshold),
+        "films": [compact_film(entry, number_of, threshold) for entry in entries],
+        "failures": [[failed.uri, failed.stage, failed.reason, int(failed.retryable)] for failed in failures],
     }
 
 
-def catalogue_page(entries: Sequence[Entry], failures: Sequence[Failure], run: dict | None) -> str:
-    """The text of index.html."""
+def catalogue_page(
+    entries: Sequence[Entry], failures: Sequence[Failure], run: dict | None, watch: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The text of index.html.
+
+    Args:
+        entries: the films.
+        failures: inputs without a result.
+        run: what run.json says.
+        watch: the address and the name of each page of stills to watch for.
+    """
     js = text_of("catalogue.js")
-    facts = [phrases.number(len(entries), "film"), phrases.length(sum(entry.duration_s for entry in entries))]
+    length_s = sum(entry.film.duration_s for entry in entries)
+    facts = [phrases.number(len(entries), "film"), phrases.length(length_s)]
     if failures:
         facts.append(f"{len(failures):,} failed")
-    if run and (run.get("ended") or run.get("begun")):
-        facts.append("tagged on " + str(run.get("ended") or run["begun"])[:10])
+    as_listed = phrases.percent(threshold_of(run))
+    confident = any(tag.confidence is not None for entry in entries for tag in entry.film.tags)
     return template("catalogue.html.j2").render(
-        facts=facts,
+        facts=facts + tagged_on(run),
         films=len(entries),
         failures=failures,
         failed=phrases.number(len(failures), "failure"),
+        measure="sure to at least" if confident else "relative strength at least",
+        listing=f"{as_listed} as the films were listed; less finds more, and more that is wrong.",
+        watch=list(watch),
         about=about(run),
-        data=compact(entries, failures),
+        limits=LIMITS,
+        data=compact(entries, failures, run),
         css=inline(text_of("base.css", "catalogue.css")),
         js=inline(js),
         script_hash=script_hash(js),

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-
-import cv2
-import jinja2
-import numpy as np
-from markupsafe import Markup, escape
 
 from movie_tags.records import Failure, Film, KeyFrame, Span, TagStrength
 from movie_tags.report import phrases
+from movie_tags.report.about import LIMITS, about, tagged_on
+from movie_tags.report.markup import breakable, data_uri, fitted, inline, script_hash, shape_of, template, text_of
 from movie_tags.report.summary import Choice
+from movie_tags.results.listing import levels, millionths, rating, threshold_of
 
-PICTURES_BYTES = 6_000_000
-"""Pictures of a film that are larger in all are made smaller before they go into its page."""
-SMALLER = ((240, 70), (160, 60), (112, 50))
-"""Long sides in pixels and JPEG qualities, tried one after the other."""
 COLOURS = 10
 TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 MOST_TICKS = 10
+LED_BY = 4
+"""Tags that a page's first lines name."""
 
 
 @dataclass(frozen=True)
@@ -36,57 +27,21 @@ class Notice:
     text: str
 
 
-@cache
-def text_of(*names: str) -> str:
-    """Files of this room, one after the other."""
-    return "\n".join((files(__package__) / name).read_text("utf-8") for name in names)
+@dataclass(frozen=True)
+class Shown:
+    """A tag on the page.
 
+    Attributes:
+        tag: as the tables have it.
+        level: the highest setting at which the film has it, in millionths.
+        listed: it is there when the page opens.
+        colour: in CSS.
+    """
 
-@cache
-def template(name: str) -> jinja2.Template:
-    """A template of this room; everything that goes into it is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False)
-    return environment.from_string(text_of(name))
-
-
-def script_hash(script: str) -> str:
-    """What a Content-Security-Policy calls the one script that may run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def inline(text: str) -> Markup:
-    """A style sheet or script of this room, to stand in a page as it is."""
-    return Markup(text)
-
-
-def breakable(title: str) -> Markup:
-    """A title, escaped, that may be broken after the signs that part words in names of files."""
-    return Markup(re.sub(r"([_./\\-]+)(?=[^_./\\-])", r"\1<wbr>", str(escape(title))))
-
-
-def data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
-
-
-def fitted(pictures: dict[float, bytes], most_bytes: int = PICTURES_BYTES) -> dict[float, bytes]:
-    """JPEG files that take no more than so many bytes in all, made smaller where they must be; or the smallest."""
-    small = pictures
-    for side, quality in SMALLER:
-        if sum(map(len, small.values())) <= most_bytes:
-            break
-        small = {time_s: smaller(data, side, quality) for time_s, data in pictures.items()}
-    return small
-
-
-def smaller(jpeg: bytes, side: int, quality: int) -> bytes:
-    """A JPEG file with this long side in pixels; as it is where it is no larger, or cannot be read."""
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None or max(picture.shape[:2]) <= side:
-        return jpeg
-    scale = side / max(picture.shape[:2])
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    tag: TagStrength
+    level: int
+    listed: bool
+    colour: str
 
 
 def ticks(length_s: float) -> list[tuple[float, str]]:
@@ -97,63 +52,27 @@ def ticks(length_s: float) -> list[tuple[float, str]]:
     return [(at / length_s, phrases.timecode(at)) for at in range(0, int(length_s) + 1, step)]
 
 
-def about(run: dict | None) -> list[tuple[str, str]]:
-    """What a run was, as names and values: model, method, date, versions. `run` is what run.json says."""
-    if not run:
-        return [("Run", "nothing is known of it: run.json is missing beside the tables")]
-    model, method, versions = (run.get(name) or {} for name in ("model", "method", "versions"))
-    said = [
-        ("Tagged", str(run.get("ended") or run.get("begun") or "at an unknown time").replace("T", " ")[:16] + " UTC"),
-        ("Model", f"{model.get('name') or model.get('uri') or 'unknown'} ({str(model.get('fingerprint'))[:12]})"),
-        ("Vocabulary", phrases.number(len(model.get("vocabulary") or ()), "tag")),
-    ]
-    detector = method.get("detector", "hsv-histogram")
-    wanted = {
-        "fps": ("Sampling", "{:g} a second"),
-        "shot_threshold": (
-            "Shots",
-            f"begin where the {detector} difference is above {{:.3g}}",
-        ),
-        "min_entropy": ("Key frames", "carry more than {:g} bits"),
-        "top_k": ("Tags of a key frame", "{:g} at most"),
-        "min_probability": ("A tag counts", "from a probability of {:g} on"),
-        "min_relative_strength": ("Short list", "tags of a relative strength of {:g} or more"),
-        "min_confidence": ("Short list", "tags of which the model is sure to {:.0%} or more"),
-        "span_gap": ("Stretches", "are joined across gaps of up to {:g} s"),
-    }
-    for name, (title, form) in wanted.items():
-        if isinstance(method.get(name), int | float):
-            said.append((title, form.format(method[name])))
-    if method.get("sampling") == "codec-key-frames":
-        gap, length = (float(method.get(name) or 0) for name in ("max_key_frame_gap", "min_draft_length"))
-        draft = (
-            "of little but the codec's own key frames; samples are exact between those more than {:g} s apart, and in "
-        )
-        said.append(("Draft", (draft + "films shorter than {:g} s").format(gap, length)))
-    if method.get("preset"):
-        said.append(("Preset", str(method["preset"])))
-    made = [f"{name} {versions[name]}" for name in ("movie-tags", "apache-beam", "av") if name in versions]
-    return [*said, ("Made with", ", ".join(made))] if made else said
+def shown_tags(film: Film, threshold: float) -> tuple[Shown, ...]:
+    """The tags of a film's page: those that it lists as it opens, then the others, each the surest first."""
+    found = sorted(levels(film, threshold), key=lambda pair: pair[1] < threshold)
+    return tuple(
+        Shown(tag, millionths(level), level >= threshold, colour(i, level >= threshold))
+        for i, (tag, level) in enumerate(found)
+    )
 
 
-def shown_tags(film: Film) -> list[TagStrength]:
-    """The kept tags, then the weaker ones, each the strongest first."""
-    kept = {tag.tag for tag in film.short_list}
-    return [*film.short_list, *(tag for tag in film.tags if tag.tag not in kept)]
-
-
-def colour(index: int, kept: int = COLOURS) -> str:
+def colour(index: int, listed: bool = True) -> str:
     """The colour of a tag by its rank: of a palette, or the same grey for all that follow."""
-    return f"var(--t{index})" if index < min(COLOURS, kept) else "var(--other)"
+    return f"var(--t{index})" if listed and index < COLOURS else "var(--other)"
 
 
-def lanes(tags: Sequence[TagStrength], spans: Iterable[Span], length_s: float) -> list[dict]:
+def lanes(tags: Sequence[str], spans: Iterable[Span], length_s: float) -> list[list[dict]]:
     """The timeline: for each tag its spans, with where they stand in percent of the film's length."""
-    by_tag: dict[str, list[dict]] = {tag.tag: [] for tag in tags}
+    by_tag: dict[str, list[dict]] = {tag: [] for tag in tags}
     for span in spans:
         if span.tag in by_tag:
             by_tag[span.tag].append({**vars(span), **placed(span.start_s, span.end_s, length_s)})
-    return [{"tag": tag, "spans": found} for tag, found in by_tag.items()]
+    return list(by_tag.values())
 
 
 def placed(start_s: float, end_s: float, length_s: float) -> dict:
@@ -182,12 +101,55 @@ def film_notices(film: Film, failures: Iterable[Failure], frames: int, pictures:
     if frames and not listed:
         notices.append(Notice("plain", "The run kept no pictures of the key frames (--thumbnails keeps them)."))
     elif listed > pictures:
-        notices.append(
-            Notice("", f"{phrases.number(listed - pictures, 'picture')} of {listed:,} cannot be read from the results.")
-        )
+        missing = phrases.number(listed - pictures, "picture")
+        notices.append(Notice("", f"{missing} of {listed:,} cannot be read from the results."))
     if film.key_frames and not frames:
         notices.append(Notice("", "The key frames are not in the results: key_frames.jsonl lacks them."))
     return notices
+
+
+def facts_of(film: Film, run: dict | None) -> list[str]:
+    """A film in numbers: how long, how many shots and key frames, when it was tagged."""
+    facts = [
+        phrases.length(film.duration_s),
+        phrases.number(film.shots, "shot"),
+        phrases.number(film.key_frames, "key frame"),
+    ]
+    if film.key_frames_rejected:
+        facts.append(f"{film.key_frames_rejected:,} without information left out")
+    return facts + tagged_on(run)
+
+
+def said_of(frame: KeyFrame) -> str:
+    """What was seen on a key frame, in words: its tags, or what it is instead of a picture."""
+    tags = ", ".join(f"{tag} {phrases.percent(probability)}" for tag, probability in frame.tags)
+    kind = phrases.KINDS.get(frame.kind, "")
+    return ", ".join(filter(None, [kind, tags])) or "nothing sure"
+
+
+def shown_frames(frames: Sequence[KeyFrame], pictures: dict[float, bytes], length_s: float) -> list[dict]:
+    """Key frames as the template shows them: with their pictures as text, their places and what is said of them."""
+    uris = {time_s: data_uri(data) for time_s, data in fitted(pictures).items()}
+    return [
+        {
+            **vars(frame),
+            "kind": phrases.KINDS.get(frame.kind, ""),
+            "said": said_of(frame),
+            "picture": uris.get(frame.time_s),
+            **placed(frame.shot_start_s, frame.shot_end_s, length_s),
+        }
+        for frame in frames
+    ]
+
+
+def numbered(tags: Sequence[Shown], frames: Iterable[KeyFrame]) -> tuple[dict[str, int], dict[int, int]]:
+    """The numbers of tags on a page, by their names; and on how many key frames each is, by its number."""
+    number_of = {shown.tag.tag: i for i, shown in enumerate(tags)}
+    counts = dict.fromkeys(number_of.values(), 0)
+    for frame in frames:
+        for tag in {tag for tag, _ in frame.tags if tag in number_of}:
+            counts[number_of[tag]] += 1
+    return number_of, counts
 
 
 def film_page(
@@ -216,67 +178,49 @@ def film_page(
         The text of an HTML file.
     """
     length_s = max([film.duration_s, *(frame.shot_end_s for frame in frames)])
-    tags = shown_tags(film)
-    kept = len(film.short_list)
-    uris = {time_s: data_uri(data) for time_s, data in fitted(pictures).items()}
-    shapes = [_shape(data) for data in list(pictures.values())[:1]]
-    number_of = {tag.tag: i for i, tag in enumerate(tags)}
-    for frame in frames:  # what counts on a key frame may be no tag of an older run's film
-        for tag, _ in frame.tags:
-            number_of.setdefault(tag, len(number_of))
-    shown = [
-        {**vars(frame), "picture": uris.get(frame.time_s), **placed(frame.shot_start_s, frame.shot_end_s, length_s)}
-        for frame in frames
-    ]
+    threshold = threshold_of(run)
+    tags = shown_tags(film, threshold)
+    number_of, counts = numbered(tags, frames)
+    shown = shown_frames(frames, pictures, length_s)
     chosen = {frame.time_s for frame in choice.frames}
-    counts = dict.fromkeys(range(len(number_of)), 0)
-    for frame in frames:
-        for tag in {tag for tag, _ in frame.tags}:
-            counts[number_of[tag]] += 1
-    facts = [
-        phrases.length(film.duration_s),
-        phrases.number(film.shots, "shot"),
-        phrases.number(film.key_frames, "key frame"),
-    ]
-    if film.key_frames_rejected:
-        facts.append(f"{film.key_frames_rejected:,} without information left out")
-    if run and (run.get("ended") or run.get("begun")):
-        facts.append("tagged on " + str(run.get("ended") or run["begun"])[:10])
+    shapes = [shape_of(data) for data in list(pictures.values())[:1]]
     js = text_of("film.js")
     return template("film.html.j2").render(
         film=film,
         tags=tags,
-        kept=kept,
-        confident=any(tag.confidence is not None for tag in tags),
+        leading=[one.tag for one in tags if one.listed][: 1 + LED_BY],
+        confident=any(one.tag.confidence is not None for one in tags),
         frames=shown,
         # A film all of whose key frames are chosen is summed up by its key frames.
         chosen=[f for f in shown if f["picture"] and f["time_s"] in chosen] if len(chosen) < len(frames) else [],
         near_repeats=choice.near_repeats,
-        lanes=lanes(tags, spans, length_s),
+        lanes=lanes([one.tag.tag for one in tags], spans, length_s),
         counts=counts,
         number_of=number_of,
         ticks=[{"left": round(100 * at, 4), "text": text} for at, text in ticks(length_s)],
         ratio=f"{shapes[0][0]}/{shapes[0][1]}" if shapes and shapes[0] else "16/9",
-        facts=facts,
+        facts=facts_of(film, run),
         notices=notices,
         sources=list(sources),
         verb="Play from" if sources else "Copy",
         catalogue=catalogue,
         about=[*about(run), ("File", film.uri)],
-        data={"length": length_s, "shots": [[frame.shot_start_s, frame.shot_end_s] for frame in frames]},
+        limits=LIMITS,
+        data={
+            "length": length_s,
+            "start": film.start_s,
+            "threshold": millionths(threshold),
+            "levels": [one.level for one in tags],
+            "shots": [[frame.shot_start_s, frame.shot_end_s] for frame in frames],
+        },
         css=inline(text_of("base.css", "film.css")),
         js=inline(js),
         script_hash=script_hash(js),
-        colour=lambda index: colour(index, kept),
         breakable=breakable,
-        **{
-            name: getattr(phrases, name)
-            for name in ("timecode", "length", "percent", "number", "counted", "enumerated")
-        },
+        rating=rating,
+        **{name: getattr(phrases, name) for name in SPOKEN},
     )
 
 
-def _shape(jpeg: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels."""
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    return None if picture is None else (picture.shape[1], picture.shape[0])
+SPOKEN = ("timecode", "length", "percent", "number", "counted", "sure", "seen", "relative", "weight")
+"""Phrases that the template uses."""

@@ -1,6 +1,12 @@
-"""Phrases for people: timecodes, lengths, shares, counts with their nouns."""
+"""Phrases for people: timecodes, lengths, shares, counts with their nouns, and how sure a tag is."""
 
 from __future__ import annotations
+
+from movie_tags.records import BLACK, CARD, PERSON, TagStrength
+
+NOTHING_SURE = "nothing that the model is sure of"
+KINDS = {BLACK: "black picture", CARD: "title card"}
+"""What a key frame is called that is no ordinary picture."""
 
 
 def timecode(seconds: float) -> str:
@@ -32,6 +38,42 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return "< 1 %"
     return "> 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+
+
+def relative(strength: float) -> str:
+    """A relative strength R, which is 0 of the weakest tag, never as a bare 0.00."""
+    if strength <= 0:
+        return "0 (weakest)"
+    return "< 0.01" if strength < 0.005 else f"{strength:.2f}"
+
+
+def weight(strength: float) -> str:
+    """A strength W, to three significant digits."""
+    return f"{strength:.3g}"
+
+
+def sure(tag: TagStrength) -> str:
+    """How sure a tag is: 85 % sure; where the model does not say, its relative strength."""
+    if tag.by == PERSON:
+        return "said by a person"
+    return (
+        f"relative strength {relative(tag.relative_strength)}" if tag.confidence is None else sureness(tag.confidence)
+    )
+
+
+def sureness(share: float) -> str:
+    """A confidence: 85 % sure."""
+    return f"{percent(share)} sure"
+
+
+def seen(seconds: float, duration_s: float) -> str:
+    """How much of a film: 5 s of 20 s."""
+    return f"{length(min(seconds, duration_s or seconds))} of {length(duration_s or seconds)}"
+
+
+def tag_in_words(tag: TagStrength, duration_s: float) -> str:
+    """A tag of a film of so many seconds: Sports, 85 % sure, 5 s of 20 s."""
+    return f"{tag.tag}, {sure(tag)}, {seen(tag.seconds, duration_s)}"
 
 
 SMALL = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]

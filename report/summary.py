@@ -7,8 +7,8 @@ w[g] >= 0, what that is worth, a choice S of key frames is worth
 
 Goals are of three kinds, each worth a third in all: the film's kept tags (A: the tag's probability on the key frame;
 w: its relative strength), moments spread evenly over the film (A: exp(-|distance in time| / tau)), and the looks of its
-other key frames (A: likeness; w: how long their shots last). A picture that is nearly black covers little: its row is
-scaled down. F is monotone and submodular, so taking the key frame that
+other key frames (A: likeness; w: how long their shots last). A picture that is nearly black, or a title card,
+covers little: its row is scaled down. F is monotone and submodular, so taking the key frame that
 adds most, N times, is worth at least 1 - 1/e = 63 % of the best possible choice (Nemhauser, Wolsey and Fisher, 1978).
 Near-repeats of what is kept already are left out of the candidates beforehand, so the guarantee is over the rest.
 """
@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from movie_tags.records import Film, KeyFrame
-from movie_tags.report.phrases import timecode
+from movie_tags.records import PICTURE, Film, KeyFrame
+from movie_tags.report.phrases import KINDS, NOTHING_SURE, tag_in_words, timecode
+from movie_tags.results.listing import listed
 from movie_tags.results.tables import Results
 
 PICTURES = 12
@@ -90,6 +91,11 @@ def clarity(features: np.ndarray) -> np.ndarray:
     return np.clip(0.25 + lightness.std(1) / 0.12, 0, 1)
 
 
+def evidence(frames: Sequence[KeyFrame]) -> np.ndarray:
+    """How much key frames show of their film, float [N] in (0, 1]: title cards and black ones little."""
+    return np.array([1.0 if frame.kind == PICTURE else 0.25 for frame in frames])
+
+
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Squared Euclidean distances, float [A, B]."""
     a, b = a.astype(np.float64), b.astype(np.float64)
@@ -147,14 +153,15 @@ def goals(
         number: how many pictures are wanted; it sets how far in time a picture reaches.
     """
     parts: list[tuple[np.ndarray, np.ndarray]] = []
-    if film.short_list:
-        column = {tag.tag: i for i, tag in enumerate(film.short_list)}
+    said = listed(film)
+    if said:
+        column = {tag.tag: i for i, tag in enumerate(said)}
         shown = np.zeros((len(frames), len(column)))
         for row, frame in enumerate(frames):
             for tag, probability in frame.tags:
                 if tag in column:
                     shown[row, column[tag]] = min(1.0, max(0.0, probability))
-        parts.append((shown, np.array([0.05 + tag.relative_strength for tag in film.short_list])))
+        parts.append((shown, np.array([0.05 + tag.relative_strength for tag in said])))
     times = np.array([frame.time_s for frame in frames])
     length = max(film.duration_s, max(frame.shot_end_s for frame in frames))
     moments = (np.arange(4 * number) + 0.5) * length / (4 * number)
@@ -188,7 +195,7 @@ def choose(film: Film, frames: Sequence[KeyFrame], seen: Sequence[np.ndarray | N
     covers, worth = goals(film, frames, alike, number)
     kept = list(range(len(frames)))
     if alike is not None:
-        covers *= clarity(features)[:, None]
+        covers *= (clarity(features) * evidence(frames))[:, None]
         kept = without_repeats(alike, np.argsort(-(covers @ worth), kind="stable").tolist())
     chosen = [kept[i] for i in greedy(covers[kept], worth, number)]
     return Choice(
@@ -213,6 +220,7 @@ def as_json(film: Film, choice: Choice) -> dict:
     return {
         "id": film.id,
         "title": film.title,
+        "tags": [tag.tag for tag in listed(film)],
         "covered": round(choice.value, 6),
         "near_repeats": choice.near_repeats,
         "pictures": [
@@ -248,7 +256,7 @@ def contact_sheet(film: Film, choice: Choice, pictures: dict[float, bytes], colu
     # a heading needs the width of two pictures
     width = 2 * MARGIN + max(columns, 2) * (WIDE + GAP) - GAP
     sheet = np.full((HEADING + max(rows, 1) * (high + CAPTION) + MARGIN, width, 3), PAPER, np.uint8)
-    kept = ", ".join(tag.tag for tag in film.short_list[:6]) or "nothing that the model is sure of"
+    kept = "; ".join(tag_in_words(tag, film.duration_s) for tag in listed(film)[:4]) or NOTHING_SURE
     _write(sheet, film.title, MARGIN, 40, 24, 700, INK, width - 2 * MARGIN)
     _write(sheet, f"{timecode(film.duration_s)}   {kept}", MARGIN, 66, 15, 400, SOFT, width - 2 * MARGIN)
     for i, frame in enumerate(choice.frames):
@@ -261,7 +269,7 @@ def contact_sheet(film: Film, choice: Choice, pictures: dict[float, bytes], colu
             fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
             dx, dy = (WIDE - size[0]) // 2, (high - size[1]) // 2
             sheet[y + dy : y + dy + size[1], x + dx : x + dx + size[0]] = fitted
-        said = ", ".join(tag for tag, _ in frame.tags) or "nothing sure"
+        said = ", ".join(tag for tag, _ in frame.tags) or KINDS.get(frame.kind, "nothing sure")
         left = _write(sheet, timecode(frame.time_s), x, y + high + 22, 15, 700, INK, WIDE)
         _write(sheet, said, left + 10, y + high + 22, 15, 400, SOFT, x + WIDE - left - 10)
     _, data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -13,14 +13,17 @@ from urllib.parse import quote
 from movie_tags import storage
 from movie_tags.records import Failure, Film
 from movie_tags.report.index import Entry, catalogue_page
-from movie_tags.report.page import Notice, film_notices, film_page, smaller
+from movie_tags.report.markup import smaller
+from movie_tags.report.page import Notice, film_notices, film_page
 from movie_tags.report.summary import choose, looks
+from movie_tags.report.watch import Queue, watched
 from movie_tags.results.tables import ReportError, Results, slug
 
-FOLDER, FILMS, PICTURES, INDEX = "report", "films", "pictures", "index.html"
+FOLDER, FILMS, PICTURES, INDEX, WATCH = "report", "films", "pictures", "index.html", "watch.html"
 CARD_SIDE, CARD_QUALITY = 256, 72
 WRITERS = 16
 """Files that are on their way to a remote folder at a time."""
+_OUR_STILLS = re.compile(r"watch(?:-\d+)?\.html\Z")
 _OURS = re.compile(r"[a-z0-9-]+-[0-9a-f]{10}\.(?:html|jpg)\Z")
 
 
@@ -64,7 +67,12 @@ def sources_of(film: Film, pages: str) -> tuple[list[str], Notice | None]:
     return [quote(os.fsencode(relative)), absolute], None
 
 
-def write_report(folder: str, output: str | None = None, tell: Callable[[int], None] = lambda done: None) -> Report:
+def write_report(
+    folder: str,
+    output: str | None = None,
+    tell: Callable[[int], None] = lambda done: None,
+    watch: Sequence[str] = (),
+) -> Report:
     """Write the report of a folder of results.
 
     Args:
@@ -72,70 +80,107 @@ def write_report(folder: str, output: str | None = None, tell: Callable[[int], N
         output: where to; `report` in the folder of results by default. Pages there of films that are no longer in the
             results are removed.
         tell: called with the number of films that are done.
+        watch: tags of which a queue of stills is written, too (`report.watch`).
 
     Raises:
         ReportError: the folder holds no results, or the report cannot be written.
         OutputError: the results cannot be read.
+        UserError: a word of `watch` names no tag.
     """
     output = output or storage.join(folder, FOLDER)
     with Results(folder) as results:
-        failures: dict[str, list[Failure]] = {}
-        for failure in results.failures:
-            failures.setdefault(failure.id, []).append(failure)
-        entries: list[Entry] = []
-        written: set[str] = set()
+        queue = Queue(watched(watch, results.run), results.run) if watch else None
         try:
-            for sub in (FILMS, PICTURES):
-                storage.make_folder(storage.join(output, sub))
-            with ThreadPoolExecutor(WRITERS if storage.is_remote(output) else 1) as writers:
-                pending = []
-                for film in results.films():
-                    entry, files = _film(results, film, failures.get(film.id, ()), output)
-                    entries.append(entry)
-                    written.update(files)
-                    pending += [writers.submit(storage.write_bytes, path, data) for path, data in files.items()]
-                    if len(pending) >= 4 * WRITERS:
-                        for done in pending:
-                            done.result()
-                        pending.clear()
-                    tell(len(entries))
-                for done in pending:
-                    done.result()
-            tagged = {entry.id for entry in entries}
-            failed = [f for f in results.failures if not (f.of_key_frame and f.id in tagged)]
-            index = storage.join(output, INDEX)
-            storage.write_text(index, catalogue_page(entries, failed, results.run))
-            storage.remove(
-                path
-                for sub in (FILMS, PICTURES)
-                for path in storage.list_folder(storage.join(output, sub))
-                if path not in written and _OURS.match(storage.base_name(path))
-            )
+            return _Writing(results, output, queue, tell).write()
         except OSError as error:
             raise ReportError(f"{output}: the report cannot be written: {storage.plainly(error)}") from error
-        return Report(index, len(entries), len(failed))
 
 
-def _film(results: Results, film: Film, failures: Sequence[Failure], output: str) -> tuple[Entry, dict[str, bytes]]:
-    """A film's entry in the catalogue, and its files by their addresses."""
-    frames = results.key_frames(film.id)
-    pictures = results.thumbnails(frames)
-    seen = [looks(pictures[frame.time_s]) if frame.time_s in pictures else None for frame in frames]
-    pictures = {f.time_s: pictures[f.time_s] for f, look in zip(frames, seen, strict=True) if look is not None}
-    choice = choose(film, frames, seen)
-    name = slug(film)
-    pages = storage.join(output, FILMS)
-    sources, moved = sources_of(film, pages)
-    listed = sum(bool(frame.thumbnail) for frame in frames)
-    notices = film_notices(film, failures, len(frames), len(pictures), listed) + ([moved] if moved else [])
-    page = film_page(
-        film, frames, results.spans(film.id), pictures, choice, results.run, notices, sources, f"../{INDEX}"
-    )
-    files = {storage.join(pages, f"{name}.html"): page.encode(errors="replace")}  # a file's name may be no text
-    first = pictures.get(choice.first.time_s) if choice.first else None
-    if first:
-        files[storage.join(output, PICTURES, f"{name}.jpg")] = smaller(first, CARD_SIDE, CARD_QUALITY)
-    trouble = bool(film.warnings or failures)
-    return Entry(
-        film.id, film.title, name, bool(first), film.duration_s, film.shots, film.tags, len(film.short_list), trouble
-    ), files
+class _Writing:
+    """One report on its way: its files are written beside each other where the folder is remote."""
+
+    def __init__(self, results: Results, output: str, queue: Queue | None, tell: Callable[[int], None]):
+        self.results, self.output, self.queue, self.tell = results, output, queue, tell
+        self.written: set[str] = set()
+        self.pending: list[Future] = []
+        self.failures: dict[str, list[Failure]] = {}
+        for failure in results.failures:
+            self.failures.setdefault(failure.id, []).append(failure)
+
+    def write(self) -> Report:
+        for sub in (FILMS, PICTURES):
+            storage.make_folder(storage.join(self.output, sub))
+        entries = []
+        with ThreadPoolExecutor(WRITERS if storage.is_remote(self.output) else 1) as self.writers:
+            for film in self.results.films():
+                entries.append(self.film(film))
+                self.tell(len(entries))
+            links = self.finish_queue()
+            tagged = {entry.film.id for entry in entries}
+            failed = [f for f in self.results.failures if not (f.of_key_frame and f.id in tagged)]
+            self.put((INDEX,), catalogue_page(entries, failed, self.results.run, links).encode(errors="replace"))
+            self.wait()
+        self.remove_old()
+        return Report(storage.join(self.output, INDEX), len(entries), len(failed))
+
+    def put(self, names: Sequence[str], data: bytes) -> None:
+        """Write a file of the report, now or soon."""
+        path = storage.join(self.output, *names)
+        self.written.add(path)
+        self.pending.append(self.writers.submit(storage.write_bytes, path, data))
+        if len(self.pending) >= 4 * WRITERS:
+            self.wait()
+
+    def wait(self) -> None:
+        for done in self.pending:
+            done.result()
+        self.pending.clear()
+
+    def film(self, film: Film) -> Entry:
+        """Write a film's files. Returns its entry in the catalogue."""
+        frames = self.results.key_frames(film.id)
+        listed = sum(bool(frame.thumbnail) for frame in frames)
+        pictures = self.results.thumbnails(frames)
+        seen = {time_s: look for time_s, data in pictures.items() if (look := looks(data)) is not None}
+        pictures = {time_s: data for time_s, data in pictures.items() if time_s in seen}
+        choice = choose(film, frames, [seen.get(frame.time_s) for frame in frames])
+        name = slug(film)
+        failures = self.failures.get(film.id, ())
+        notices = film_notices(film, failures, len(frames), len(pictures), listed)
+        sources, moved = sources_of(film, storage.join(self.output, FILMS))
+        spans = self.results.spans(film.id)
+        page = film_page(
+            film,
+            frames,
+            spans,
+            pictures,
+            choice,
+            self.results.run,
+            notices + ([moved] if moved else []),
+            sources,
+            f"../{INDEX}",
+        )
+        self.put((FILMS, f"{name}.html"), page.encode(errors="replace"))  # a file's name may be no text
+        first = pictures.get(choice.first.time_s) if choice.first else None
+        if first:
+            self.put((PICTURES, f"{name}.jpg"), smaller(first, CARD_SIDE, CARD_QUALITY))
+        if self.queue:
+            for page_name, text in self.queue.add(film, f"{FILMS}/{name}.html", frames, pictures):
+                self.put((page_name,), text.encode(errors="replace"))
+        return Entry(film, name, bool(first), bool(film.warnings or failures))
+
+    def finish_queue(self) -> list[tuple[str, str]]:
+        """Write what is left of the queue of stills. Returns what leads to it from the catalogue."""
+        if not self.queue:
+            return []
+        for name, text in self.queue.finish():
+            self.put((name,), text.encode(errors="replace"))
+        tags = ", ".join(one.tag for one in self.queue.tags)
+        return [(WATCH, f"Stills to look at: {tags} ({self.queue.total:,})")]
+
+    def remove_old(self) -> None:
+        """Remove pages of an earlier report that this one has not written anew."""
+        for folder in ((FILMS,), (PICTURES,), ()):
+            paths = storage.list_folder(storage.join(self.output, *folder))
+            ours = _OURS if folder else _OUR_STILLS
+            storage.remove(p for p in paths if p not in self.written and ours.match(storage.base_name(p)))

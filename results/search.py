@@ -7,60 +7,23 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import duckdb
-import pyparsing as pp
 
 from movie_tags import storage
-from movie_tags.errors import UserError
 from movie_tags.machine import cores
 from movie_tags.records import Film, Span
 from movie_tags.results import overlay
 from movie_tags.results.corrections import Corrections, Held
+from movie_tags.results.expressions import And, Expression, Not, Or, SearchError, Term, tags_of
+from movie_tags.results.listing import rating_in_sql, tag_in_sql, threshold_of
 from movie_tags.results.reading import PARQUET, OutputError, files_of, read_run, view_of
 from movie_tags.results.schema import columns, duckdb_types, from_row, to_line
-from movie_tags.results.synonyms import meanings, named, nearest
 
 MEMORY = "400MB"
 """What DuckDB may hold; what is more goes to disk meanwhile."""
-
-
-class SearchError(UserError):
-    """A search that cannot be made; the message says what is wrong with it."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """Words that name a tag.
-
-    Attributes:
-        text: the words.
-        tags: those of the vocabulary that they mean, any of which will do; none before `resolve`.
-        quoted: they stood in quotes: one tag, whatever the words.
-    """
-
-    text: str
-    tags: tuple[str, ...] = ()
-    quoted: bool = False
-
-
-@dataclass(frozen=True)
-class Not:
-    of: Expression
-
-
-@dataclass(frozen=True)
-class And:
-    parts: tuple[Expression, ...]
-
-
-@dataclass(frozen=True)
-class Or:
-    parts: tuple[Expression, ...]
-
-
-Expression = Term | Not | And | Or
 
 
 @dataclass(frozen=True)
@@ -70,8 +33,9 @@ class Found:
     Attributes:
         id, uri, title: of the film.
         duration_s: of the film, seconds.
-        strength: of a film, the relative strength R of the tags asked for; of a scene, their mean probability. The
-            weakest of those joined by `and`, the strongest of those joined by `or`; None where only `not` was asked.
+        sure: of a film, how sure the tags asked for are (`listing.rating`); of a scene, their mean probability. The
+            least of those joined by `and`, the most of those joined by `or`; None where only `not` was asked.
+        seconds: how long the tags asked for are seen in the film, put together in the same way; None of a scene.
         start_s, end_s: of a scene, in seconds after the film's first frame; None of a film.
     """
 
@@ -79,120 +43,10 @@ class Found:
     uri: str
     title: str
     duration_s: float
-    strength: float | None
+    sure: float | None
+    seconds: float | None = None
     start_s: float | None = None
     end_s: float | None = None
-
-
-def _grammar() -> pp.ParserElement:
-    both = pp.CaselessKeyword("and") | pp.one_of("& + ,")
-    either = pp.CaselessKeyword("or") | pp.Literal("|")
-    negated = pp.CaselessKeyword("not") | pp.one_of("- !")
-    reserved = pp.MatchFirst(map(pp.CaselessKeyword, ("and", "or", "not")))
-    quoted = pp.QuotedString('"') | pp.QuotedString("'")
-    words = pp.OneOrMore(~reserved + pp.Regex(r"[^\s()\"'&+,|!-][^\s()\"&,|]*")).set_parse_action(
-        lambda found: Term(" ".join(found))
-    )
-    quoted.set_parse_action(lambda found: Term(found[0].strip(), quoted=True))
-    term = (quoted | words).set_name("a tag")
-    all_of: Any = lambda found: And(tuple(part for part in found[0] if not isinstance(part, str)))  # noqa: E731
-    return pp.infix_notation(
-        term,
-        [
-            (negated, 1, pp.OpAssoc.RIGHT, lambda found: Not(found[0][1])),
-            (None, 2, pp.OpAssoc.LEFT, all_of),
-            (both, 2, pp.OpAssoc.LEFT, all_of),
-            (either, 2, pp.OpAssoc.LEFT, lambda found: Or(tuple(found[0][::2]))),
-        ],
-    )
-
-
-def parse(text: str) -> Expression:
-    """Read an expression of tags, `and`, `or`, `not` and parentheses; `not` binds tightest, then `and`.
-
-    As people type it, too: `-tag` is `not tag`, a comma is `and`, `|` is `or`. Words side by side are one term, as are
-    words in quotes; see `in_terms`.
-
-    Raises:
-        SearchError: it is none; the message says where it breaks off.
-    """
-    try:
-        return _grammar().parse_string(text, parse_all=True)[0]
-    except pp.ParseBaseException as error:
-        rest = text[error.loc :].strip()
-        where = f"at {rest!r}" if rest and rest != text.strip() else "at its end" if text.strip() else "it is empty"
-        raise SearchError(
-            f"{text!r} cannot be understood ({where}); write tags with and, or, not and parentheses, such as "
-            "'beach and (children or family) and not violence', or just 'beach children -violence'"
-        ) from error
-
-
-def matching(term: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
-    """The tags that a term names, by themselves, by words of theirs or by synonyms; see `synonyms.named`.
-
-    Raises:
-        SearchError: there is none; the message names the nearest.
-    """
-    found = named(term, vocabulary)
-    if found:
-        return found
-    elsewhere = [tag for tag in meanings(term) if tag not in vocabulary]
-    if elsewhere:
-        raise SearchError(f"the model of these results has no tag {elsewhere[0]}: it was not looked for")
-    close = nearest(term, vocabulary)
-    offer = ", ".join(close[:-1]) + (" or " if len(close) > 1 else "") + "".join(close[-1:])
-    raise SearchError(f"no tag {term!r}; did you mean {offer}?")
-
-
-def in_terms(text: str, vocabulary: Sequence[str]) -> Expression:
-    """What words side by side mean: the tag that they name together, or else several tags, all of which are wanted.
-
-    From left to right, as many words as name a tag are one.
-
-    Raises:
-        SearchError: there is a word that names none.
-    """
-    words = text.split()
-    parts: list[Term] = []
-    while words:
-        count = next((n for n in range(len(words), 0, -1) if named(" ".join(words[:n]), vocabulary)), 1)
-        term = " ".join(words[:count])
-        parts.append(Term(term, matching(term, vocabulary)))
-        words = words[count:]
-    return parts[0] if len(parts) == 1 else And(tuple(parts))
-
-
-def resolve(expression: Expression, vocabulary: Sequence[str]) -> Expression:
-    """The expression with the tags that its terms mean.
-
-    Raises:
-        SearchError: a term names none.
-    """
-    match expression:
-        case Term(text, quoted=True):
-            return Term(text, matching(text, vocabulary), True)
-        case Term(text):
-            return in_terms(text, vocabulary)
-        case Not(of):
-            return Not(resolve(of, vocabulary))
-        case And(parts) | Or(parts):
-            return type(expression)(tuple(resolve(part, vocabulary) for part in parts))
-
-
-def terms_of(expression: Expression) -> tuple[Term, ...]:
-    """The terms, in order of appearance."""
-    match expression:
-        case Term():
-            return (expression,)
-        case Not(of):
-            return terms_of(of)
-        case And(parts) | Or(parts):
-            return tuple(term for part in parts for term in terms_of(part))
-
-
-def tags_of(expression: Expression) -> tuple[str, ...]:
-    """Every tag that the terms mean, once, in order of appearance."""
-    return tuple(dict.fromkeys(tag for term in terms_of(expression) for tag in term.tags))
 
 
 def condition(expression: Expression, slots: dict[str, str]) -> str:
@@ -220,17 +74,21 @@ def possible(expression: Expression, slots: dict[str, str]) -> str:
     return condition(expression, slots)
 
 
-def strength(expression: Expression, slots: dict[str, str]) -> str:
-    """How strongly the expression holds, in SQL; null where nothing but `not` makes it hold."""
+def amount(expression: Expression, slots: dict[str, str]) -> str:
+    """How much the expression holds, in SQL; null where nothing but `not` makes it hold.
+
+    Args:
+        slots: of each tag a column with the amount of it, null where it is not there.
+    """
     match expression:
         case Term(_, tags):
             return f"greatest({', '.join(slots[tag] for tag in tags)}, NULL)"
         case Not():
             return "NULL::DOUBLE"
         case And(parts):  # DuckDB's least and greatest pass over nulls
-            return f"least({', '.join(strength(part, slots) for part in parts)})"
+            return f"least({', '.join(amount(part, slots) for part in parts)})"
         case Or(parts):
-            either = (f"CASE WHEN {condition(part, slots)} THEN {strength(part, slots)} END" for part in parts)
+            either = (f"CASE WHEN {condition(part, slots)} THEN {amount(part, slots)} END" for part in parts)
             return f"greatest({', '.join(either)})"
 
 
@@ -300,39 +158,43 @@ class Search:
         found = self._rows(f"SELECT DISTINCT unnest(tags).tag AS tag FROM {self._films()} ORDER BY tag")
         return [tag for (tag,) in found]
 
-    def films(self, expression: Expression, min_strength: float | None = None, limit: int | None = None) -> list[Found]:
-        """The films for which an expression holds, the strongest first.
+    @cached_property
+    def threshold(self) -> float:
+        """How sure the model must be where nothing else is asked for, in [0, 1]: the run's own setting."""
+        return threshold_of(read_run(self.view))
+
+    def films(self, expression: Expression, setting: float | None = None, limit: int | None = None) -> list[Found]:
+        """The films for which an expression holds, the surest first.
 
         Args:
             expression: resolved.
-            min_strength: a film has a tag from this relative strength on; None: where it is on its short list.
+            setting: how sure a tag must be, in [0, 1] (`listing.listed`); None: as the run listed.
             limit: the first so many only.
 
         Raises:
             OutputError: the tables cannot be read.
         """
-        films, slots = self._with_slots(expression, min_strength, "short_list")
+        films, sure, seconds = self._with_slots(expression, setting)
         rows = self._rows(
-            f"SELECT id, uri, title, duration_s, {strength(expression, slots)} AS strength FROM ({films}) "
-            f"WHERE {condition(expression, slots)} ORDER BY strength DESC NULLS LAST, title, id {_first(limit)}"
+            f"SELECT id, uri, title, duration_s, {amount(expression, sure)} AS sure, {amount(expression, seconds)} "
+            f"FROM ({films}) WHERE {condition(expression, sure)} "
+            f"ORDER BY sure DESC NULLS LAST, title, id {_first(limit)}"
         )
         return [Found(*row) for row in rows]
 
-    def scenes(
-        self, expression: Expression, min_strength: float | None = None, limit: int | None = None
-    ) -> list[Found]:
+    def scenes(self, expression: Expression, setting: float | None = None, limit: int | None = None) -> list[Found]:
         """The stretches of films throughout which an expression holds, the most probable first.
 
         Args:
             expression: resolved.
-            min_strength: only spans of tags that have this relative strength in their film count; None: all spans.
+            setting: only of tags that are so sure in their film (`listing.listed`); None: as the run listed.
             limit: the first so many only.
 
         Raises:
-            SearchError: the run wrote no spans.
+            SearchError: there is no table of spans.
             OutputError: the tables cannot be read.
         """
-        films, slots = self._with_slots(expression, min_strength or 0.0, "tags")
+        films, slots, _ = self._with_slots(expression, setting)
         tags = list(slots)
         columns = range(len(tags))
         here = {tag: f"p{k}" for k, tag in enumerate(tags)}
@@ -365,7 +227,7 @@ class Search:
                 FROM points WINDOW w AS (PARTITION BY id ORDER BY t)
             ),
             held AS (
-                SELECT id, start_s, end_s, {condition(expression, here)} AS holds, {strength(expression, here)} AS p
+                SELECT id, start_s, end_s, {condition(expression, here)} AS holds, {amount(expression, here)} AS p
                 FROM (SELECT id, start_s, end_s, {carried} FROM states WHERE end_s IS NOT NULL)
             ),
             begun AS (
@@ -381,21 +243,24 @@ class Search:
                 FROM numbered WHERE holds GROUP BY id, scene
             ),
             best AS (SELECT * FROM scenes ORDER BY p DESC NULLS LAST, id, start_s {_first(limit)})
-            SELECT id, uri, title, duration_s, best.p, best.start_s, best.end_s FROM best JOIN candidates USING (id)
+            SELECT id, uri, title, duration_s, best.p, NULL, best.start_s, best.end_s
+            FROM best JOIN candidates USING (id)
             ORDER BY best.p DESC NULLS LAST, id, best.start_s""")
         return [Found(*row) for row in rows]
 
-    def _with_slots(self, expression: Expression, min_strength: float | None, among: str) -> tuple[str, dict[str, str]]:
-        """SQL of the films with a column for each tag: its relative strength where that is enough, else null."""
-        slots = {tag: f"r{k}" for k, tag in enumerate(tags_of(expression))}
-        among = "tags" if min_strength is not None else among
-        enough = f" AND x.relative_strength >= {float(min_strength)!r}" if min_strength else ""
-        columns = ", ".join(
-            f"list_filter({among}, lambda x: x.tag = {_text(tag)}{enough})[1].relative_strength AS {slot}"
-            for tag, slot in slots.items()
-        )
+    def _with_slots(self, expression: Expression, setting: float | None) -> tuple[str, dict[str, str], dict[str, str]]:
+        """SQL of the films; of each tag columns of how sure it is and of its seconds, null where it is not listed."""
+        tags = tags_of(expression)
+        columns = ", ".join(f"{tag_in_sql(_text(tag), setting, self.threshold)} AS t{k}" for k, tag in enumerate(tags))
+        rated = ", ".join(f"{rating_in_sql(f't{k}')} AS r{k}, t{k}.seconds AS s{k}" for k in range(len(tags)))
         title = "coalesce(nullif(title, ''), id) AS title"
-        return f"SELECT id, uri, {title}, coalesce(duration_s, 0) AS duration_s, {columns} FROM {self._films()}", slots
+        films = f"SELECT id, uri, {title}, coalesce(duration_s, 0) AS duration_s, {columns} FROM {self._films()}"
+        sure, seconds = ({tag: f"{kind}{k}" for k, tag in enumerate(tags)} for kind in "rs")
+        return (
+            f"SELECT * EXCLUDE ({', '.join(f't{k}' for k in range(len(tags)))}), {rated} FROM ({films})",
+            sure,
+            seconds,
+        )
 
     def _films(self) -> str:
         return self._table("tags", _FILMS)
@@ -404,9 +269,7 @@ class Search:
         """SQL of the spans of some tags."""
         files = self._files("spans")
         if not files:
-            raise SearchError(
-                f"{self.folder}: made by an older version, which wrote no spans; search without --scenes, or tag anew"
-            )
+            raise SearchError(f"{self.folder}: spans.jsonl is missing; search without --scenes, or tag anew")
         wanted = f"tag IN ({', '.join(map(_text, tags))})"
         return f"(SELECT * FROM {self._table('spans', _SPANS)} WHERE {wanted})"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED
 from movie_tags.report.exports import FORMATS, Options, Written, load
 from movie_tags.report.phrases import number
+from movie_tags.results.listing import threshold_of
 from movie_tags.results.tables import Results
 
 SHOWN_REASONS = 20
@@ -93,7 +95,7 @@ def write(folder: str, name: str, output: str | None, options: Options) -> int:
     if out is not None and not options.dry_run:
         storage.make_folder(out)
     with Results(folder) as results:
-        written = exporting.write(results, out, options)
+        written = exporting.write(results, out, replace(options, threshold=threshold_of(results.run)))
     show(written, out or "beside the films", options.dry_run)
     return SOME_FAILED if written.left_out else DONE
 

@@ -14,17 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 from movie_tags.pipeline.commands.common import DONE, count, share
-from movie_tags.report.phrases import clock, timecode
-from movie_tags.results.search import Found, Search, parse, resolve, terms_of
+from movie_tags.report.phrases import clock, percent, seen, sureness, timecode
+from movie_tags.results.expressions import parse, resolve, terms_of
+from movie_tags.results.search import Found, Search
 from movie_tags.results.synonyms import words_of
 
 OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
     "  movie-tags search results/ 'beach and children and not violence'\n"
     "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes",
-    "epilog": "A tag is named by itself or by words of it: beach is Beach/Sea. A film has the tags of its short list,\n"
-    "or with --min those from that relative strength on. It counts as much as the weakest of the tags joined by\n"
-    "and, the strongest of those joined by or. Of a scene, the mean probability is what counts.",
+    "epilog": "A tag is named by itself, by words of it or by synonyms in English, German, French, Spanish and Hindi:\n"
+    "beach and boat are Beach/Sea. Words side by side are one tag, or else several, all of which are wanted;\n"
+    "-violence is not violence. A film has the tags of its short list; with --min, those of which the model is so\n"
+    "sure. It comes as high as the least sure of the tags joined by and, the surest of those joined by or; of a\n"
+    "scene, the mean probability counts.",
 }
 
 
@@ -39,8 +42,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min",
         type=share,
-        metavar="R",
-        help="a film has a tag from this relative strength on, 0 to 1 [of films the short list, of scenes any span]",
+        metavar="C",
+        help="a film has a tag of which the model is so sure, 0 to 1; where it does not say, by relative strength [as "
+        "the run listed]",
     )
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="so many at most [50]")
     parser.add_argument("--json", action="store_true", help="print an object a line: what a program reads")
@@ -77,6 +81,11 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
 def _table(found: Sequence[Found]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     for one in found:
-        when = [] if one.start_s is None else [Text(f"{timecode(one.start_s)} to {timecode(one.end_s)}")]
-        table.add_row(Text("" if one.strength is None else f"{one.strength:.2f}"), *when, Text(one.title))
+        if one.start_s is not None and one.end_s is not None:
+            sure = "" if one.sure is None else f"probability {percent(one.sure)}"
+            much = f"{timecode(one.start_s)} to {timecode(one.end_s)}"
+        else:
+            sure = "" if one.sure is None else sureness(one.sure)
+            much = "" if one.seconds is None else seen(one.seconds, one.duration_s)
+        table.add_row(*map(Text, (sure, much, one.title)))
     return table

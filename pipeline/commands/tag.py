@@ -29,13 +29,15 @@ from movie_tags.pipeline.commands.common import (
     positive,
     share,
 )
-from movie_tags.pipeline.display import RunProgress, print_tags, watching
+from movie_tags.pipeline.commands.printing import print_tags
+from movie_tags.pipeline.display import RunProgress, watching
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
 from movie_tags.pipeline.prometheus import write_failure, write_metrics
 from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
-from movie_tags.records import FAILED, QUARANTINED
+from movie_tags.records import FAILED, QUARANTINED, Film
 from movie_tags.results.reading import FORMATS
+from movie_tags.results.schema import from_row
 from movie_tags.transforms.shots.detector import DETECTORS
 from movie_tags.transforms.video.limits import Limits
 
@@ -308,7 +310,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         if progress.films:
             console.print(progress.text(), highlight=False, soft_wrap=True)
         shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
-        print_tags(Console(), shown)
+        print_tags(Console(), (from_row(Film, row) for row in shown))
         errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
     if args.metrics_file:
         write_metrics(args.metrics_file, said)

@@ -19,6 +19,7 @@ from types import ModuleType
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.records import Film, KeyFrame, Span, TagStrength
+from movie_tags.results.listing import THRESHOLD, listed
 from movie_tags.results.tables import Results
 
 FORMATS = {
@@ -42,6 +43,7 @@ class Options:
 
     Attributes:
         min_confidence: how sure a tag must be, in [0, 1]; None: as the short list has it.
+        threshold: how sure the run asked tags to be (`listing.threshold_of`).
         unjoined: shots one by one, in place of spans of neighbouring shots. All formats take these two.
         create: make files beside films that have none.
         dry_run: write nothing, and say which files would be written.
@@ -51,6 +53,7 @@ class Options:
     unjoined: bool = False
     create: bool = False
     dry_run: bool = False
+    threshold: float = THRESHOLD
 
 
 @dataclass
@@ -94,10 +97,8 @@ def load(name: str) -> ModuleType:
 
 
 def listed_tags(film: Film, options: Options) -> tuple[TagStrength, ...]:
-    """The tags of a film that are exported, the strongest first."""
-    if options.min_confidence is None:
-        return film.short_list
-    return tuple(tag for tag in film.tags if tag.sureness >= options.min_confidence)
+    """The tags of a film that are exported, the surest first: by the one rule (`results.listing`)."""
+    return listed(film, options.min_confidence, options.threshold)
 
 
 def listed_spans(results: Results, film: Film, options: Options) -> tuple[Span, ...]:

@@ -6,45 +6,8 @@ import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
 from rich.console import Console
 
-from movie_tags.pipeline.display import RunProgress, print_tags
+from movie_tags.pipeline.display import RunProgress
 from movie_tags.progress import PREFIX
-
-ROW = {
-    "id": "a",
-    "title": "[Film] one.mp4",
-    "duration_s": 61.2,
-    "shots": 4,
-    "key_frames": 3,
-    "short_list": [
-        {"tag": "War", "relative_strength": 1.0, "confidence": 0.801},
-        {"tag": "Food", "relative_strength": 0.5},
-    ],
-}
-
-
-def printed(terminal):
-    out = io.StringIO()
-    print_tags(Console(file=out, force_terminal=terminal, color_system=None, width=100), [ROW])
-    return out.getvalue()
-
-
-def test_a_person_sees_bars():
-    text = printed(True)
-    assert "[Film] one.mp4  (61 s, 4 shots, 3 key frames)" in text
-    war, food = (line for line in text.splitlines() if "█" in line)
-    assert war.count("█") == 2 * food.count("█") == 30
-    assert war.rstrip().endswith("1.00  80% sure") and "sure" not in food
-
-
-def test_tags_are_printed_as_they_are_called():
-    out = io.StringIO()
-    tags = [{"tag": "out[old]", "relative_strength": 1.0}]
-    print_tags(Console(file=out, force_terminal=True, color_system=None, width=100), [ROW | {"short_list": tags}])
-    assert "out[old]" in out.getvalue()
-
-
-def test_a_log_gets_a_line():
-    assert printed(False) == "[Film] one.mp4: War 1.00, Food 0.50\n"
 
 
 def test_reports_add_up_from_this_process_and_from_workers():

@@ -9,7 +9,7 @@ from browser import opened, why_not
 from films import picture, write_video
 from result_folders import RUN, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
-from movie_tags.records import Failure, TagStrength
+from movie_tags.records import Failure, Film, TagStrength
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.write import write_report
 
@@ -93,7 +93,7 @@ def until(browser, condition, seconds: float = 10):
 def test_filter_by_tag_shows_the_key_frames_that_have_it(browser, report):
     browser.get(page_of(report, "a-mp4"))
     assert len(seen(browser, "#frames li")) == 4
-    animal, food = all_of(browser, "#filter .tag")
+    animal, food = seen(browser, "#filter .tag")
     animal.click()
     assert [e.get_attribute("data-tags") for e in seen(browser, "#frames li")] == ["0 1 ", "0 "]
     assert one(browser, "#shown").text == "2 of 4 key frames" and animal.get_attribute("aria-pressed") == "true"
@@ -106,12 +106,88 @@ def test_filter_by_tag_shows_the_key_frames_that_have_it(browser, report):
     assert not one(browser, "#clear").is_displayed()
 
 
-def test_weaker_tags_are_shown_when_asked_for(browser, report):
+def shown_rows(browser):
+    return [e.text for e in seen(browser, "#chart .tag")]
+
+
+def test_less_likely_tags_are_shown_when_asked_for(browser, report):
     browser.get(page_of(report, "a-mp4"))
-    assert len(seen(browser, ".chart tbody tr")) == 2
-    one(browser, "#weak").click()
-    assert [e.text for e in seen(browser, ".chart .tag")] == ["Animal", "Food", "War"]
-    assert one(browser, "#weak").text == "Hide the weaker tags"
+    assert shown_rows(browser) == ["Animal", "Food"] and one(browser, "#least").text == "10 %"
+    one(browser, "#weaker").click()
+    assert shown_rows(browser) == ["Animal", "Food", "War"] and one(browser, "#least").text == "0 %"
+    assert one(browser, "#weaker").text == "Show the likely tags alone"
+    one(browser, "#weaker").click()
+    assert shown_rows(browser) == ["Animal", "Food"]
+    setting = "const e = document.querySelector('#min'); e.value = 50; e.dispatchEvent(new Event('input'))"
+    browser.execute_script(setting)
+    assert shown_rows(browser) == ["Animal"] and browser.current_url.endswith("#min=0.5")
+    assert [e.text for e in seen(browser, ".lane > .tag")] == ["Animal"] and len(seen(browser, "#filter .tag")) == 1
+    browser.execute_script(setting.replace("50", "100"))
+    assert shown_rows(browser) == ["Animal"]
+
+
+def test_a_film_of_which_nothing_is_likely_says_so_and_shows_no_table(browser, tmp_path):
+    write_tables(
+        tmp_path, tags=[film("/a.mp4", [], [tag("War", 0.02)])], key_frames=[frame("/a.mp4", 1.0, {"War": 0.1})]
+    )
+    browser.get(page_of_only(write_report(str(tmp_path)).index))
+    assert not seen(browser, "#chart") and one(browser, "#none").text == "No tag of this film is that likely."
+    one(browser, "#weaker").click()
+    assert shown_rows(browser) == ["War"] and not one(browser, "#none").is_displayed()
+
+
+def test_a_film_that_begins_later_than_its_file_plays_at_its_own_times(browser, tmp_path):
+    playable = write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(200)])
+    rows = [film(str(playable), [tag("War", 1.0)], start_s=2.5)]
+    write_tables(tmp_path, tags=rows, key_frames=[frame(str(playable), 1.0, {"War": 0.5})])
+    browser.get(page_of_only(write_report(str(tmp_path)).index))
+    one(browser, "#frames button").click()
+    now = "return document.querySelector('video').currentTime"
+    until(browser, lambda: browser.execute_script(now) >= 3.5)
+    assert browser.execute_script(now) < 5
+    playhead = "return parseFloat(document.querySelector('#playhead').style.left)"
+    until(browser, lambda: one(browser, "#playhead").is_displayed())
+    assert browser.execute_script(playhead) == pytest.approx(100 * (browser.execute_script(now) - 2.5) / 8, abs=8)
+
+
+def top_element(browser, element):
+    """What lies on top in the middle of an element."""
+    return browser.execute_script(
+        "const b = arguments[0].getBoundingClientRect();"
+        "return document.elementFromPoint(b.left + b.width / 2, b.top + b.height / 2)",
+        element,
+    )
+
+
+def test_the_player_covers_no_button_that_is_scrolled_to(browser, report):
+    browser.get(page_of(report, "a-mp4"))
+    one(browser, "#frames li:last-child button").click()
+    until(browser, lambda: one(browser, "#player").is_displayed())
+    for button in (*all_of(browser, ".zoom button"), *all_of(browser, "#frames button"), one(browser, "#weaker")):
+        browser.execute_script("arguments[0].scrollIntoView({block: 'nearest', behavior: 'instant'})", button)
+        top = top_element(browser, button)
+        assert browser.execute_script("return arguments[0].contains(arguments[1])", button, top)
+
+
+def test_the_zoomed_strip_does_not_show_behind_the_names_of_lanes(browser, report):
+    browser.get(page_of(report, "a-mp4"))
+    one(browser, "#in").click()
+    browser.execute_script("document.querySelector('.scroll').scrollLeft = 300")
+    for lane in seen(browser, ".lane:not(.axis)"):
+        name = lane.find_element("css selector", ".tag, .name")
+        box, row = name.rect, lane.find_element("css selector", ".row").rect
+        assert box["y"] <= row["y"] and box["y"] + box["height"] >= row["y"] + row["height"]
+        assert top_element(browser, name) == name
+
+
+def test_a_still_to_look_at_leads_to_its_key_frame(browser, report, tmp_path):
+    index = write_report(str(report.parent), str(tmp_path / "www"), watch=["food"]).index
+    browser.get("file://" + index.replace("index.html", "watch.html"))
+    stills = seen(browser, "#stills .picture")
+    assert [e.find_element("xpath", "..//time").text for e in stills] == ["0:01", "0:03"]
+    stills[1].click()
+    until(browser, lambda: browser.title.startswith("a.mp4"))
+    assert one(browser, "#frames .found time").text == "0:03"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +269,7 @@ def test_a_title_that_is_a_script_is_a_title(browser, report):
     (page,) = (report / "films").glob("script-*.html")
     browser.get(page.as_uri())
     assert one(browser, "h1").text == EVIL and EVIL in browser.title
-    assert one(browser, ".chart .tag").text == EVIL and one(browser, ".notice").text == f"Warning: {EVIL}"
+    assert one(browser, "#chart .tag").text == EVIL and one(browser, ".notice").text == f"Warning: {EVIL}"
     browser.get((report / "index.html").as_uri())
     assert EVIL in [e.text for e in all_of(browser, "#films h3")] and EVIL in one(browser, "#reasons").text
     assert EVIL in [e.text for e in all_of(browser, "#tags span")]
@@ -241,32 +317,20 @@ def test_the_catalogue_leads_to_the_page_and_back(browser, report):
 
 
 NAMES = ("Action", "Beach/Sea", "College/Univ.", "Drama", "Food", "War")
+SEEN = {**RUN, "method": {"min_confidence": 0.1}, "model": {"vocabulary": [*NAMES, "Weapon"]}}
 
 
 def entries(number: int) -> list[Entry]:
     dice = random.Random(number)
     made = []
     for i in range(number):
-        strengths = sorted(
-            (dice.choice((1000, 700, 400, 120, 40, 0)) / 1000 for _ in range(dice.randint(0, 5))), reverse=True
-        )
-        tags = tuple(
-            TagStrength(name, relative_strength=r)
-            for name, r in zip(dice.sample(NAMES, len(strengths)), strengths, strict=True)
-        )
+        chosen = dice.sample(NAMES, dice.randint(0, 5))
+        tags = tuple(TagStrength(name, confidence=dice.choice((1, 0.7, 0.4, 0.12, 0.04, 0))) for name in chosen)
+        listed = tuple(one for one in tags if one.confidence >= 0.1)
         title = f"{dice.choice(('Été', 'The night', 'A day'))} of {dice.choice(('wolves', 'glass'))} {i}"
-        made.append(
-            Entry(
-                str(i),
-                title,
-                f"film-{i}",
-                False,
-                dice.randint(1, 9000),
-                dice.randint(1, 99),
-                tags,
-                sum(t.relative_strength >= 0.1 for t in tags),
-            )
-        )
+        length, shots = float(dice.randint(1, 9000)), dice.randint(1, 99)
+        film = Film(id=str(i), title=title, duration_s=length, shots=shots, tags=tags, short_list=listed)
+        made.append(Entry(film, f"film-{i}"))
     return made
 
 
@@ -274,14 +338,14 @@ def entries(number: int) -> list[Entry]:
 def catalogue(tmp_path_factory):
     path = tmp_path_factory.mktemp("catalogue") / "index.html"
     path.write_text(
-        catalogue_page(entries(10_000), [Failure("opening", "no", id=str(i), uri=str(i)) for i in range(250)], RUN)
+        catalogue_page(entries(10_000), [Failure("opening", "no", id=str(i), uri=str(i)) for i in range(250)], SEEN)
     )
     return path.as_uri()
 
 
 def fits(entry: Entry, least: float, all=(), any_=(), none=(), words=()) -> bool:
-    has = {t.tag for t in entry.tags if t.relative_strength >= least}
-    plain = entry.title.lower().replace("é", "e")
+    has = {t.tag for t in entry.film.tags if t.confidence >= least}
+    plain = entry.film.title.lower().replace("é", "e")
     return set(all) <= has and (not any_ or bool(has & set(any_))) and not has & set(none) and all_in(words, plain)
 
 
@@ -316,7 +380,31 @@ def test_the_catalogue_finds_what_is_asked_for(browser, catalogue, asked, query)
             break
         if len(shown) < 61:
             one(browser, "#next").click()
-    assert set(shown) <= {e.title for e in right} and len(set(shown)) == min(len(right), 120)
+    assert set(shown) <= {e.film.title for e in right} and len(set(shown)) == min(len(right), 120)
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("seaside", dict(all=["Beach/Sea"])),
+        ("drama -food", dict(all=["Drama"], none=["Food"])),
+        ("Strand krieg", dict(all=["Beach/Sea", "War"])),
+        ("fac -drama glass", dict(all=["College/Univ."], none=["Drama"], words=["glass"])),
+        ("dram", dict(all=["Drama"])),
+        ("dram ", None),
+        ("gun", None),
+    ],
+)
+def test_the_box_searches_titles_and_tags_alike(browser, catalogue, typed, asked):
+    browser.get("about:blank")
+    browser.get(catalogue)
+    one(browser, "#words").send_keys(typed)
+    right = [e for e in entries(10_000) if asked and fits(e, 0.1, **asked)]
+    assert one(browser, "#count").text == f"{len(right):,} of 10,000 films"
+    assert bool(right) != one(browser, "#nothing").is_displayed()
+    meant = {"seaside": "Beach/Sea", "gun": "Weapon", "dram": "Drama"}.get(typed.strip())
+    if meant and not typed.endswith(" "):
+        assert one(browser, "#meant").text == f"“{typed}” finds titles, and the tag {meant}"
 
 
 def test_the_page_stays_small_however_many_films_there_are(browser, catalogue):
@@ -341,7 +429,7 @@ def test_clicks_ask_what_the_address_says(browser, catalogue):
     right = [e for e in entries(10_000) if fits(e, 0.1, all=["Drama"], none=["War"], words=["glass"])]
     assert one(browser, "#count").text == f"{len(right):,} of 10,000 films"
     assert [e.text for e in all_of(browser, "#picked button")] == ["Drama ✕", "not War ✕", "Start again"]
-    longest = sorted((e.duration_s for e in right), reverse=True)[:60]
+    longest = sorted((e.film.duration_s for e in right), reverse=True)[:60]
     lengths = [e.text for e in all_of(browser, "#films .length")]
     seconds = [sum(int(part) * 60**i for i, part in enumerate(reversed(text.split(":")))) for text in lengths]
     assert seconds == longest
@@ -356,22 +444,22 @@ def test_clicks_ask_what_the_address_says(browser, catalogue):
 
 
 def in_drama_and_war(entry: Entry) -> float:
-    return sum(t.relative_strength for t in entry.tags if t.tag in ("Drama", "War"))
+    return sum(t.confidence for t in entry.film.tags if t.tag in ("Drama", "War"))
 
 
 ORDERS = {
-    "title": lambda e: (e.title.lower().replace("é", "e").rsplit(" ", 1)[0], int(e.title.rsplit(" ", 1)[1])),
-    "strength": lambda e: -in_drama_and_war(e),
-    "shortest": lambda e: e.duration_s,
-    "shots": lambda e: -e.shots,
-    "tags": lambda e: -e.kept,
+    "title": lambda e: (e.film.title.lower().replace("é", "e").rsplit(" ", 1)[0], int(e.film.title.rsplit(" ", 1)[1])),
+    "surest": lambda e: -in_drama_and_war(e),
+    "shortest": lambda e: e.film.duration_s,
+    "shots": lambda e: -e.film.shots,
+    "tags": lambda e: -sum(t.confidence >= 0.4 for t in e.film.tags),
 }
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_films_come_in_the_order_that_is_asked_for(browser, catalogue, order):
     browser.get(f"{catalogue}#any=Drama&any=War&min=0.4&sort={order}")
-    by_title = {e.title: e for e in entries(10_000)}
+    by_title = {e.film.title: e for e in entries(10_000)}
     shown = [by_title[e.text] for e in all_of(browser, "#films h3")]
     key = ORDERS[order]
     right = sorted((e for e in by_title.values() if fits(e, 0.4, any_=["Drama", "War"])), key=key)

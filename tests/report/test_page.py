@@ -15,7 +15,9 @@ from result_folders import RUN, failure, film, frame, jpeg, small_results, span,
 from movie_tags.pipeline.commands import main
 from movie_tags.records import Film
 from movie_tags.report import phrases
-from movie_tags.report.page import about, breakable, fitted, placed, ticks
+from movie_tags.report.about import about
+from movie_tags.report.markup import breakable, fitted
+from movie_tags.report.page import placed, ticks
 from movie_tags.report.write import sources_of, write_report
 from movie_tags.results.schema import from_row
 from movie_tags.results.tables import ReportError
@@ -70,7 +72,11 @@ def test_every_film_has_its_page_and_says_what_is_known_of_it(tmp_path):
     pages = pages_of(results)
     assert sorted(pages) == ["a-mp4", "b-mp4", "c-mp4"]
     a, b, c = pages["a-mp4"], pages["b-mp4"], pages["c-mp4"]
-    assert "Animal, then Food" in a.text and "a model (0123456789ab)" in a.text and "2026-01-02 03:05 UTC" in a.text
+    assert (
+        "Animal, relative strength 1.00, 4 s of 8 s" in a.text
+        and "a model (0123456789ab)" in a.text
+        and "2026-01-02 03:05 UTC" in a.text
+    )
     assert "The film is no longer at /films/a.mp4" in a.text
     assert len([i for i in a.all("img")]) == 4
     assert "Nothing that the model is sure of." in b.text and "3 damaged packets were passed over" in b.text
@@ -251,7 +257,7 @@ def test_what_is_seen_lasts_no_longer_than_the_film(tmp_path):
     write_tables(tmp_path, tags=[film("a", [tag("War", 1.0, seconds=3.0)], duration_s=2.2)])
     write_report(str(tmp_path))
     (page,) = pages_of(tmp_path).values()
-    assert "3 s" not in page.text and "2 s 25 %" in page.text
+    assert "3 s" not in page.text and "2 s of 2 s" in page.text
 
 
 def test_a_name_that_is_no_text_has_its_page_and_its_summary(tmp_path, capsys):
@@ -263,3 +269,41 @@ def test_a_name_that_is_no_text_has_its_page_and_its_summary(tmp_path, capsys):
     assert "od?d.mp4" in page.text
     assert main(["summary", str(tmp_path), odd, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["id"] == odd
+
+
+def test_every_page_says_what_the_tags_are_not_for(tmp_path):
+    report = Path(write_report(str(small_results(tmp_path)), watch=["war"]).index).parent
+    pages = [*report.glob("*.html"), *report.glob("films/*.html")]
+    assert len(pages) == 5
+    for path in pages:
+        text = Page(path).text
+        assert "do not rely on them alone to protect children" in text and "heard no sound" in text
+
+
+def test_sureness_and_seconds_lead_and_no_strength_is_a_bare_nought(tmp_path):
+    tags = [tag("War", 0.0, confidence=0.854, seconds=5.0), tag("Food", 1.0, confidence=0.3, seconds=8.0)]
+    write_tables(tmp_path, tags=[film("a", tags, [tag("Animal", 0.004, confidence=0.1)])])
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    assert "War, 85 % sure, 5 s of 8 s" in page.text and "Food, 30 % sure, 8 s of 8 s" in page.text
+    assert page.text.index("War, 85 %") < page.text.index("Food, 30 %")
+    assert "0 (weakest)" in page.text and "< 0.01" in page.text and not re.search(r"\b0\.00\b", page.text)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("black", "black picture"), ("card", "title card")])
+def test_black_pictures_and_title_cards_are_called_so(tmp_path, kind, said):
+    rows = [frame("a", 1.0, {}, kind=kind), frame("a", 3.0, {"War": 0.5})]
+    write_tables(tmp_path, tags=[film("a", [tag("War", 1.0)])], key_frames=rows)
+    write_report(str(tmp_path))
+    (page,) = pages_of(tmp_path).values()
+    first, second = [e["aria-label"] for e in page.all("button") if "shot" in e.get("class", "").split()]
+    assert first.endswith(f"0:01: {said}") and second.endswith("0:03: War 50 %")
+
+
+def test_a_film_without_tags_has_no_empty_table(tmp_path):
+    write_tables(tmp_path, tags=[film("a"), film("b", [], [tag("War", 1.0, confidence=0.01)])])
+    write_report(str(tmp_path))
+    pages = pages_of(tmp_path)
+    assert not pages["a"].all("table")
+    (chart,) = [e for e in pages["b"].all("table") if e.get("id") == "chart"]
+    assert "hidden" in chart

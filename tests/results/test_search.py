@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
 from movie_tags.results.parquet import SCHEMAS
-from movie_tags.results.search import And, Not, Or, Search, SearchError, Term, matching, parse, resolve, tags_of
+from movie_tags.results.expressions import And, Not, Or, SearchError, Term, matching, parse, resolve, tags_of
+from movie_tags.results.search import Search
 
 VOCABULARY = ("Beach/Sea", "Children", "Violence", "Car chase", "Sword fight", "Sci-fi", "College/Univ.")
 MINIMUM = 0.1
+METHOD = {"min_confidence": None, "min_relative_strength": MINIMUM}
 
 
 def tag(name, relative_strength):
@@ -45,7 +47,9 @@ def write_results(folder, films, spans=None, kind="jsonl", vocabulary=VOCABULARY
             pq.write_table(pa.Table.from_pylist(rows, SCHEMAS[name]), folder / f"{name}.parquet")
         else:
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    (folder / "run.json").write_text(json.dumps({"run_id": "1", "model": {"vocabulary": list(vocabulary)}}))
+    (folder / "run.json").write_text(
+        json.dumps({"run_id": "1", "method": METHOD, "model": {"vocabulary": list(vocabulary)}})
+    )
     return str(folder)
 
 
@@ -200,8 +204,8 @@ def test_films_are_those_of_brute_force(tmp_path_factory, catalogue, expression,
             expected[f"f{k}"] = strength_of(expression, carried)
     with Search(path) as search:
         found = search.films(expression, minimum)
-    assert {one.id: one.strength for one in found} == expected
-    order = [-1 if one.strength is None else one.strength for one in found]
+    assert {one.id: one.sure for one in found} == expected
+    order = [-1 if one.sure is None else one.sure for one in found]
     assert order == sorted(order, reverse=True)
 
 
@@ -243,7 +247,7 @@ def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, ki
         found = search.scenes(expression)
     assert {(one.id, one.start_s, one.end_s) for one in found} == set(expected)
     for one in found:
-        assert one.strength == pytest.approx(expected[one.id, one.start_s, one.end_s], abs=1e-6)
+        assert one.sure == pytest.approx(expected[one.id, one.start_s, one.end_s], abs=1e-6)
 
 
 def test_scenes_of_tags_too_weak_in_their_film_do_not_count(tmp_path):
@@ -288,7 +292,7 @@ def test_a_view_that_is_published_meanwhile_is_not_mixed_in(tmp_path):
         assert scene.start_s == 1.0
 
 
-def test_shards_are_read_together_and_older_runs_name_no_vocabulary(tmp_path):
+def test_shards_are_read_together_and_without_run_json_the_tags_found_are_the_vocabulary(tmp_path):
     for k, name in enumerate(("a", "b")):
         row = film(name, {"Robot": 1.0})
         (tmp_path / f"tags-0000{k}-of-00002.jsonl").write_text(json.dumps(row) + "\n")
@@ -296,7 +300,7 @@ def test_shards_are_read_together_and_older_runs_name_no_vocabulary(tmp_path):
         assert search.vocabulary() == ["Robot"]
         expression = resolve(parse("robot"), search.vocabulary())
         assert {one.id for one in search.films(expression)} == {"a", "b"}
-        with pytest.raises(SearchError, match="older version"):
+        with pytest.raises(SearchError, match=r"spans\.jsonl is missing"):
             search.scenes(expression)
 
 
@@ -308,7 +312,7 @@ def test_the_command_says_what_it_finds_and_what_is_wrong(tmp_path, capsys):
     )
     assert main(["search", path, "beach and not violence", "--json"]) == 0
     (row,) = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (row["id"], row["strength"]) == ("b", 0.4)
+    assert (row["id"], row["sure"]) == ("b", 0.4)
     assert main(["search", path, "beach", "--scenes", "--json"]) == 0
     (row,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (row["start"], row["end"]) == ("00:01:01.000", "01:02:03.500")
