@@ -61,7 +61,7 @@ ACTIONS = {
     "a tag, all of": TAG.format(3),
     "another tag": TAG.format(7),
     "both taken away": TAG.format(3) + ";" + TAG.format(7),
-    "the least strength moved": INPUT.format("min", "0.5", "input"),
+    "the slider moved": INPUT.format("min", "50", "input"),
     "sorted by length": INPUT.format("sort", "longest", "change"),
     "the next page": "document.getElementById('next').click()",
 }

@@ -8,8 +8,8 @@ the threshold, and by whatever else its options say: that is the film's short li
 - below it: these, and the tags whose rating is at least the setting;
 - above it: those of its short list whose rating is at least the setting.
 
-What a person says of a tag holds at every setting. All is said by one number a tag, its level: a film has a tag at every
-setting up to its level.
+What a person says of a tag holds at every setting. All is said by one number a tag, its level: a film has a tag at
+every setting up to its level.
 """
 
 from __future__ import annotations

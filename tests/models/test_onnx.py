@@ -100,8 +100,9 @@ def test_an_imported_classifier_says_what_its_formula_says(given_files, layout, 
     alone = np.concatenate([load_model(bundle)(bundle.fitted(pixels)[None]) for pixels in pictures])
     assert np.array_equal(found, alone)
     cv2.imwrite(str(folder / "a.png"), pictures[0][..., ::-1])
-    assert main(["frame", str(folder / "a.png"), "--model", str(folder / "bundle")]) == 0
-    assert f"Warm {found[0, 0]:.3f}" in capsys.readouterr().out
+    assert main(["frame", str(folder / "a.png"), "--model", str(folder / "bundle"), "--json"]) == 0
+    said = {row["tag"]: row["probability"] for row in json.loads(capsys.readouterr().out)["tags"]}
+    assert said["Warm"] == pytest.approx(found[0, 0], abs=1e-6)
 
 
 def test_how_pictures_are_taken_is_in_the_fingerprint(given_files):

@@ -17,6 +17,7 @@ from movie_tags.models.loading import load_model, predict
 from movie_tags.pipeline import tag_movies
 from movie_tags.pipeline.beam.options import local_options, separate_beam_options
 from movie_tags.pipeline.commands import command_parser, main
+from movie_tags.report.phrases import percent
 from movie_tags.storage import StorageError
 from movie_tags.transforms import tagging
 from movie_tags.transforms.tagging import top_tags
@@ -327,8 +328,13 @@ def test_frame(tmp_path, small_bundle, capsys):
     path = tmp_path / "p.png"
     cv2.imwrite(str(path), picture(2))
     assert main(["frame", str(path), "--model", small_bundle, "--top-k", "2"]) == 0
-    assert capsys.readouterr().out.count(",") == 1
-    assert main(["frame", str(tmp_path / "none.png"), "--model", small_bundle]) == 3
+    (said,) = capsys.readouterr().out.splitlines()
+    missing = str(tmp_path / "none.png")
+    assert main(["frame", str(path), missing, "--model", small_bundle, "--top-k", "2", "--json"]) == 3
+    found, failed = map(json.loads, capsys.readouterr().out.splitlines())
+    assert said == f"{path}: " + ", ".join(f"{t['tag']} {percent(t['probability'])}" for t in found["tags"])
+    assert len(found["tags"]) == 2 and failed == {"image": missing, "reason": "no picture that can be read"}
+    assert main(["frame", missing, "--model", small_bundle]) == 3
 
 
 def test_the_installed_command_and_its_exit_status(films, tmp_path, small_bundle):

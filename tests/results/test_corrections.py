@@ -27,7 +27,8 @@ from movie_tags.results.corrections import (
     Place,
     correction_of,
 )
-from movie_tags.results.search import Search, parse, resolve
+from movie_tags.results.expressions import parse, resolve
+from movie_tags.results.search import Search
 from movie_tags.results.tables import Results
 
 PLACES = st.one_of(

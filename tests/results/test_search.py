@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
-from movie_tags.results.parquet import SCHEMAS
 from movie_tags.results.expressions import And, Not, Or, SearchError, Term, matching, parse, resolve, tags_of
+from movie_tags.results.parquet import SCHEMAS
 from movie_tags.results.search import Search
 
 VOCABULARY = ("Beach/Sea", "Children", "Violence", "Car chase", "Sword fight", "Sci-fi", "College/Univ.")
