@@ -101,7 +101,7 @@ def test_an_imported_classifier_says_what_its_formula_says(given_files, layout, 
     assert np.array_equal(found, alone)
     cv2.imwrite(str(folder / "a.png"), pictures[0][..., ::-1])
     assert main(["frame", str(folder / "a.png"), "--model", str(folder / "bundle"), "--json"]) == 0
-    said = {row["tag"]: row["probability"] for row in json.loads(capsys.readouterr().out)["tags"]}
+    said = {row["tag"]: row["probability"] for row in json.loads(capsys.readouterr().out.splitlines()[-1])["tags"]}
     assert said["Warm"] == pytest.approx(found[0, 0], abs=1e-6)
 
 
