@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from movie_tags.records import Film, Span
 from movie_tags.report.exports import Options, listed_spans
@@ -17,7 +17,7 @@ NO_CHAPTER = "no tag of it is sure enough for a chapter"
 
 @dataclass(frozen=True)
 class Chapter:
-    """A stretch of a film, in whole milliseconds after its first frame, and its title."""
+    """A stretch of a film, in whole milliseconds, and its title."""
 
     start_ms: int
     end_ms: int
@@ -75,6 +75,9 @@ def _lengthened(parts: Sequence[Chapter], min_ms: int) -> tuple[Chapter, ...]:
 
 
 def chapters_of(results: Results, film: Film, options: Options) -> tuple[Chapter, ...]:
-    """The chapters of a film: of the tags of its short list."""
+    """The chapters of a film, of its listed tags, on the clock of players: it begins with the container, and the
+    pictures may begin later (Film.start_s)."""
     spans = listed_spans(results, film, options)
-    return find_chapters(spans, film.duration_s or max((span.end_s for span in spans), default=0.0))
+    found = find_chapters(spans, film.duration_s or max((span.end_s for span in spans), default=0.0))
+    late = round(film.start_s * 1000)
+    return tuple(replace(chapter, start_ms=chapter.start_ms + late, end_ms=chapter.end_ms + late) for chapter in found)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from movie_tags.records import Film
 from movie_tags.report.exports import LeftOut, Options, Written, one_line, write_each
-from movie_tags.report.exports.chapters import NO_CHAPTER, Chapter, chapters_of
+from movie_tags.report.exports.chapters import NO_CHAPTER, NO_TAG, Chapter, chapters_of
 from movie_tags.results.tables import Results
+
+LEAST_MS = 1000
+"""Pictures that begin later than this have a chapter before them."""
 
 
 def write(results: Results, out: str, options: Options) -> Written:
@@ -23,7 +27,15 @@ def write(results: Results, out: str, options: Options) -> Written:
 
 def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
     chapters = chapters_of(results, film, options)
-    yield ("ffmetadata", as_text(chapters)) if chapters else LeftOut(NO_CHAPTER)
+    yield ("ffmetadata", as_text(from_zero(chapters))) if chapters else LeftOut(NO_CHAPTER)
+
+
+def from_zero(chapters: Sequence[Chapter]) -> Sequence[Chapter]:
+    """Chapters from a player's 0 on, where the first of an MP4 always begins: what is before the pictures is one, too."""
+    first = chapters[0]
+    if first.start_ms < LEAST_MS:
+        return [replace(first, start_ms=0), *chapters[1:]]
+    return [Chapter(0, first.start_ms, NO_TAG), *chapters]
 
 
 def as_text(chapters: Sequence[Chapter]) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 
 from movie_tags import storage
+from movie_tags.records import Film, Span, TagStrength
 from movie_tags.report.exports import FilmError, Options, Written, in_folder, listed_spans, listed_tags
-from movie_tags.report.exports.frames import frames_of
+from movie_tags.report.exports.frames import Frames, frames_of
 from movie_tags.results.tables import Results
 
 
 def write(results: Results, out: str, options: Options) -> Written:
-    """data.json, which says where the films are, and labels.json: films are not copied. Frames
-    count from 1, both ends of a support included.
+    """data.json, which says where the films are, and labels.json: films are not copied.
+
+    Frames are numbered by their own times, whatever their rate, from 1, both ends of a support included.
 
     Raises:
         OSError: a file may not be written.
@@ -26,24 +28,37 @@ def write(results: Results, out: str, options: Options) -> Written:
     classes: set[str] = set()
     for film, name in in_folder(results):
         try:
-            frames = frames_of(film)
+            frames = _local_frames(film)
         except FilmError as error:
             written.left_out.append((film.title, str(error)))
             continue
         media[name] = film.uri
+        tags = {tag.tag: tag for tag in listed_tags(film, options)}
         labels[name] = [
             {
                 "label": span.tag,
                 "support": [first + 1, end],
                 "confidence": span.mean_probability,
-                "attributes": {"peak_probability": span.peak_probability, "key_frames": span.key_frames},
+                "attributes": _attributes(span, tags[span.tag]),
             }
             for span in listed_spans(results, film, options)
             for first, end in [frames.between(span.start_s, span.end_s)]
         ] or None
-        classes.update(tag.tag for tag in listed_tags(film, options))
+        classes.update(tags)
     for file, content in (("data", media), ("labels", {"classes": sorted(classes), "labels": labels})):
         path = storage.join(out, f"{file}.json")
         storage.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         written.files.append(path)
     return written
+
+
+def _local_frames(film: Film) -> Frames:
+    if storage.is_remote(film.uri):
+        raise FilmError(f"{film.uri}: FiftyOne opens files of this machine only; copy it here and tag it here")
+    return frames_of(film)
+
+
+def _attributes(span: Span, tag: TagStrength) -> dict:
+    """What else is known of a span, and of its tag in the film as a whole."""
+    of_span = {"peak_probability": span.peak_probability, "key_frames": span.key_frames}
+    return {**of_span, "film_confidence": tag.confidence, "film_seconds": tag.seconds}

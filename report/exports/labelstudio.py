@@ -1,7 +1,6 @@
 """Label Studio: a task a film whose spans a person corrects, and back: corrected tasks as the spans of a data set.
 
-Label Studio counts frames from 1, both ends of a range included, at the rate that the task names. It shows local films
-where it is started with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/.
+Label Studio counts frames from 1, both ends of a range included, by a player's clock at the rate that the task names.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
@@ -19,11 +19,12 @@ from xml.sax.saxutils import quoteattr
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.records import Film, Span
-from movie_tags.report.exports import FilmError, Options, Written, listed_spans
+from movie_tags.report.exports import FilmError, Options, Written, listed_spans, title_of
 from movie_tags.report.exports.frames import Frames, frames_of
 from movie_tags.results.tables import Results
 
 CONTROL, VIDEO = "tags", "video"
+SETTING = "LABEL_STUDIO_LOCAL_FILES"
 
 
 class LabelStudioError(UserError):
@@ -48,6 +49,7 @@ def write(results: Results, out: str, options: Options) -> Written:
         OutputError: a table cannot be read.
     """
     written, tasks, tags = Written(), [], {}
+    root = document_root(film.uri for film in results.films())
     model = ((results.run or {}).get("model") or {}).get("name") or "movie-tags"
     for film in results.films():
         tags.update(dict.fromkeys(tag.tag for tag in film.tags))
@@ -56,7 +58,7 @@ def write(results: Results, out: str, options: Options) -> Written:
         except FilmError as error:
             written.left_out.append((film.title, str(error)))
             continue
-        tasks.append(task_of(film, listed_spans(results, film, options), frames, model))
+        tasks.append(task_of(film, listed_spans(results, film, options), frames, model, root))
     vocabulary = ((results.run or {}).get("model") or {}).get("vocabulary") or sorted(tags)
     for name, text in (
         ("config.xml", config_of(vocabulary)),
@@ -65,6 +67,12 @@ def write(results: Results, out: str, options: Options) -> Written:
         path = storage.join(out, name)
         storage.write_text(path, text)
         written.files.append(path)
+    if root:
+        written.notes.append(
+            f"Label Studio shows these films where it is started with {SETTING}_SERVING_ENABLED=true and "
+            f"{SETTING}_DOCUMENT_ROOT={shlex.quote(os.path.dirname(root))}, and its project has a source storage of "
+            f"the type Local files for {root}"
+        )
     return written
 
 
@@ -77,18 +85,25 @@ def config_of(tags: list[str]) -> str:
     )
 
 
-def address_of(uri: str) -> str:
-    """Where Label Studio finds a film: a local one, through its own serving of local files from the root on."""
-    if storage.is_remote(uri):
+def document_root(uris: Iterable[str]) -> str | None:
+    """The folder that all local films are below; None where there are none."""
+    folders = {os.path.dirname(uri) for uri in uris if os.path.isabs(uri)}
+    return os.path.commonpath(folders) if folders else None
+
+
+def address_of(uri: str, root: str | None) -> str:
+    """Where Label Studio finds a film: a local one, through its serving of files from the folder above `root` on."""
+    if storage.is_remote(uri) or root is None:
         return uri
-    return "/data/local-files/?d=" + quote(os.path.abspath(uri).replace("\\", "/").lstrip("/"))
+    return "/data/local-files/?d=" + quote(os.path.relpath(uri, os.path.dirname(root)).replace("\\", "/"))
 
 
-def task_of(film: Film, spans: tuple[Span, ...], frames: Frames, model: str) -> dict:
+def task_of(film: Film, spans: tuple[Span, ...], frames: Frames, model: str, root: str | None) -> dict:
     """A film as a task with its spans as a prediction."""
+    clock = replace(frames.constant, count=max(1, round(Fraction(film.start_s + film.duration_s) * frames.rate)))
     found = []
     for number, span in enumerate(spans):
-        first, end = frames.between(span.start_s, span.end_s)
+        first, end = clock.between(film.start_s + span.start_s, film.start_s + span.end_s)
         found.append(
             {
                 "id": f"span{number}",
@@ -100,9 +115,9 @@ def task_of(film: Film, spans: tuple[Span, ...], frames: Frames, model: str) -> 
             }
         )
     score = sum(span.mean_probability for span in spans) / len(spans) if spans else 0.0
-    data = {"video": address_of(film.uri), "uri": film.uri, "title": film.title, "fps": float(frames.rate)}
+    data = {"video": address_of(film.uri, root), "uri": film.uri, "title": title_of(film), "fps": float(frames.rate)}
     return {
-        "data": {**data, "fps_exact": str(frames.rate), "frames": frames.count},
+        "data": {**data, "fps_exact": str(frames.rate), "frames": clock.count, "start_s": film.start_s},
         "predictions": [{"model_version": model, "score": score, "result": found}],
     }
 
@@ -136,6 +151,7 @@ def read(path: str) -> tuple[Labelled, ...]:
 def _of_task(task: dict) -> Iterator[Labelled]:
     data = task["data"]
     rate = Fraction(str(data.get("fps_exact") or data["fps"]))
+    late = Fraction(data.get("start_s") or 0)  # of the first frame on a player's clock
     for annotation in task["annotations"]:
         if annotation.get("was_cancelled"):
             continue
@@ -143,11 +159,11 @@ def _of_task(task: dict) -> Iterator[Labelled]:
             if region.get("type") != "timelinelabels":
                 continue
             for stretch in region["value"]["ranges"]:
-                first, last = int(stretch["start"]), int(stretch["end"])
+                begin, end = (
+                    max(0.0, float(Fraction(n) / rate - late)) for n in (stretch["start"] - 1, stretch["end"])
+                )
                 for tag in region["value"]["timelinelabels"]:
-                    yield Labelled(
-                        str(data.get("uri") or data["video"]), float((first - 1) / rate), float(last / rate), str(tag)
-                    )
+                    yield Labelled(str(data.get("uri") or data["video"]), begin, end, str(tag))
 
 
 def write_spans(spans: tuple[Labelled, ...], path: str) -> None:

@@ -8,8 +8,8 @@ from html import escape
 
 import webvtt
 
-from movie_tags.records import Film
-from movie_tags.report.exports import LeftOut, Options, Written, listed_spans, one_line, write_each
+from movie_tags.records import Film, Span, TagStrength
+from movie_tags.report.exports import LeftOut, Options, Written, listed_spans, listed_tags, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, chapters_of
 from movie_tags.report.phrases import clock
 from movie_tags.results.tables import Results
@@ -17,6 +17,8 @@ from movie_tags.results.tables import Results
 
 def write(results: Results, out: str, options: Options) -> Written:
     """FILM.chapters.vtt and FILM.metadata.vtt for each film that has spans; the metadata is an object of JSON a cue.
+
+    Times are those of players.
 
     Raises:
         OSError: a file may not be written.
@@ -31,13 +33,14 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
         yield LeftOut(NO_CHAPTER)
         return
     yield "chapters.vtt", as_text((c.start_ms, c.end_ms, cue_text(c.title)) for c in chapters)
-    yield (
-        "metadata.vtt",
-        as_text(
-            (round(s.start_s * 1000), round(s.end_s * 1000), _object(s.tag, s.mean_probability, s.peak_probability))
-            for s in listed_spans(results, film, options)
-        ),
-    )
+    tags = {tag.tag: tag for tag in listed_tags(film, options)}
+    spans = listed_spans(results, film, options)
+    yield "metadata.vtt", as_text((*on_player(film, span), _object(span, tags[span.tag])) for span in spans)
+
+
+def on_player(film: Film, span: Span) -> tuple[int, int]:
+    """When a stretch of a film begins and ends on the clock of players, in milliseconds."""
+    return round((film.start_s + span.start_s) * 1000), round((film.start_s + span.end_s) * 1000)
 
 
 def as_text(cues: Iterable[tuple[int, int, str]]) -> str:
@@ -52,6 +55,8 @@ def cue_text(title: str) -> str:
     return escape(one_line(title), quote=False)
 
 
-def _object(tag: str, mean: float, peak: float) -> str:
-    text = json.dumps({"tag": tag, "mean_probability": mean, "peak_probability": peak})
+def _object(span: Span, tag: TagStrength) -> str:
+    said = {"confidence": tag.confidence, "seconds": tag.seconds}  # of the tag in the film as a whole
+    mean, peak = span.mean_probability, span.peak_probability
+    text = json.dumps({"tag": span.tag, **said, "mean_probability": mean, "peak_probability": peak})
     return text.replace(">", "\\u003e").replace("<", "\\u003c").replace("&", "\\u0026")  # "-->" would end the cue

@@ -6,9 +6,11 @@ import csv as csv_files
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import av
@@ -18,10 +20,11 @@ import imageio_ffmpeg
 import pandas as pd
 import pytest
 import webvtt
-from exported import FILM, FORMULA, HOSTILE, NTSC, RATES, SPANS, export, films  # noqa: F401
+from exported import FORMULA, HOSTILE, RATES, SPANS, export, films, write_film  # noqa: F401
 from google.cloud import videointelligence as vi
 from hypothesis import given
 from hypothesis import strategies as st
+from result_folders import film, span, tag, write_tables
 
 from movie_tags.pipeline.commands import main
 from movie_tags.records import Span
@@ -171,6 +174,56 @@ def test_any_title_passes_through_ffmetadata(films, tmp_path, title):
         assert [c["metadata"]["title"].rstrip() for c in container.chapters()] == [" ".join(title.split()), "next"]
 
 
+@pytest.fixture(scope="module")
+def late(tmp_path_factory):
+    """Results of a film whose pictures begin 6 s after its sound, as recorders make; they last 12 s."""
+    folder = tmp_path_factory.mktemp("late")
+    write_film(folder / "pictures.mp4", 25, 12)
+    sound = ["-f", "lavfi", "-i", "anoisesrc=d=18", "-c:v", "copy", "-map", "0:v", "-map", "1:a"]
+    ffmpeg("-itsoffset", 6, "-i", folder / "pictures.mp4", *sound, folder / "late.mp4")
+    uri = str(folder / "late.mp4")
+    row = film(uri, [tag("Animal", 1.0), tag("Food", 0.5)], duration_s=12.0, start_s=6.0)
+    spans = [span(uri, "Animal", 0, 7, 0.9), span(uri, "Food", 7, 12)]
+    write_tables(folder / "results", tags=[row], spans=spans)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["chapters.vtt", "metadata.vtt"])
+def test_web_players_are_told_times_of_their_own_clock(late, tmp_path, suffix):
+    assert main(["export", str(late / "results"), "--to", "vtt", "--output", str(tmp_path)]) == 0
+    cues = webvtt.read(tmp_path / f"late.{suffix}")
+    assert [(cue.start_in_seconds, cue.end_in_seconds) for cue in cues] == [(6, 13), (13, 18)]
+
+
+def test_chapters_lie_where_the_pictures_do(late, tmp_path):
+    """In the film that ffmpeg has muxed: the chapter of its first picture begins with that picture."""
+    assert main(["export", str(late / "results"), "--to", "ffmetadata", "--output", str(tmp_path)]) == 0
+    chapters = ["-i", tmp_path / "late.ffmetadata", "-map_chapters", 1, "-c", "copy"]
+    ffmpeg("-i", late / "late.mp4", *chapters, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        first = next(container.decode(container.streams.video[0]))
+        begins = [float(c["start"] * c["time_base"]) for c in container.chapters()]
+    assert begins == [0, pytest.approx(first.time), pytest.approx(first.time + 7)]
+
+
+def test_label_studio_numbers_frames_by_a_player_s_clock_and_back(late, tmp_path):
+    assert main(["export", str(late / "results"), "--to", "labelstudio", "--output", str(tmp_path)]) == 0
+    (task,) = json.loads((tmp_path / "tasks.json").read_text())
+    assert [r["value"]["ranges"] for r in task["predictions"][0]["result"]] == [
+        [{"start": 151, "end": 325}],
+        [{"start": 326, "end": 450}],
+    ]
+    (tmp_path / "project.json").write_text(json.dumps(annotated([task])))
+    found = labelstudio.read(str(tmp_path / "project.json"))
+    assert [(one.tag, one.start_s, one.end_s) for one in found] == [("Animal", 0, 7), ("Food", 7, 12)]
+
+
+def test_editors_are_told_frames_of_the_picture(late, tmp_path):
+    assert main(["export", str(late / "results"), "--to", "otio", "--output", str(tmp_path)]) == 0
+    edl = (tmp_path / "late.edl").read_text()
+    assert "00:00:00:00 00:00:12:00" in edl and "* LOC: 00:00:07:00 CYAN    FOOD" in edl
+
+
 # Labels
 
 
@@ -197,6 +250,17 @@ def annotated(tasks):
     ]
 
 
+def test_label_studio_is_told_where_its_films_are(films, tmp_path, capsys):
+    export(films, "labelstudio", tmp_path, status=3)
+    said = capsys.readouterr().out
+    root = Path(re.search(r"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=(\S+),", said).group(1))
+    assert f"Local files for {films}" in said and root == films.parent
+    for task in json.loads((tmp_path / "tasks.json").read_text()):
+        address = urlsplit(task["data"]["video"])
+        assert address.path == "/data/local-files/" and (root / parse_qs(address.query)["d"][0]).is_file()
+        assert task["data"]["title"] == "pal" or not task["data"]["uri"].endswith("pal.mp4")
+
+
 def test_label_studio_and_back(films, tmp_path, capsys):
     export(films, "labelstudio", tmp_path, status=3)
     config = ElementTree.parse(tmp_path / "config.xml").getroot()
@@ -210,9 +274,9 @@ def test_label_studio_and_back(films, tmp_path, capsys):
     for name, rate in RATES.items():
         assert videos[name].uri == str(films / name)
         kept = [row for row in SPANS if row[0] != "Weak"]
-        for span, (tag, start, end, _) in zip(videos[name].spans, kept, strict=True):
-            assert span.tag == tag
-            assert 0 <= start - span.start_s < 1 / rate and 0 <= end - span.end_s < 1 / rate
+        for got, (wanted, start, end, _) in zip(videos[name].spans, kept, strict=True):
+            assert got.tag == wanted
+            assert 0 <= start - got.start_s < 1 / rate and 0 <= end - got.end_s < 1 / rate
 
 
 @pytest.mark.parametrize(
