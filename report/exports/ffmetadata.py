@@ -31,7 +31,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
 
 
 def from_zero(chapters: Sequence[Chapter]) -> Sequence[Chapter]:
-    """Chapters from a player's 0 on, where the first of an MP4 always begins: what is before the pictures is one, too."""
+    """Chapters from 0 on, where the first of an MP4 always begins: what is before the pictures is one, too."""
     first = chapters[0]
     if first.start_ms < LEAST_MS:
         return [replace(first, start_ms=0), *chapters[1:]]
