@@ -18,6 +18,7 @@ from movie_tags.storage.content import content_key
 from movie_tags.storage.errors import StorageError, plain_errors, plainly
 from movie_tags.storage.metadata import About
 from movie_tags.storage.range_reader import Ranges
+from movie_tags.storage.reach import await_storages
 from movie_tags.storage.verbs import (
     about,
     copy,
@@ -52,6 +53,7 @@ __all__ = [
     "Ranges",
     "StorageError",
     "about",
+    "await_storages",
     "base_name",
     "canonical",
     "content_key",

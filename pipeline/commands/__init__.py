@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import cast
 
-from movie_tags.errors import UserError
-from movie_tags.pipeline.commands.common import READER_GONE, RUN_FAILED, WRONG_USAGE, Parser, add_verbose
-from movie_tags.storage import plainly
+from movie_tags import storage
+from movie_tags.errors import UnreachableError, UserError
+from movie_tags.pipeline.commands.common import READER_GONE, RUN_FAILED, UNREACHABLE, WRONG_USAGE, Parser, add_common
 
 COMMANDS = {
     "tag": "tag videos",
@@ -72,7 +72,7 @@ def build_parser(*commands: str) -> Parser:
         )
         if module:
             module.add_options(command)
-            add_verbose(command)
+            add_common(command)
     return parser
 
 
@@ -126,12 +126,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _set_up_logging(args.verbose)
     command = load(args.command)
     try:
+        await_storages(args)
         status = command.run(args, beam_words)
         sys.stdout.flush()
         return status
     except UserError as error:
         print(f"movie-tags: {error}", file=sys.stderr)
-        return WRONG_USAGE
+        return UNREACHABLE if isinstance(error, UnreachableError) else WRONG_USAGE
     except KeyboardInterrupt:
         print(f"movie-tags: interrupted; {getattr(command, 'INTERRUPTED', 'nothing was written')}", file=sys.stderr)
         return RUN_FAILED
@@ -144,6 +145,37 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"movie-tags: the run failed: {last_line(error)} (--verbose shows more)", file=sys.stderr)
         return RUN_FAILED
+
+
+def await_storages(args: argparse.Namespace) -> None:
+    """Resolve the `file:` addresses of a command line, and wait for the remote storages that it names.
+
+    Raises:
+        UserError: one cannot be reached, or its scheme is not supported.
+    """
+    remote: list[str] = []
+    for name, value in vars(args).items():
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            continue
+        addresses = [_address(word) for word in words]
+        setattr(args, name, addresses[0] if isinstance(value, str) else addresses)
+        remote += filter(storage.is_remote, addresses)
+    storage.await_storages(remote, args.storage_wait, lambda text: print(f"movie-tags: {text}", file=sys.stderr))
+
+
+def _address(word: str) -> str:
+    """A word of a command line, as a path if it is a `file:` address.
+
+    Raises:
+        UserError: it is an address of a scheme that is not supported.
+    """
+    if not storage.is_remote(word) and not word.lower().startswith("file:/"):
+        return word
+    try:
+        return storage.canonical(word)
+    except storage.AddressError as error:
+        raise UserError(f"{word}: {error}") from error
 
 
 def _set_up_logging(verbose: bool) -> None:
@@ -165,7 +197,7 @@ def reader_is_gone() -> bool:
 def last_line(error: Exception) -> str:
     """The line of an error that says most: of a worker's traceback the last."""
     if isinstance(error, OSError):
-        return plainly(error)
+        return storage.plainly(error)
     lines = (line.strip() for line in reversed(str(error).splitlines()))
     text = next((line for line in lines if line), type(error).__name__)
     return re.sub(r"^(OSError: )?\[Errno \d+\] | \[while running '.*'\]$", "", text)  # Beam adds its step's name

@@ -10,7 +10,8 @@ from movie_tags.pipeline.method import Method
 
 MODEL_HELP = f"model: {', '.join(NAMES)}, or the folder of a bundle, local or gs://"
 
-DONE, RUN_FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+DONE, RUN_FAILED, WRONG_USAGE, SOME_FAILED, UNREACHABLE = 0, 1, 2, 3, 4
+STORAGE_WAIT_S = 60.0
 READER_GONE = 141
 """As of programs that SIGPIPE ends."""
 
@@ -66,8 +67,16 @@ def bits(text: str) -> float:
     return value
 
 
-def add_verbose(parser: argparse.ArgumentParser) -> None:
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """What every command has."""
     parser.add_argument("--verbose", action="store_true", help="show the warnings of the libraries underneath")
+    parser.add_argument(
+        "--storage-wait",
+        type=positive,
+        default=STORAGE_WAIT_S,
+        metavar="SECONDS",
+        help=f"time that a gs:// bucket may take to answer for the first time [{STORAGE_WAIT_S:g}]",
+    )
 
 
 def add_model(parser: argparse._ActionsContainer) -> None:

@@ -20,8 +20,8 @@ from movie_tags.pipeline.commands.common import (
     DONE,
     RUN_FAILED,
     Parser,
+    add_common,
     add_model,
-    add_verbose,
     count,
     positive,
     share,
@@ -103,7 +103,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     strengths.add_argument("--results", required=True, metavar="DIR", help="of a tagging run, local or gs://")
     for kind in (bundle, tags, opinions, agreement, films, frames, strengths):
-        add_verbose(kind)
+        add_common(kind)
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:

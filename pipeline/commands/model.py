@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.models import DEFAULT, NAMES
-from movie_tags.pipeline.commands.common import DONE, Parser, add_verbose, count, positive, share
+from movie_tags.pipeline.commands.common import DONE, Parser, add_common, count, positive, share
 
 OPTIONS = {
     "description": "Build, complete or import a model bundle.",
@@ -55,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--softmax", action="store_const", dest="answer", const="softmax", help="its outputs are logits of one choice"
     )
     for kind in (build, complete, taken):
-        add_verbose(kind)
+        add_common(kind)
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:

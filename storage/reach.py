@@ -1,0 +1,129 @@
+"""Whether remote storages can be reached: asked before any work, within a bounded time, and in plain words."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from movie_tags.errors import UnreachableError
+from movie_tags.storage import remote
+from movie_tags.storage.addresses import scheme_of
+from movie_tags.storage.errors import plainly
+
+Answer = TypeVar("Answer")
+
+CREDENTIALS_S = 5.0
+"""Credentials lie on this machine, or a cloud's machine has them at once."""
+SILENT_S = 2.0
+"""A wait that is longer than this is said."""
+NO_CREDENTIALS = (
+    "no Google credentials were found, and it cannot be read without; run `gcloud auth application-default login`, or "
+    "name a key file in GOOGLE_APPLICATION_CREDENTIALS"
+)
+
+
+def await_storages(uris: Iterable[str], wait_s: float, say: Callable[[str], None]) -> None:
+    """Wait until the buckets of all gs:// addresses among some have answered, whatever they answer.
+
+    Args:
+        uris: addresses, local ones among them.
+        wait_s: seconds to wait for each bucket at most.
+        say: is told what is waited for.
+
+    Raises:
+        UnreachableError: one does not answer, or there are no credentials for it.
+    """
+    for bucket in sorted({"/".join(uri.split("/")[:3]) for uri in uris if scheme_of(uri) == "gs"}):
+        _await(bucket, wait_s, say)
+
+
+def _await(bucket: str, wait_s: float, say: Callable[[str], None]) -> None:
+    notice = threading.Timer(SILENT_S, say, [f"waiting for {bucket}, up to {wait_s:g} s (--storage-wait)"])
+    notice.daemon = True
+    notice.start()
+    try:
+        if _bounded(has_credentials, min(CREDENTIALS_S, wait_s)):
+            error = _bounded(lambda: ask(bucket, wait_s), wait_s)
+            if error is not None:
+                raise UnreachableError(f"{bucket}: cannot be reached: {error}")
+        elif not _bounded(lambda: is_public(bucket, wait_s), min(CREDENTIALS_S, wait_s)):
+            raise UnreachableError(f"{bucket}: {NO_CREDENTIALS}")
+    except TimeoutError:
+        raise UnreachableError(
+            f"{bucket}: has not answered in {wait_s:g} s; is the network up? --storage-wait SECONDS waits longer"
+        ) from None
+    finally:
+        notice.cancel()
+
+
+def _bounded(function: Callable[[], Answer], seconds: float) -> Answer | None:
+    """What a function gives, called in a thread that is left alone after a time.
+
+    Raises:
+        TimeoutError: it has not come back by then.
+    """
+    answers: list[Answer] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            answers.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True, name="storage")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError
+    if errors:
+        raise errors[0]
+    return answers[0]
+
+
+def has_credentials() -> bool:
+    """Whether there are Google's application default credentials."""
+    # Of a machine that is none of Google's, the library would ask three times, for three seconds each.
+    os.environ.setdefault("GCE_METADATA_TIMEOUT", "1")
+    os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "1")
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        google.auth.default()
+    except GoogleAuthError:
+        return False
+    return True
+
+
+def ask(bucket: str, wait_s: float) -> str | None:
+    """Ask a bucket for the name of one object: why there is no answer, None if there is any, a refusal as well."""
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    try:
+        _list_one(remote._blob(f"{bucket}/x").client, bucket, wait_s, DEFAULT_RETRY.with_timeout(wait_s))
+    except RetryError as error:
+        return plainly(error.cause or error)
+    except GoogleAPICallError:
+        return None
+    except Exception as error:  # of the network, or of the credentials' own servers
+        return plainly(error)
+    return None
+
+
+def is_public(bucket: str, wait_s: float) -> bool:
+    """Whether a bucket answers those who have no credentials."""
+    from google.cloud.storage import Client
+
+    try:
+        _list_one(Client.create_anonymous_client(), bucket, wait_s, None)
+    except Exception:
+        return False
+    return True
+
+
+def _list_one(client: Any, bucket: str, wait_s: float, retry: Any) -> None:
+    next(iter(client.list_blobs(bucket.removeprefix("gs://"), max_results=1, timeout=wait_s, retry=retry)), None)
