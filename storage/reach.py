@@ -105,13 +105,23 @@ def ask(bucket: str, wait_s: float) -> str | None:
 
     try:
         _list_one(remote._blob(f"{bucket}/x").client, bucket, wait_s, DEFAULT_RETRY.with_timeout(wait_s))
+    except GoogleAPICallError as error:
+        return plainly(error) if (error.code or 0) >= 500 else None
     except RetryError as error:
-        return plainly(error.cause or error)
-    except GoogleAPICallError:
-        return None
+        return _plainly(error.cause or error)
     except Exception as error:  # of the network, or of the credentials' own servers
-        return plainly(error)
+        return _plainly(error)
     return None
+
+
+def _plainly(error: BaseException) -> str:
+    """An error of the network in words: the client's own are a page long."""
+    text = str(error)
+    if "NameResolution" in text or "Failed to resolve" in text:
+        return "its name server does not answer; is the network up?"
+    if isinstance(error, OSError) and "Max retries" in text:
+        return "the network does not lead to it; is it up, and is a proxy needed?"
+    return plainly(error)
 
 
 def is_public(bucket: str, wait_s: float) -> bool:
