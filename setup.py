@@ -89,6 +89,7 @@ setup(
             "pandas==3.1.1",
             "mypy==2.4.1",
             "psutil==7.2.2",
+            "pyexiv2==2.16.0",
             "pytest==9.2.0",
             "pytest-timeout==2.4.0",
             "PyYAML==6.0.3",

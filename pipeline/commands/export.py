@@ -51,8 +51,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="tags that the model is that sure of, from 0 to 1 [those of the short list]",
     )
     parser.add_argument("--unjoined", action="store_true", help="shots one by one, not joined to spans")
-    parser.add_argument("--create", action="store_true", help="nfo: also make one for a film that has none")
-    parser.add_argument("--dry-run", action="store_true", help="nfo: say which files would change, and change none")
+    parser.add_argument(
+        "--create", action="store_true", help="nfo: one for each film without, too; xmp: beside the films"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="nfo, xmp: only say which files would be written")
 
 
 def share(text: str) -> float:
@@ -90,8 +92,9 @@ def write(folder: str, name: str, output: str | None, options: Options) -> int:
     exporting = load(name)
     for option in ("create", "dry_run"):
         if getattr(options, option) and option not in getattr(exporting, "TAKES", ()):
-            raise UserError(f"--{option.replace('_', '-')} is not for --to {name}, which only writes into a folder")
-    out = output or (None if name == "nfo" else storage.join(folder, "exports", name))
+            raise UserError(f"--{option.replace('_', '-')} is not for --to {name}")
+    beside = hasattr(exporting, "is_beside") and exporting.is_beside(options)
+    out = output or (None if beside else storage.join(folder, "exports", name))
     if out is not None and not options.dry_run:
         storage.make_folder(out)
     with Results(folder) as results:

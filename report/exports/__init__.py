@@ -1,7 +1,8 @@
 """Exports: the tables of results in the formats of other tools, one module a format.
 
-A format's module has `write(results, out, options) -> Written`, and `TAKES`, the options that it takes besides those
-that all take; it is imported when its format is asked for.
+A format's module has `write(results, out, options) -> Written`. It may have `TAKES`, the options that it takes besides
+those that all take, and `is_beside(options)`, whether it writes beside the films where no folder is given (then `out` is
+None). It is imported when its format is asked for.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ FORMATS = {
     "vtt": "WebVTT chapters and metadata, for players of the web",
     "ffmetadata": "chapters that ffmpeg muxes into a film",
     "otio": "markers for editors: OpenTimelineIO, EDL and Final Cut Pro XML",
+    "resolve": "markers with lengths, colours and notes, for DaVinci Resolve",
     "fiftyone": "temporal detections of FiftyOne",
     "labelstudio": "pre-annotated tasks of Label Studio",
     "video-intelligence": "labels in the JSON of Google's Video Intelligence API",
+    "xmp": "XMP sidecars, for Lightroom, digiKam and Immich",
 }
 EXTRA = "export"
 MOST_NAME_BYTES = 180

@@ -29,6 +29,11 @@ MOST_FOLDERS = 1000
 """Whose names are remembered at a time."""
 
 
+def is_beside(options: Options) -> bool:
+    """Whether the files are written beside the films."""
+    return True
+
+
 @dataclass(frozen=True)
 class Edit:
     """What to do to an NFO: its content before (None: there is none yet) and after."""

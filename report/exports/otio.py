@@ -35,22 +35,15 @@ from movie_tags.results.tables import Results
 
 APOSTROPHE = "\ue000"
 """Stands for one in names while the adapter looks for them by XPath; of no alphabet."""
-COLORS = {
-    "BLUE": "Blue",
-    "CYAN": "Cyan",
-    "MAGENTA": "Fuchsia",
-    "YELLOW": "Yellow",
-    "ORANGE": "Sand",
-    "PURPLE": "Purple",
-    "PINK": "Pink",
-}
-"""Of markers, and as DaVinci Resolve calls them; a red or green one becomes a task in Final Cut Pro."""
+COLORS = ("BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PURPLE", "PINK")
+"""Of markers; a red or green one becomes a task, open or done, in Final Cut Pro."""
+NO_MARKER = "no tag of it is sure enough for a marker"
 _EVENT = re.compile(r"^(?:\d+ .*|\* LOC: .*)$", re.M)
 _TIMECODE = re.compile(r"\b\d\d:\d\d:\d\d[:;]\d\d\b")
 
 
 def write(results: Results, out: str, options: Options) -> Written:
-    """FILM.otio, FILM.edl, FILM.markers.edl and FILM.fcpxml for each film whose file is there and that has spans.
+    """FILM.otio, FILM.edl and FILM.fcpxml for each film whose file is there and that has spans.
 
     Raises:
         OSError: a file may not be written.
@@ -62,7 +55,7 @@ def write(results: Results, out: str, options: Options) -> Written:
 def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
     spans = listed_spans(results, film, options)
     if not spans:
-        yield LeftOut("no tag of it is sure enough for a marker")
+        yield LeftOut(NO_MARKER)
         return
     try:
         frames = steady_frames_of(film)
@@ -70,8 +63,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
         yield LeftOut(str(error))
         return
     timeline = timeline_of(film, listed_tags(film, options), spans, frames)
-    yield "otio", otio.adapters.write_to_string(timeline, "otio_json")
-    for suffix, text in (("edl", as_edl), ("markers.edl", as_markers), ("fcpxml", as_fcpxml)):
+    for suffix, text in (("otio", as_json), ("edl", as_edl), ("fcpxml", as_fcpxml)):
         try:
             yield suffix, text(timeline, frames)
         except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate without timecodes
@@ -140,6 +132,11 @@ def first_frame(frames: Frames) -> int:
         return 0
 
 
+def as_json(timeline: otio.schema.Timeline, frames: Frames) -> str:
+    """OpenTimelineIO's own format."""
+    return otio.adapters.write_to_string(timeline, "otio_json")
+
+
 def as_edl(timeline: otio.schema.Timeline, frames: Frames) -> str:
     """EDL (CMX 3600): one event, and a locator a marker.
 
@@ -161,24 +158,6 @@ def counting_mode(frames: Frames) -> str:
 def _own(timecode: str, frames: Frames) -> str:
     """A timecode in the film's own way of counting."""
     return to_timecode(from_timecode(timecode, float(frames.rate)), float(frames.rate), frames.drop_frame)
-
-
-def as_markers(timeline: otio.schema.Timeline, frames: Frames) -> str:
-    """EDL of markers as DaVinci Resolve imports and exports it, which keeps their lengths, colours and notes.
-
-    Raises:
-        ValueError: there are no timecodes at this rate.
-    """
-    rate = float(frames.rate)
-    lines = [f"TITLE: {timeline.name}", counting_mode(frames), ""]
-    markers = (marker for clip in timeline.find_clips() for marker in clip.markers)
-    for number, marker in enumerate(markers, 1):
-        first, span = marker.marked_range.start_time, marker.marked_range.duration
-        begin, end = (to_timecode(at, rate, frames.drop_frame) for at in (first, first + RationalTime(1, rate)))
-        lines.append(f"{number:03}  001      V     C        {begin} {end} {begin} {end}  ")
-        name, note = (text.replace("|", "/") for text in (marker.name, marker.comment))
-        lines += [f"{note} |C:ResolveColor{COLORS[marker.color]} |M:{name} |D:{round(span.value)}", ""]
-    return "\n".join(lines) + "\n"
 
 
 def as_fcpxml(timeline: otio.schema.Timeline, frames: Frames) -> str:

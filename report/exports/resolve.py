@@ -1,0 +1,65 @@
+"""DaVinci Resolve: markers in the EDL that its Timelines > Import > Timeline Markers from EDL reads.
+
+A plain EDL's locators are points; these keep their lengths, colours and notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opentimelineio.opentime import RationalTime, to_timecode
+from opentimelineio.schema import Marker
+
+from movie_tags.records import Film
+from movie_tags.report.exports import FilmError, LeftOut, Options, Written, listed_spans, listed_tags, write_each
+from movie_tags.report.exports.frames import Frames
+from movie_tags.report.exports.otio import NO_MARKER, counting_mode, steady_frames_of, timeline_of
+from movie_tags.results.tables import Results
+
+COLORS = {"MAGENTA": "Fuchsia", "ORANGE": "Sand"}
+"""As Resolve calls those of ours that it does not have."""
+
+
+def write(results: Results, out: str, options: Options) -> Written:
+    """FILM.edl for each film whose file is there and that has spans.
+
+    Raises:
+        OSError: a file may not be written.
+        OutputError: a table cannot be read.
+    """
+    return write_each(results, out, options, _texts)
+
+
+def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
+    spans = listed_spans(results, film, options)
+    if not spans:
+        yield LeftOut(NO_MARKER)
+        return
+    try:
+        frames = steady_frames_of(film)
+        timeline = timeline_of(film, listed_tags(film, options), spans, frames)
+        markers = [marker for clip in timeline.find_clips() for marker in clip.markers]
+        yield "edl", as_text(timeline.name, markers, frames)
+    except FilmError as error:
+        yield LeftOut(str(error))
+    except ValueError as error:
+        yield LeftOut(f"no timecodes at {float(frames.rate):.6g} frames a second: {error}")
+
+
+def as_text(title: str, markers: list[Marker], frames: Frames) -> str:
+    """The file of some markers.
+
+    Raises:
+        ValueError: there are no timecodes at this rate.
+    """
+    head = f"TITLE: {title}\n{counting_mode(frames)}\n\n"
+    return head + "".join(_event(number, marker, frames) for number, marker in enumerate(markers, 1))
+
+
+def _event(number: int, marker: Marker, frames: Frames) -> str:
+    rate, first = float(frames.rate), marker.marked_range.start_time
+    begin, end = (to_timecode(at, rate, frames.drop_frame) for at in (first, first + RationalTime(1, rate)))
+    name, note = (text.replace("|", "/") for text in (marker.name, marker.comment))
+    color = COLORS.get(marker.color, marker.color.capitalize())
+    said = f"{note} |C:ResolveColor{color} |M:{name} |D:{round(marker.marked_range.duration.value)}"
+    return f"{number:03}  001      V     C        {begin} {end} {begin} {end}  \n{said}\n\n"
