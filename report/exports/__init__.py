@@ -1,8 +1,8 @@
 """Exports: the tables of results in the formats of other tools, one module a format.
 
 A format's module has `write(results, out, options) -> Written`. It may have `TAKES`, the options that it takes besides
-those that all take, and `is_beside(options)`, whether it writes beside the films where no folder is given (then `out` is
-None). It is imported when its format is asked for.
+those that all take, and `is_beside(options)`, whether it writes beside the films where no folder is given (then `out`
+is None). It is imported when its format is asked for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """XMP: a sidecar a film with its tags as keywords, which Lightroom, digiKam, darktable and Immich read.
 
-Sidecars are named FILM.SUFFIX.xmp. The tags are `dc:subject` and `lr:hierarchicalSubject`, of which each of them reads one
-at least; a slash is no level in either (Beach/Sea stays one tag), as it would be in digiKam's own `TagsList`.
+Sidecars are named FILM.SUFFIX.xmp. The tags are `dc:subject` and `lr:hierarchicalSubject`, of which each of them reads
+one at least; a slash is no level in either (Beach/Sea stays one tag), as it would be in digiKam's own `TagsList`.
 """
 
 from __future__ import annotations
