@@ -13,6 +13,7 @@ ROOMS = [
     "transforms.shots",
     "models",
     "models.backbones",
+    "models.runtimes",
     "results",
     "pipeline",
     "pipeline.beam",

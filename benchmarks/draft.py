@@ -24,7 +24,8 @@ from measuring import footage, long_film, need_footage
 
 from movie_tags.models import resolve
 from movie_tags.models.bundle import ModelBundle, read_bundle
-from movie_tags.models.loading import Model, load_model, predict
+from movie_tags.models.loading import load_model, predict
+from movie_tags.models.runtimes import Model
 from movie_tags.pipeline.method import Method
 from movie_tags.records import TagStrength
 from movie_tags.transforms.entropy import entropy

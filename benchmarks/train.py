@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 
 from movie_tags.machine import cores
-from movie_tags.models.backbones.backbones import BackboneHandler, load_backbone, make_spec
+from movie_tags.models.backbones.specs import load_backbone, make_spec
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.training.data.dataset import build_dataset
-from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
+from movie_tags.training.features import BackboneHandler, ExtractFeatures, cache_folder, cached_keys
 from movie_tags.training.heads.softmax import Examples, HeadSettings, train_head
 
 WORK = Path("build/bench/train")
@@ -69,7 +69,7 @@ def bare_model(seconds: float = 20) -> float:
     """Pictures a second of the model alone, fed one batch again and again, with TensorFlow on all cores."""
     handler = BackboneHandler(SPEC, BATCH, cores())
     model = handler.load_model()
-    batch = list(np.random.default_rng(0).integers(0, 256, (BATCH, SPEC.size, SPEC.size, 3), np.uint8))
+    batch = list(np.random.default_rng(0).integers(0, 256, (BATCH, *SPEC.size, 3), np.uint8))
     handler.run_inference(batch, model)
     begun, done = time.monotonic(), 0
     while time.monotonic() - begun < seconds:

@@ -2,10 +2,13 @@
 
 A folder, local or on gs://, that holds
 
-    model.tflite     what CPUs run, by LiteRT: uint8 RGB [1, H, W, 3] -> float32 [1, tags], one picture at a time
-    saved_model/     what GPUs run: TensorFlow SavedModel; signature `serving_default`: uint8 RGB [N, H, W, 3] ->
-                     float32 [N, tags]
-    model.onnx       a user's own, run by ONNX Runtime (`movie_tags.models.onnx`). At least one of the three is there
+    model.tflite     what CPUs run, by LiteRT: a canvas uint8 RGB [1, H, W, 3] -> probabilities float32 [1, tags] and
+                     features float32 [1, width], one picture at a time
+    saved_model/     what GPUs and servers run: TensorFlow SavedModel; signatures for pictures of any size and for
+                     canvases (`movie_tags.models.serving`)
+    model.onnx       a user's own, run by ONNX Runtime (`movie_tags.models.runtimes.onnx_model`)
+                     At least one of the three is there
+    head.npz         the last layer by itself (`movie_tags.models.heads`), of a model that gives its features, too
     vocabulary.txt   one tag a line, in the order of the outputs
     model.json       input size, views, backbone, thresholds, training data, accuracy, versions, fingerprint
 
@@ -34,12 +37,19 @@ TFLITE = "model.tflite"
 SAVED_MODEL = "saved_model"
 ONNX = "model.onnx"
 PARTS = (TFLITE, SAVED_MODEL, ONNX)
+HEAD = "head.npz"
 VOCABULARY = "vocabulary.txt"
 MODEL_JSON = "model.json"
 THRESHOLDS = "thresholds"
 VIEWS = "views"
 MADE_FROM, FILES = "made_from", "files"
-DECISIVE = (THRESHOLDS, "film_confidence", VIEWS, "onnx")
+HEAD_CARD = "head"
+"""Where `model.json` says how HEAD takes features."""
+
+FEATURES_FINGERPRINT = "features_fingerprint"
+"""Where `model.json` has the fingerprint of all that decides the features: backbones, their weights and their views."""
+
+DECISIVE = (THRESHOLDS, "film_confidence", VIEWS, "onnx", HEAD_CARD)
 """What of `model.json` decides tags: other values are another model."""
 
 
@@ -75,6 +85,11 @@ class ModelBundle:
     def name(self) -> str:
         """What it calls itself, or the name of its folder."""
         return str(self.card.get("name") or storage.base_name(self.uri))
+
+    @property
+    def features_fingerprint(self) -> str | None:
+        """SHA-256, in hex, of all that decides the features that the model gives; None where it gives none."""
+        return self.card.get(FEATURES_FINGERPRINT)
 
     def fitted(self, pixels: np.ndarray) -> np.ndarray:
         """A picture as the model takes it: uint8 RGB [H, W, 3] -> uint8 RGB [*input_size, 3]."""
@@ -152,13 +167,15 @@ def fingerprint_of_sources(card: dict, vocabulary: Sequence[str]) -> str:
 def digest_of_files(uri: str, card: dict) -> str:
     """SHA-256, in hex, of a bundle's model, vocabulary and decisive words.
 
-    Over the names and bytes of every file of its PARTS, then the vocabulary, then what DECISIVE names of the card (what
-    is in `model.json`), as JSON with sorted keys, if it is there.
+    Over the names and bytes of every file of its PARTS and of its HEAD, then the vocabulary, then what DECISIVE names
+    of the card (what is in `model.json`), as JSON with sorted keys, if it is there.
 
     Raises:
         BundleError: there is no model.
     """
     files = [path for part in PARTS for path in _files_of(uri, part)]
+    if files and HEAD_CARD in card:
+        files.append(storage.join(uri, HEAD))
     if not files:
         raise BundleError(
             f"{uri}: has no {TFLITE}, no {SAVED_MODEL}/{SAVED_MODEL}.pb and no {ONNX}; is this a model bundle?"

@@ -11,7 +11,8 @@ import numpy as np
 
 from movie_tags.models import DEFAULT, resolve
 from movie_tags.models.bundle import BundleError, ModelBundle, read_bundle
-from movie_tags.models.loading import Model, Prediction, check_outputs, load_model, predict
+from movie_tags.models.loading import Prediction, check_outputs, load_model, predict
+from movie_tags.models.runtimes import Model
 
 Fitted = tuple[np.ndarray, ...]
 """A picture as each bundle of an ensemble takes it, uint8 RGB, in the order of the bundles."""

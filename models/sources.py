@@ -1,4 +1,4 @@
-"""What a bundle of ours is put together from: a head that is kept in the repository, on backbones whose weights are."""
+"""Sources of our bundles: a head that is kept in the repository, and the registered backbones that it stands on."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from pathlib import Path
 
 import numpy as np
 
-from movie_tags.models.backbones.compact_weights import BODY
-from movie_tags.models.backbones.efficientnet_lite import VARIANTS
-from movie_tags.models.bundle import MADE_FROM, MODEL_JSON, VIEWS, VOCABULARY, BundleError, fingerprint_of_sources
+from movie_tags.models.backbones.registry import BACKBONES
+from movie_tags.models.bundle import (
+    FEATURES_FINGERPRINT,
+    HEAD,
+    HEAD_CARD,
+    MADE_FROM,
+    MODEL_JSON,
+    VIEWS,
+    VOCABULARY,
+    BundleError,
+    fingerprint_of_sources,
+)
+from movie_tags.models.heads import PLAIN, LinearHead
 from movie_tags.models.views import CUTS, View, canvas_size
 
-HEAD = "head.npz"
 FEATURES = "features"
-"""Where `model.json` says which features the head takes: {"views": [{"backbone", "view", "size"}], "combine",
-"scales"}."""
+"""Where `model.json` of sources says which features the head takes: {"views": [{"backbone", "view", "size"}],
+"combine", "scales"}. A backbone may stand there several times, with other views."""
 
-COMPACT, COMPACT_SIZE = "compact", 128
 CONCAT, MEAN = "concat", "mean"
-PLAIN, ROOT4, UNIT = "plain", "root4", "unit"
-"""How a head takes a feature: as it is; its fourth root, 0 for what is below 0; divided by the root mean square of its
-backbone's."""
-RECIPE = 1
+RECIPE = 2
 """Goes up when the same sources are put together to another model."""
-
-ANSWERS = ("sigmoid", "softmax")
 
 
 @dataclass(frozen=True)
-class Look:
-    """One backbone, and the view that it is shown."""
+class BackboneView:
+    """One backbone of the registry, and the view that it is shown."""
 
     backbone: str
     view: View
@@ -46,22 +49,16 @@ class Source:
 
     Attributes:
         vocabulary: the tags in the order of the outputs.
-        looks: what the features are made of.
-        combine: CONCAT, features side by side in the order of the looks, or MEAN.
-        scales: how the head takes the features: the kernel has rows for all of them in the first way, in the second …
-        kernel: float32 [width, tags].
-        bias: float32 [tags].
-        answer: what turns features · kernel + bias into probabilities, of ANSWERS.
+        inputs: what the features are made of.
+        combine: CONCAT, features side by side in the order of the inputs, or MEAN.
+        head: what is learned on them.
         card: `model.json` of the bundle to be, without what depends on the machine.
     """
 
     vocabulary: tuple[str, ...]
-    looks: tuple[Look, ...]
+    inputs: tuple[BackboneView, ...]
     combine: str
-    scales: tuple[str, ...]
-    kernel: np.ndarray
-    bias: np.ndarray
-    answer: str
+    head: LinearHead
     card: dict
 
     @property
@@ -80,51 +77,58 @@ def read_source(folder: str | os.PathLike) -> Source:
     try:
         said = json.loads((folder / MODEL_JSON).read_text("utf-8"))
         lines = (folder / VOCABULARY).read_text("utf-8").splitlines()
-        head = (folder / HEAD).read_bytes()
-        with np.load(io.BytesIO(head), allow_pickle=False) as arrays:
-            kernel, bias = (np.asarray(arrays[name], np.float32) for name in ("kernel", "bias"))
-        looks = tuple(_look(view) for view in said[FEATURES]["views"])
-        combine, scales = said[FEATURES].get("combine", CONCAT), tuple(said[FEATURES].get("scales", (PLAIN,)))
-        answer = said.get("activation", "sigmoid")
+        data = (folder / HEAD).read_bytes()
+        inputs = tuple(_input(view) for view in said[FEATURES]["views"])
+        combine = said[FEATURES].get("combine", CONCAT)
+        if not inputs or combine not in (CONCAT, MEAN):
+            raise ValueError(f"'{FEATURES}' in {MODEL_JSON} must name views, and combine them by concat or mean")
+        head = _head(data, inputs, combine, said)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder}: no sources of a bundle ({type(error).__name__}: {error})") from error
     vocabulary = tuple(line.strip() for line in lines if line.strip())
-    known = scales and {PLAIN, ROOT4, UNIT}.issuperset(scales)
-    if not looks or combine not in (CONCAT, MEAN) or not known or answer not in ANSWERS:
-        raise BundleError(
-            f"{folder}: '{FEATURES}' in {MODEL_JSON} must name views, combine them by concat or mean, and take them "
-            "as plain, root4 or unit"
-        )
-    if kernel.ndim != 2 or kernel.shape[1:] != (len(vocabulary),) or bias.shape != (len(vocabulary),):
-        raise BundleError(
-            f"{folder}: {HEAD} has a kernel {list(kernel.shape)} and a bias {list(bias.shape)} for "
-            f"{len(vocabulary)} tags"
-        )
-    views = [look.view for look in looks]
-    card = {
+    if len(head.bias) != len(vocabulary):
+        raise BundleError(f"{folder}: {HEAD} gives {len(head.bias)} outputs for {len(vocabulary)} tags")
+    return Source(vocabulary, inputs, combine, head, _card(said, inputs, head, hashlib.sha256(data).hexdigest()))
+
+
+def _input(said: dict) -> BackboneView:
+    name, cut = said["backbone"], said["view"]
+    if name not in BACKBONES:
+        raise ValueError(f"there is no backbone {name!r}; those known are {', '.join(BACKBONES)}")
+    if cut not in CUTS:
+        raise ValueError(f"there is no view {cut!r}; views are {', '.join(CUTS)}")
+    height, width = said.get("size", (BACKBONES[name].size,) * 2)
+    return BackboneView(name, View(cut, (int(height), int(width))))
+
+
+def _head(data: bytes, inputs: tuple[BackboneView, ...], combine: str, said: dict) -> LinearHead:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        kernel, bias = (np.asarray(arrays[name], np.float32) for name in ("kernel", "bias"))
+    widths = tuple(BACKBONES[part.backbone].width for part in inputs)
+    scales = tuple(said[FEATURES].get("scales", (PLAIN,)))
+    return LinearHead(
+        kernel, bias, widths[:1] if combine == MEAN else widths, scales, said.get("activation", "sigmoid")
+    )
+
+
+def _card(said: dict, inputs: tuple[BackboneView, ...], head: LinearHead, digest: str) -> dict:
+    views = [part.view for part in inputs]
+    weights = {part.backbone: weights_hash(part.backbone) for part in inputs}
+    seen = {name: value for name, value in said[FEATURES].items() if name != "scales"}
+    return {
         "input_size": list(canvas_size(views)),
         VIEWS: [{"view": view.cut, "size": list(view.size)} for view in views],
         **said,
-        MADE_FROM: {
-            "recipe": RECIPE,
-            "head": hashlib.sha256(head).hexdigest(),
-            FEATURES: said[FEATURES],
-            "activation": answer,
-            "weights": {look.backbone: weights_hash(look.backbone) for look in looks},
-        },
+        HEAD_CARD: head.to_card(),
+        FEATURES_FINGERPRINT: _digest_of({"recipe": RECIPE, FEATURES: seen, "weights": weights}),
+        MADE_FROM: {"recipe": RECIPE, "head": digest, FEATURES: said[FEATURES], "weights": weights},
     }
-    return Source(vocabulary, looks, combine, scales, kernel, bias, answer, card)
 
 
-def _look(said: dict) -> Look:
-    backbone, cut = said["backbone"], said["view"]
-    own = COMPACT_SIZE if backbone == COMPACT else VARIANTS[backbone].size
-    height, width = said.get("size", (own, own))
-    if cut not in CUTS:
-        raise ValueError(f"there is no view {cut!r}; views are {', '.join(CUTS)}")
-    return Look(backbone, View(cut, (int(height), int(width))))
+def _digest_of(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def weights_hash(backbone: str) -> str:
-    """SHA-256, in hex, of the file that holds a backbone's weights."""
-    return hashlib.sha256(BODY.read_bytes()).hexdigest() if backbone == COMPACT else VARIANTS[backbone].sha256
+    """SHA-256, in hex, of the file that holds a registered backbone's weights."""
+    return BACKBONES[backbone].digest()

@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from movie_tags.models.bundle import MODEL_JSON, VOCABULARY
-from movie_tags.models.sources import HEAD, MEAN, weights_hash
+from movie_tags.models.bundle import HEAD, MODEL_JSON, VOCABULARY
+from movie_tags.models.heads import scale_parts
+from movie_tags.models.sources import MEAN, weights_hash
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.method import Method
 from movie_tags.training.data.dataset import Dataset, Entry, build_dataset, is_dataset, order_tags, read_dataset
@@ -88,8 +89,6 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
 
     Features are kept in `work`, before they are scaled.
     """
-    from movie_tags.models.joining import as_taken
-
     weights = [weights_hash(view["backbone"]) for view in spec["views"]]
     made_by = hashlib.sha256(json.dumps([spec["views"], spec["combine"], weights], sort_keys=True).encode()).hexdigest()
     path = work / f"features-{made_by[:16]}.npz"
@@ -103,7 +102,7 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
         np.savez(path, keys=np.array(list(known)), features=np.stack(list(known.values())).astype(np.float16))
     features = np.stack([known[entry.key] for entry in dataset.entries]).astype(np.float32)
     parts = [features] if spec["combine"] == MEAN else np.split(features, len(spec["views"]), 1)
-    return as_taken(parts, spec["scales"]).numpy()
+    return scale_parts(parts, spec["scales"])
 
 
 def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict[str, np.ndarray]:

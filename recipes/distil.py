@@ -29,10 +29,10 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from movie_tags.models.backbones.compact import EMBEDDING, MAP, build_network, embedding_of, look_twice
 from movie_tags.models.backbones.compact_weights import BODY, write_body
-from movie_tags.models.bundle import MODEL_JSON
-from movie_tags.models.loading import configure
-from movie_tags.models.sources import HEAD
-from movie_tags.models.views import fit
+from movie_tags.models.bundle import HEAD, MODEL_JSON
+from movie_tags.models.heads import LinearHead
+from movie_tags.models.runtimes import configure
+from movie_tags.models.views import View, fit
 from movie_tags.training.data.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
 from movie_tags.training.data.vocabulary import TAGS
 from movie_tags.training.evaluate.accuracy import accuracy, calibration_error, fit_temperature, softmax
@@ -99,6 +99,11 @@ class Served(tf.Module):
     def logits(self, pictures: tf.Tensor) -> tf.Tensor:
         """As `features`, but float32 [N, tags]."""
         return tf.matmul(self.features(pictures), self.kernel) + self.bias
+
+    def head(self, temperature: float) -> LinearHead:
+        """The last layer, its logits divided by a temperature."""
+        kernel, bias = self.kernel.numpy() / temperature, self.bias.numpy() / temperature
+        return LinearHead(kernel, bias, (len(kernel),), activation="softmax")
 
 
 def distillation_loss(found, wanted, weights=(3.0, 1.5, 1.0, 0.7)):
@@ -307,7 +312,8 @@ def train(args: argparse.Namespace) -> None:
         },
         "left_out": {tag: f"{counts[tag]} pictures" for tag in TAGS if tag not in vocabulary},
     }
-    write_bundle(args.output, served.logits, served, vocabulary, size, temperature, card, served.features)
+    layer = served.head(temperature)
+    write_bundle(args.output, served.features, served, layer, vocabulary, (View("whole", (size, size)),), card)
     write_body(args.output / BODY.name, embedding_of(plain).get_weights())
     write_card(args.output)
     print(json.dumps({key: card[key] for key in ("accuracy", "expected_calibration_error")}, indent=2))

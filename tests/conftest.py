@@ -6,6 +6,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import hypothesis
 import pytest
+from untrained import write_untrained
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # no test measures time
 hypothesis.settings.load_profile("untimed")
@@ -14,17 +15,8 @@ hypothesis.settings.load_profile("untimed")
 @pytest.fixture(scope="session")
 def small_bundle(tmp_path_factory):
     """A bundle of an untrained network: what it says is meaningless, and always the same."""
-    import keras
-
-    from movie_tags.models.backbones.compact import build_network
-    from movie_tags.training.export import write_bundle
-
-    keras.utils.set_random_seed(7)
-    folder = tmp_path_factory.mktemp("bundle")
-    network = build_network(5, stages=((4, 1), (8, 1)), head=16)
     vocabulary = ("Animal", "Food", "War", "Music", "Drama")
-    write_bundle(folder, network, network, vocabulary, 32, 0.05, {"backbone": "untrained"})
-    return str(folder)
+    return write_untrained(tmp_path_factory.mktemp("bundle"), vocabulary, 32, 7, {"backbone": "untrained"})
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,34 +13,22 @@ import numpy as np
 import tensorflow as tf
 
 from movie_tags import storage
-from movie_tags.models.backbones.backbones import FEATURES
-from movie_tags.models.bundle import SAVED_MODEL, TFLITE, VOCABULARY, write_card
-from movie_tags.models.convert import to_tflite
+from movie_tags.models.bundle import (
+    FEATURES_FINGERPRINT,
+    HEAD,
+    HEAD_CARD,
+    SAVED_MODEL,
+    VIEWS,
+    VOCABULARY,
+    digest_of_files,
+    write_card,
+)
+from movie_tags.models.heads import LinearHead, write_head
+from movie_tags.models.runtimes.saved_model import FEATURES, PROBABILITIES
+from movie_tags.models.serving import GraphHead, PictureServer
+from movie_tags.models.views import View, canvas_size
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
-
-
-class _Server(tf.Module):
-    """Pictures uint8 [N, H, W, 3] of any size -> probabilities; and -> features, where the model gives them."""
-
-    def __init__(
-        self, size: int, logits: Compute, temperature: float, features: Compute | None, tracked: Any, answer: Compute
-    ):
-        super().__init__()
-        self.size = size
-        self.tracked = tracked
-        signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, "images")]
-        self.serve = tf.function(
-            lambda images: {"probabilities": answer(logits(self._sized(images)) / temperature)}, signature
-        )
-        if features:  # whatever function a module has is saved with it
-            self.features = tf.function(lambda images: {FEATURES: features(self._sized(images))}, signature)
-
-    def _sized(self, images: tf.Tensor) -> tf.Tensor:
-        floats = tf.cast(images, tf.float32)
-        fits = tf.reduce_all(tf.equal(tf.shape(images)[1:3], self.size))
-        floats = tf.cond(fits, lambda: floats, lambda: tf.image.resize(floats, [self.size] * 2, antialias=True))
-        return tf.ensure_shape(floats, [None, self.size, self.size, 3])
 
 
 class HalfStored(tf.Module):
@@ -65,47 +53,51 @@ def _halved(weight: keras.Variable) -> tf.Variable:
 
 def write_bundle(
     folder: str | Path,
-    logits: Compute,
+    compute: Compute,
     tracked: Any,
+    head: LinearHead,
     vocabulary: tuple[str, ...],
-    size: int,
-    temperature: float,
+    views: Sequence[View],
     card: dict,
-    features: Compute | None = None,
-    answer: Compute = tf.nn.softmax,
+    features_fingerprint: str | None = None,
+    probabilities: Compute | None = None,
 ) -> None:
     """Write a bundle with a model for LiteRT and one for TensorFlow, in place of whatever bundle stood there.
 
     Args:
         folder: where, local or remote.
-        logits: float32 pictures [N, size, size, 3] in 0 to 255 -> logits [N, tags].
-        tracked: the modules and variables that `logits` and `features` use.
-        vocabulary: the tags in the order of the logits.
-        size: side of the network's input, in pixels.
-        temperature: what the logits are divided by before `answer`, so that probabilities are calibrated.
+        compute: float32 canvases [N, *canvas_size(views), 3] in 0 to 255 -> features [N, width].
+        tracked: the modules and variables that `compute` and `probabilities` use.
+        head: on these features, calibrated: what stands beside the model as `head.npz`.
+        vocabulary: the tags in the order of the head's outputs.
+        views: what lies on a canvas.
         card: what `model.json` is to say besides sizes, versions and the fingerprint.
-        features: as `logits`, but gives features [N, width]; for a network that others may learn on.
-        answer: logits [N, tags] -> probabilities.
+        features_fingerprint: of all that decides the features; by default that of the bundle's files.
+        probabilities: features -> probabilities, if the model is to hold another form of the same head.
 
     Raises:
         BundleError: the network has operations that LiteRT does not know.
     """
-    server = _Server(size, logits, temperature, features, tracked, answer)
-    signatures = {"serving_default": server.serve}
-    if features:
-        signatures[FEATURES] = server.features
+    served = GraphHead(head)
+
+    def describe(canvas: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = compute(tf.cast(canvas, tf.float32))
+        return {PROBABILITIES: probabilities(features) if probabilities else served([features]), FEATURES: features}
+
+    size = canvas_size(views)
+    card = {
+        "input_size": list(size),
+        VIEWS: [{"view": view.cut, "size": list(view.size)} for view in views],
+        **card,
+        HEAD_CARD: head.to_card(),
+        "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
+    }
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
-        tf.saved_model.save(server, str(made / SAVED_MODEL), signatures=signatures)
-        (made / TFLITE).write_bytes(to_tflite(server.serve, (size, size)))
-        # TensorFlow's own fingerprint differs from one writing to the next of the same weights.
-        (made / SAVED_MODEL / "fingerprint.pb").unlink(missing_ok=True)
+        PictureServer(describe, views, (tracked, served)).write(made)
+        write_head(str(made / HEAD), head)
         (made / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
-        card = {
-            "input_size": [size, size],
-            **card,
-            "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
-        }
+        card[FEATURES_FINGERPRINT] = features_fingerprint or digest_of_files(str(made), card)
         write_card(str(made), card)
         storage.remove_folder(storage.join(str(folder), SAVED_MODEL))
         storage.send(made, str(folder))

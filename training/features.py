@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import tensorflow as tf
 from apache_beam.metrics import Metrics
-from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
 from movie_tags import storage
-from movie_tags.models.backbones.backbones import Backbone, BackboneHandler, BackboneSpec
-from movie_tags.models.views import fit
+from movie_tags.models.backbones.specs import Backbone, BackboneSpec, load_backbone
+from movie_tags.models.views import View, lay_out
 from movie_tags.progress import report_progress
 from movie_tags.training.data.dataset import SPLITS, Dataset
 from movie_tags.training.data.labelled import decode_picture, from_example
@@ -29,7 +31,7 @@ READERS = 32
 def cache_folder(cache: str, backbone: Backbone) -> str:
     """Where a backbone's features are kept: other weights or another size have another folder."""
     spec = backbone.spec
-    return storage.join(cache, f"{spec.slug}-{spec.size}-{backbone.fingerprint[:16]}")
+    return storage.join(cache, f"{spec.slug}-{'x'.join(map(str, spec.size))}-{backbone.fingerprint[:16]}")
 
 
 def list_parts(folder: str) -> list[str]:
@@ -62,6 +64,36 @@ def read_features(folder: str, keys: Sequence[str]) -> np.ndarray:
     return np.stack([rows[key] for key in keys])
 
 
+class BackboneHandler(ModelHandler[np.ndarray, np.ndarray, Callable]):
+    """Runs a backbone on canvases uint8 RGB [*size, 3]; a picture's result is float32 [width]."""
+
+    def __init__(self, spec: BackboneSpec, batch_size: int = 32, threads: int = 1):
+        """Args: the backbone; pictures a batch; TensorFlow's threads in a process."""
+        super().__init__()
+        self.spec = spec
+        self.batch_size = batch_size
+        self.threads = threads
+
+    def load_model(self) -> Callable:
+        backbone = load_backbone(self.spec, self.threads)
+        compute = tf.function(
+            lambda pictures: backbone.compute(tf.cast(pictures, tf.float32)),
+            input_signature=[tf.TensorSpec([None, *self.spec.size, 3], tf.uint8)],
+        )
+        return lambda pictures: compute(pictures).numpy()
+
+    def run_inference(
+        self, batch: Sequence[np.ndarray], model: Callable, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[np.ndarray]:
+        return list(model(np.stack(batch)))
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        return {"min_batch_size": self.batch_size, "max_batch_size": self.batch_size}
+
+    def get_metrics_namespace(self) -> str:
+        return "features"
+
+
 class ExtractFeatures(beam.PTransform):
     """The pictures of a data set whose features are not kept yet -> parts in the cache, through RunInference."""
 
@@ -91,18 +123,18 @@ class ExtractFeatures(beam.PTransform):
             root
             | "Shards" >> beam.Create([(path, i, readers) for path in shards for i in range(readers)], reshuffle=False)
             | "SpreadShards" >> beam.Reshuffle()
-            | "ReadPictures" >> beam.ParDo(_ReadPictures(self.folder, self.handler.spec.size))
+            | "ReadPictures" >> beam.ParDo(_ReadPictures(self.folder, self.handler.spec.views))
             | "RunInference" >> inference
             | "WriteParts" >> beam.ParDo(_WriteParts(self.folder))
         )
 
 
 class _ReadPictures(beam.DoFn):
-    """(shard, i, n) -> (key, fitted picture) of every n-th picture of the shard whose features are not kept."""
+    """(shard, i, n) -> (key, canvas of views) of every n-th picture of the shard whose features are not kept."""
 
-    def __init__(self, folder: str, size: int):
+    def __init__(self, folder: str, views: Sequence[View]):
         self.folder = folder
-        self.size = size
+        self.views = views
         self.cached = Metrics.counter("features", "pictures_cached")
 
     def setup(self) -> None:
@@ -118,7 +150,7 @@ class _ReadPictures(beam.DoFn):
                 self.cached.inc()
                 report_progress(pictures=1)
                 continue
-            yield item.key, fit(decode_picture(item.image), (self.size, self.size))
+            yield item.key, lay_out(decode_picture(item.image), self.views)
 
 
 def read_records(path: str) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,11 @@ from sklearn.metrics import average_precision_score
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.models.backbones.backbones import COMPACT, Backbone
+from movie_tags.models.backbones.specs import Backbone
 from movie_tags.models.bundle import ModelBundle
+from movie_tags.models.heads import LinearHead
 from movie_tags.models.loading import load_model, predict
+from movie_tags.models.serving import GraphHead
 from movie_tags.training.data.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.evaluate.accuracy import accuracy, fit_temperature, softmax
 from movie_tags.training.export import write_bundle
@@ -107,7 +109,7 @@ def train(
             "name": f"a head on {backbone.spec.name}",
             "vocabulary": vocabulary,
             "left_out": order_tags(set(dataset.manifest["tags"]) - set(vocabulary)),
-            "backbone": {**asdict(backbone.spec), "width": backbone.width, "fingerprint": backbone.fingerprint},
+            "backbone": described(backbone),
             "settings": learned.settings,
             "refit": refit,
             "temperature": round(learned.temperature, 4),
@@ -125,11 +127,11 @@ def train(
             (report / SPLIT_OF_SOURCES).write_text(json.dumps(splits, indent=0, sort_keys=True) + "\n", "utf-8")
 
         scale, layer = scaling.load_scaling(graph)
-        kernel, bias = (tf.Variable(part, trainable=False) for part in (learned.head.kernel, learned.head.bias))
-        served = Head(kernel, bias, learned.head.relu)
+        learnt = learned.served(isinstance(settings, MultiLabelSettings))
+        served = GraphHead(learnt)
         card = {
             "name": metrics["name"],
-            "backbone": backbone.spec.name if backbone.spec.name == COMPACT else metrics["backbone"],
+            "backbone": metrics["backbone"],
             "training": {
                 "pictures": metrics["data"]["pictures"],
                 "split_by": metrics["split_by"],
@@ -147,13 +149,14 @@ def train(
         }
         write_bundle(
             output,
-            lambda pictures: served.logits(scale(backbone.compute(pictures))),
-            (backbone.tracked, layer, kernel, bias),
+            backbone.compute,
+            (backbone.tracked, layer, served),
+            on_unscaled(learnt, scale),
             vocabulary,
-            backbone.spec.size,
-            learned.temperature,
+            backbone.spec.views,
             card,
-            answer=tf.nn.sigmoid if isinstance(settings, MultiLabelSettings) else tf.nn.softmax,
+            backbone.fingerprint,
+            lambda features: served([scale(features)]),
         )
         stale = storage.list_files(storage.join(output, REPORT))
         if stale:
@@ -162,6 +165,14 @@ def train(
     if learned.unfinished:
         shutil.rmtree(learned.unfinished, ignore_errors=True)
     return metrics
+
+
+def described(backbone: Backbone) -> dict:
+    """A backbone as metrics.json and `model.json` have it."""
+    spec = backbone.spec
+    height, width = spec.size
+    known = {"name": spec.name, "weights": spec.weights, "size": f"{width} x {height}"}
+    return {**known, "width": backbone.width, "fingerprint": backbone.fingerprint}
 
 
 @dataclass(frozen=True)
@@ -186,6 +197,26 @@ class _Learned:
     card: dict
     measured: dict
     unfinished: Path | None = None
+
+    def served(self, sigmoids: bool) -> LinearHead:
+        """The head with its temperature, on scaled features."""
+        kernel, bias = (np.asarray(part / self.temperature, np.float32) for part in (self.head.kernel, self.head.bias))
+        activation = "sigmoid" if sigmoids else "softmax"
+        return LinearHead(kernel, bias, (len(kernel),), activation=activation, relu=self.head.relu)
+
+
+def on_unscaled(head: LinearHead, scale: Callable[[tf.Tensor], tf.Tensor]) -> LinearHead:
+    """The same head on features that are not scaled yet; its numbers differ from those on scaled ones by rounding.
+
+    Args:
+        head: on scaled features.
+        scale: features float32 [N, width] -> scaled ones; of each feature a multiple and an offset.
+    """
+    far = 1024.0  # beyond what features reach, so that little is lost in the difference
+    ends = scale(tf.constant([[0.0], [far]]) * tf.ones([1, len(head.kernel)])).numpy().astype(np.float64)
+    factor = (ends[1] - ends[0]) / far
+    kernel = factor[:, None] * head.kernel
+    return replace(head, kernel=kernel.astype(np.float32), bias=(head.bias + ends[0] @ head.kernel).astype(np.float32))
 
 
 def _learn_sigmoids(

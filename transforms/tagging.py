@@ -12,7 +12,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
 from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
-from movie_tags.models.loading import Model
+from movie_tags.models.runtimes import Model
 from movie_tags.records import UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
 from movie_tags.transforms.shots.inside import KeyFramePicture
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 from movie_tags.models.backbones.compact_weights import read_body
+from movie_tags.models.backbones.frozen import FrozenNetwork
 
 STEM = 32
 STAGES = ((64, 1), (128, 2), (256, 3))
@@ -101,9 +102,8 @@ def embedding_of(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, network.get_layer(EMBEDDING).output)
 
 
-def load_embedding() -> keras.Model:
-    """The compact network with the weights that ship, without a head."""
+def load() -> FrozenNetwork:
+    """The compact network with the weights that ship, without a head, as it is used (`look_twice`)."""
     network = embedding_of(build_network(1))
     network.set_weights(read_body())
-    network.trainable = False
-    return network
+    return FrozenNetwork(network, look_twice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,8 @@ def read_body(path: Path = BODY) -> list[np.ndarray]:
     """A network's weights, float32, in Keras' order."""
     with np.load(path, allow_pickle=False) as arrays:
         return [arrays[name].astype(np.float32) for name in sorted(arrays.files)]
+
+
+def digest(path: Path = BODY) -> str:
+    """SHA-256, in hex, of the file of weights."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

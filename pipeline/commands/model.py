@@ -1,4 +1,4 @@
-"""`movie-tags model`: builds the models known by name, completes older bundles, imports classifiers of others."""
+"""`movie-tags model`: builds the models known by name, imports classifiers of others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from movie_tags.models import DEFAULT, NAMES
 from movie_tags.pipeline.commands.common import DONE, Parser, add_common, count, positive, share
 
 OPTIONS = {
-    "description": "Build, complete or import a model bundle.",
+    "description": "Build or import a model bundle.",
     "epilog": "Bundles known by name are kept in MOVIE_TAGS_CACHE, or ~/.cache/movie-tags.",
 }
 
@@ -25,10 +25,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--output", metavar="DIR", help="into a folder of your own, local or gs:// [this machine's cache]"
     )
-    complete = kinds.add_parser(
-        "complete", help="write the LiteRT model that an older bundle lacks", allow_abbrev=False
-    )
-    complete.add_argument("bundle", metavar="BUNDLE", help="folder, local or gs://")
     taken = kinds.add_parser(
         "import", help="make a bundle of an ONNX classifier, run by ONNX Runtime", allow_abbrev=False
     )
@@ -47,19 +43,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--layout", choices=["nchw", "nhwc"], default="nchw", help="[nchw]")
     shown.add_argument("--channels", choices=["rgb", "bgr"], default="rgb", help="[rgb]")
     shown.add_argument("--crop", type=count, metavar="N", help="only the middle, N x N pixels")
-    answer = taken.add_mutually_exclusive_group()
-    answer.add_argument(
-        "--sigmoid", action="store_const", dest="answer", const="sigmoid", help="its outputs are logits"
+    activation = taken.add_mutually_exclusive_group()
+    activation.add_argument(
+        "--sigmoid", action="store_const", dest="activation", const="sigmoid", help="its outputs are logits"
     )
-    answer.add_argument(
-        "--softmax", action="store_const", dest="answer", const="softmax", help="its outputs are logits of one choice"
+    activation.add_argument(
+        "--softmax",
+        action="store_const",
+        dest="activation",
+        const="softmax",
+        help="its outputs are logits of one choice",
     )
-    for kind in (build, complete, taken):
+    for kind in (build, taken):
         add_common(kind)
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
-    {"build": build_model, "complete": complete_model, "import": import_model}[args.doing](args)
+    {"build": build_model, "import": import_model}[args.doing](args)
     return DONE
 
 
@@ -70,17 +70,11 @@ def build_model(args: argparse.Namespace) -> None:
     print(build(args.name, args.output))
 
 
-def complete_model(args: argparse.Namespace) -> None:
-    """`movie-tags model complete`."""
-    from movie_tags.models.convert import complete  # imports TensorFlow
-
-    print(f"{args.bundle}: complete; its fingerprint is now {complete(args.bundle)}")
-
-
 def import_model(args: argparse.Namespace) -> None:
     """`movie-tags model import`."""
     from movie_tags.models.bundle import MODEL_JSON, THRESHOLDS
-    from movie_tags.models.onnx import Taking, import_onnx
+    from movie_tags.models.importing import import_onnx
+    from movie_tags.models.runtimes.onnx_model import Preprocessing
 
     if storage.exists(storage.join(args.output, MODEL_JSON)):
         raise UserError(f"{args.output}: holds a model bundle already; choose another folder")
@@ -93,20 +87,20 @@ def import_model(args: argparse.Namespace) -> None:
     vocabulary = [line.strip() for line in lines if line.strip()]
     if not vocabulary or len(set(vocabulary)) != len(vocabulary):
         raise UserError(f"{args.vocabulary}: has no tags, or one twice")
-    taking = Taking(
+    preprocessing = Preprocessing(
         args.layout,
         args.channels,
         args.scale,
         each_channel(args.mean, "--mean"),
         each_channel(args.deviation, "--deviation"),
         args.crop,
-        answer=args.answer or "none",
+        activation=args.activation or "none",
     )
     card = {"name": args.name or storage.base_name(args.onnx).removesuffix(".onnx"), "backbone": "ONNX"}
     if args.threshold is not None:
         card[THRESHOLDS] = dict.fromkeys(vocabulary, args.threshold)
     try:
-        import_onnx(args.onnx, vocabulary, (args.size, args.size), taking, args.output, card)
+        import_onnx(args.onnx, vocabulary, (args.size, args.size), preprocessing, args.output, card)
     except OSError as error:
         raise UserError(f"--output {args.output}: cannot be written: {storage.plainly(error)}") from error
     print(f"{args.output}: {len(vocabulary)} tags")

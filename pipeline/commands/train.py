@@ -16,8 +16,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from movie_tags import storage
 from movie_tags.machine import cache as cache_place
 from movie_tags.machine import cores
-from movie_tags.models import resolve
-from movie_tags.models.backbones.backbones import COMPACT, load_backbone, make_spec
+from movie_tags.models import COMPACT, resolve
+from movie_tags.models.backbones.specs import load_backbone, make_spec
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.commands.common import DONE, add_split, count, positive, share
@@ -46,13 +46,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--backbone",
         metavar="NAME",
         help="compact (our own), efficientnet_lite0, 1 or 2 (with the weights of their package), inception_v3 (the "
-        "paper's) or any other network of keras.applications [compact]",
+        "paper's) or any other network of keras.applications; or a bundle that gives features, its folder or `default` "
+        "[compact]",
     )
     parser.add_argument(
         "--weights",
         metavar="WHAT",
         help="imagenet (downloaded by Keras), random, or a Keras weights file of the network without its top, local or "
-        "gs://; for compact, a bundle [imagenet; the bundled model]",
+        "gs:// [imagenet; others have their own]",
     )
     parser.add_argument(
         "--size", type=count, metavar="PIXELS", help="side of the backbone's input [the backbone's own]"

@@ -6,11 +6,13 @@ import shutil
 import numpy as np
 import pytest
 from films import picture, write_video
+from untrained import write_untrained
 
 from movie_tags.models import loading
-from movie_tags.models.bundle import BundleError, fingerprint, read_bundle
+from movie_tags.models.bundle import SAVED_MODEL, BundleError, fingerprint, read_bundle
 from movie_tags.models.ensemble import predict_with, read_models, unite
 from movie_tags.models.loading import load_model, predict
+from movie_tags.models.runtimes import Answers, Model
 from movie_tags.pipeline.commands import main
 from movie_tags.transforms.tagging import BundleHandler
 
@@ -26,16 +28,7 @@ def renamed(bundle, folder, name, tags):
 
 @pytest.fixture(scope="module")
 def other_bundle(small_bundle, tmp_path_factory):
-    import keras
-
-    from movie_tags.models.backbones.compact import build_network
-    from movie_tags.training.export import write_bundle
-
-    keras.utils.set_random_seed(8)
-    folder = tmp_path_factory.mktemp("other")
-    network = build_network(2, stages=((4, 1), (8, 1)), head=16)
-    write_bundle(folder, network, network, ("Beach/Sea", "Robot"), 48, 0.05, {"name": "another"})
-    return str(folder)
+    return write_untrained(tmp_path_factory.mktemp("other"), ("Beach/Sea", "Robot"), 48, 8, {"name": "another"})
 
 
 def test_what_they_say_together_is_what_each_says(small_bundle, other_bundle):
@@ -72,13 +65,13 @@ def test_a_tag_that_two_claim_is_refused(small_bundle, tmp_path):
 
 def test_a_picture_that_one_cannot_take_has_its_reason():
     def good(pictures):
-        return np.full((len(pictures), 2), 0.5, np.float32)
+        return Answers(np.full((len(pictures), 2), 0.5, np.float32))
 
     def bad(pictures):
         raise ValueError("unlucky")
 
     pixels = picture(1)
-    (found,) = predict_with([good, bad], [(pixels, pixels)])
+    (found,) = predict_with([Model(good), Model(bad)], [(pixels, pixels)])
     assert found.probabilities is None and "unlucky" in found.reason
 
 
@@ -105,10 +98,10 @@ def test_the_saved_model_in_batches_as_on_a_gpu(small_bundle, monkeypatch, batch
     pictures = [models.fitted(picture(seed)) for seed in range(7)]
     lite = predict_with(models.load(), pictures)
     monkeypatch.setattr(loading, "has_gpu", lambda: True)
-    monkeypatch.setattr(loading, "_tensorflow_sees_a_gpu", lambda threads: True)
+    monkeypatch.setattr(loading, "sees_a_gpu", lambda threads: True)
     handler = BundleHandler(models, batch)
     loaded = handler.load_model()
-    assert hasattr(loaded.models[0], "keep_alive")  # the SavedModel itself, not one picture at a time
+    assert loaded.models[0] is loading._load_once(small_bundle, SAVED_MODEL, models.bundles[0].fingerprint, 1)
     found = [
         result.inference
         for at in range(0, len(pictures), batch)

@@ -11,6 +11,7 @@ from films import picture
 
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, fingerprint, read_bundle
 from movie_tags.models.loading import check_outputs, load_model, load_saved_model, load_tflite, predict
+from movie_tags.models.runtimes import Answers, Model
 from movie_tags.models.views import fit
 
 
@@ -18,16 +19,16 @@ def test_a_bad_picture_costs_only_itself():
     def model(pictures):
         if (pictures == 13).all((1, 2, 3)).any():
             raise ValueError("unlucky")
-        return pictures.reshape(len(pictures), -1)[:, :2] / 255
+        return Answers(pictures.reshape(len(pictures), -1)[:, :2] / 255)
 
     good, bad = picture(1), np.full((8, 8, 3), 13, np.uint8)
-    first, second, third = predict(model, [good, bad, good], partial(fit, size=(4, 4)))
+    first, second, third = predict(Model(model), [good, bad, good], partial(fit, size=(4, 4)))
     assert second.probabilities is None and second.reason == "ValueError: unlucky"
     assert np.array_equal(first.probabilities, third.probabilities)
 
 
 def test_probabilities_that_are_none_are_a_failure():
-    (result,) = predict(lambda pictures: np.full((len(pictures), 2), np.nan), [picture(1)])
+    (result,) = predict(Model(lambda pictures: Answers(np.full((len(pictures), 2), np.nan))), [picture(1)])
     assert "finite" in result.reason
 
 

