@@ -29,7 +29,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from movie_tags.models.backbones.compact import EMBEDDING, MAP, build_network, embedding_of, look_twice
 from movie_tags.models.backbones.compact_weights import BODY, write_body
-from movie_tags.models.bundle import HEAD, MODEL_JSON
+from movie_tags.models.bundle import HEAD, MODEL_JSON, SAVED_MODEL
 from movie_tags.models.heads import LinearHead
 from movie_tags.models.runtimes import configure
 from movie_tags.models.views import View, fit
@@ -209,7 +209,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
-    if (args.output / HEAD).exists():
+    if (args.output / HEAD).exists() and not (args.output / SAVED_MODEL).exists():
         parser.error(f"--output {args.output}: holds the sources of a model ({HEAD}), which this would overwrite")
     train(args)
 

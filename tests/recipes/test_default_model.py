@@ -56,7 +56,7 @@ def test_the_recipe_makes_sources_of_a_bundle_and_judges_them(data, tmp_path):
     card = make(data, "compact", tmp_path / "out", tmp_path / "work", MultiLabelSettings())
     source = read_source(tmp_path / "out")
     assert source.vocabulary == ("Food", "War") or source.vocabulary == ("War", "Food")
-    assert source.answer == "sigmoid" and source.kernel.shape == (640, 2)
+    assert source.head.activation == "sigmoid" and source.head.kernel.shape == (640, 2)
     said = json.loads((tmp_path / "out/model.json").read_text())
     assert said == json.loads(json.dumps(card)) and set(said["thresholds"]) == {"War", "Food"}
     assert FilmConfidence.of_card(said) is not None or said.get("film_confidence") is None
@@ -93,6 +93,6 @@ def test_what_is_cut_from_the_same_film_is_left_out_together():
 def test_the_committed_heads_are_of_their_recipe():
     for name, features in default_model.FEATURES.items():
         source = read_source(default_model.Path(default_model.__file__).resolve().parents[1] / "models" / name)
-        assert source.card["features"] == features and source.answer == "sigmoid"
+        assert source.card["features"] == features and source.head.activation == "sigmoid"
         assert set(source.card["thresholds"]) == set(source.vocabulary) == set(source.card["training"]["counts"])
         assert FilmConfidence.of_card(source.card) is not None
