@@ -86,4 +86,4 @@ def test_the_recipe_from_pictures_to_a_bundle_that_can_tell(data, tmp_path, monk
         atol=1e-3,
     ), before
     features = specs.load_backbone(specs.make_spec(str(out)))
-    assert features.compute(tf.zeros([2, 32, 32, 3])).shape == (2, features.width)
+    assert features.compute(tf.zeros([2, *features.spec.size, 3])).shape == (2, features.width)
