@@ -44,7 +44,7 @@ HELP = {
     "model": f"model: {', '.join(NAMES)}, or the folder of a bundle on gs:// [{DEFAULT}]",
 }
 # A job's log is always whole; the others are for who waits for its end.
-LEFT_OUT = ("help", "verbose", "dry_run", "metrics_file", "report")
+LEFT_OUT = ("help", "verbose", "storage_wait", "dry_run", "metrics_file", "report")
 REQUIRED = ("inputs", "output", "sdk_container_image")
 
 
@@ -76,7 +76,12 @@ def parameter(action: argparse.Action) -> dict:
         kind = TEXTS[action.dest]
     else:
         kind = KINDS[action.type]
-    return _entry(action.dest, HELP.get(action.dest, action.help), *kind, action.default)
+    return _entry(name_of(action), HELP.get(action.dest, action.help), *kind, action.default)
+
+
+def name_of(action: argparse.Action) -> str:
+    """The parameter of an option: its spelling, with underscores."""
+    return action.option_strings[0].lstrip("-").replace("-", "_") if action.option_strings else action.dest
 
 
 def _entry(name: str, text: str, kind: str, regex: str, default: object = None) -> dict:

@@ -63,7 +63,7 @@ def tag_options():
 
 def test_the_templates_metadata_are_those_of_the_options():
     assert committed() == metadata.metadata(), "run: python deploy/dataflow/metadata.py > …/template_metadata.json"
-    options = {action.dest for action in tag_options()._actions} - set(metadata.LEFT_OUT)
+    options = {metadata.name_of(action) for action in tag_options()._actions if action.dest not in metadata.LEFT_OUT}
     assert {entry["name"] for entry in committed()["parameters"]} == options | set(metadata.BEAM)
     assert all(f"--{name}" in beam_option_actions() for name in metadata.BEAM)
     helps = {entry["name"]: entry["helpText"] for entry in committed()["parameters"]}
@@ -95,6 +95,9 @@ def test_metadata_and_specification_are_of_googles_form():
 SAMPLES = {
     "inputs": "gs://films/a.mp4 gs://films/nightly/ gs://films/list.csv",
     "output": "gs://films/tags",
+    "all_videos": "true",
+    "shot_detector": "content",
+    "exact_cuts": "true",
     "model": "gs://films/models/big",
     "force": "true",
     "retry": "all",
@@ -152,11 +155,11 @@ def test_every_parameter_reaches_its_option():
             assert args.inputs == value.split()
         elif name == "model":
             assert args.model == [value]
-        elif name in ("force", "break_lock", "thumbnails", "in_process"):
+        elif name in ("all_videos", "force", "break_lock", "thumbnails", "in_process", "exact_cuts"):
             assert getattr(args, name) is True
         else:
             option = tag_options()._option_string_actions["--" + name.replace("_", "-")]
-            assert getattr(args, name) == (option.type or str)(value) != option.default
+            assert getattr(args, option.dest) == (option.type or str)(value) != option.default
     assert set(ADDED) <= set(beam_words)
     assert parse(launch.command_line(["--inputs=gs://b/x", "--output=o", "--force=false"]))[0].force is False
 
