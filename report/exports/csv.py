@@ -12,8 +12,8 @@ from movie_tags.report.exports import Options, Written, listed_spans, listed_tag
 from movie_tags.results.tables import Results
 
 FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
-STRENGTHS = ("confidence", "seconds", "share", "relative_strength", "strength", "occurrences", "peak_probability")
-"""Of a tag: how sure and how long first, then R and W of the paper (equations 6 and 5)."""
+STRENGTHS = ("confidence", "seconds", "share", "relative_strength", "strength", "occurrences", "peak_probability", "by")
+"""Of a tag: how sure and how long first, then R and W of the paper (equations 6 and 5), and who says so."""
 TAGS = ("id", "title", "tag", "kept", *STRENGTHS)
 SPANS = ("uri", "start", "end", "tag", "mean_probability", "peak_probability", "key_frames", "id", "title")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -197,11 +197,14 @@ def _counted(film: Film, container: Any, stream: Any, picture: Any, times: list[
     varies = len(times) > 1 and rate is None
     length = Fraction(film.duration_s).limit_denominator(10**6)
     rate = rate or exact(stated[0])
+    count = max(1, len(times) or round(length * rate))
+    if picture is not None and picture.interlaced_frame and stated and rate == 2 * exact(stated[0]):
+        rate, count = rate / 2, (count + 1) // 2  # each packet is a field
     return Frames(
         rate,
-        max(1, len(times) or round(length * rate)),
+        count,
         *_size(stream, picture),
-        stream.metadata.get("timecode") or container.metadata.get("timecode"),
+        _timecode(container, stream),
         _sound(container),
         (*times, max(film.duration_s, times[-1] + _usual_length(times))) if varies else (),
     )
@@ -214,6 +217,12 @@ def _size(stream: Any, picture: Any) -> tuple[int, int]:
     if ratio and Fraction(1, MOST_ANAMORPHIC) <= ratio <= MOST_ANAMORPHIC:
         width = round(width * ratio)
     return (height, width) if picture is not None and round(picture.rotation / 90) % 2 else (width, height)
+
+
+def _timecode(container: Any, stream: Any) -> str | None:
+    """The film's own timecode: of its pictures, of the film, or of a track that has nothing else."""
+    stated = (place.metadata.get("timecode") for place in (stream, container, *container.streams))
+    return next(filter(None, stated), None)
 
 
 def _sound(container: Any) -> Sound | None:

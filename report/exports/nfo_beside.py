@@ -12,7 +12,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from movie_tags.report.exports.nfo_text import NfoError
-from movie_tags.storage.addresses import same_text
+from movie_tags.storage.addresses import is_remote, same_text
 
 Names = Callable[[str], Set[str]]
 """A folder -> the names in it."""
@@ -130,8 +130,10 @@ def is_episode(folder: str, name: str, names: Names) -> bool:
     """Whether a file is an episode of a series: by its name (S01E02, 1x02), its folder's, or a tvshow.nfo above it."""
     if _EPISODE.search(stem(name)) or _SEASON.fullmatch(posixpath.basename(folder)):
         return True
-    for above in (folder, posixpath.dirname(folder)):
-        with contextlib.suppress(PermissionError):  # the folder above need not be ours to list
-            if "tvshow.nfo" in names(above):
-                return True
+    if "tvshow.nfo" in names(folder):
+        return True
+    if is_remote(folder):  # where to list a folder is to list all that is below it
+        return False
+    with contextlib.suppress(OSError):  # the folder above need not be ours to list
+        return "tvshow.nfo" in names(posixpath.dirname(folder))
     return False
