@@ -30,7 +30,14 @@ def write_film(path, rate, seconds):
 
 
 def tag_row(name, relative_strength, peak):
-    known = {"occurrences": 2, "probability_sum": 1.0, "strength": 0.5, "seconds": 8.0, "share": 0.4}
+    known = {
+        "occurrences": 2,
+        "probability_sum": 1.0,
+        "strength": 0.5,
+        "seconds": 8.0,
+        "share": 0.4,
+        "confidence": peak,
+    }
     return {"tag": name, "relative_strength": relative_strength, "peak_probability": peak, **known}
 
 

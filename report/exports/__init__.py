@@ -46,10 +46,10 @@ class Options:
 
     Attributes:
         min_confidence: how sure a tag must be, in [0, 1]; None: as the short list has it.
+        unjoined: shots one by one, in place of spans of neighbouring shots.
+        create: make files beside films that have none (formats that say so in TAKES).
+        dry_run: write nothing, and say which files would be written (the same).
         threshold: how sure the run asked tags to be (`listing.threshold_of`).
-        unjoined: shots one by one, in place of spans of neighbouring shots. All formats take these two.
-        create: make files beside films that have none.
-        dry_run: write nothing, and say which files would be written.
     """
 
     min_confidence: float | None = None

@@ -30,7 +30,7 @@ from movie_tags.report.exports import (
     write_each,
 )
 from movie_tags.report.exports.frames import Frames, frames_of
-from movie_tags.report.phrases import length, percent
+from movie_tags.report.phrases import length, sure
 from movie_tags.results.tables import Results
 
 APOSTROPHE = "\ue000"
@@ -119,8 +119,7 @@ def _marker(span: Span, tag: TagStrength, where: TimeRange, color: str) -> otio.
         "key_frames": span.key_frames,
     }
     known = {name: value for name, value in said.items() if value is not None}
-    sure = [f"{percent(tag.sureness)} sure"] if tag.sureness is not None else []
-    comment = ", ".join([*sure, length(span.end_s - span.start_s)])
+    comment = f"{sure(tag)}, {length(span.end_s - span.start_s)}"
     return otio.schema.Marker(one_line(span.tag), where, color, {"movie_tags": known}, comment)
 
 

@@ -51,7 +51,9 @@ def number_of(code, fps, drop):
 
 def markers_of(tmp_path, path, spans=(("Animal", 2.0, 7.0),), status=0, more=(), to="otio", **rows):
     """Export markers of one film: the text of each file by its suffix."""
-    row = film(str(path), [tag(name, 1.0) for name in dict.fromkeys(name for name, _, _ in spans)], **rows)
+    row = film(
+        str(path), [tag(name, 1.0, confidence=0.85) for name in dict.fromkeys(name for name, _, _ in spans)], **rows
+    )
     stretches = [span(str(path), *one) for one in spans]
     shots = [frame(str(path), t + 0.5, {"Animal": 0.5}, 1.0) for t in range(2, 7)]
     write_tables(tmp_path / "results", tags=[row], spans=stretches, key_frames=shots)
@@ -118,7 +120,7 @@ def test_timecodes_count_as_the_film_s_own(tmp_path, rate, timecode):
     assert f"\nFCM: {'' if drop else 'NON-'}DROP FRAME\n" in texts["edl"]
     mark = f"{code(int(2 * rate))} {code(int(2 * rate) + 1)}"
     length = int(7 * rate) - int(2 * rate)
-    note = f"50 % sure, 5 s |C:ResolveColorBlue |M:Animal |D:{length}"
+    note = f"85 % sure, 5 s |C:ResolveColorBlue |M:Animal |D:{length}"
     assert f"001  001      V     C        {mark} {mark}  \n{note}\n" in resolve
     root = etree.fromstring(texts["fcpxml"].encode())
     formats = {item.get("tcFormat") for name in ("sequence", "clip") for item in root.iter(name)}
