@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Self
@@ -25,6 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from movie_tags.pipeline.listing import NotLookedAt
 from movie_tags.progress import LOGGER, PREFIX
 
 _DECODER = json.JSONDecoder()
@@ -148,11 +149,18 @@ class RunProgress(Reports):
         self.films_due = self.bytes_due = 0
         self.seconds = 0.0
         self.key_frames = 0
+        self.skipped = NotLookedAt()
+
+    def __exit__(self, *error) -> None:
+        super().__exit__(*error)
+        say_what_was_skipped(self.console, self.skipped)
 
     def add(self, report: dict) -> None:
         self.seconds += report.get("seconds", 0.0)
         self.key_frames += report.get("key_frames", 0)
         self.bytes += report.get("bytes", 0)
+        self.skipped.files.update(report.get("not_looked_at", {}))
+        self.skipped.notes += report.get("notes", [])
         if "films_due" in report:
             self.films_due += report["films_due"]
             self.bytes_due += report["bytes_due"]
@@ -182,16 +190,48 @@ class RunProgress(Reports):
         return (time.monotonic() - self.counted_from) * (1 - share) / share if share else None
 
     def text(self) -> str:
-        speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
         films = f"{self.films} of {self.films_due} films" if self.films_due else f"{self.films} films"
         left = self.seconds_left()
         ahead = ""
         if left and not self.is_terminal:
             ahead = f", {self.share():.0%}, {timedelta(seconds=round(left))} left"
-        decoded = f"{self.seconds:.0f} s of film decoded, {self.key_frames} key frames, {speed:.1f} x real time"
-        return f"{films}, {decoded}{ahead}"
+        return f"{films}, {self.work()}{ahead}"
 
     @property
     def is_terminal(self) -> bool:
         """Whether a bar shows the share and the time that is left."""
         return self.console.is_terminal
+
+    def outcome(self, counts: Mapping[str, int]) -> str:
+        """How a run ended, in one line that adds up.
+
+        Args:
+            counts: of a run's record: `videos_tagged` and the like.
+        """
+        said = [(counts.get(name, 0), words) for name, words in _ENDS.items()]
+        films = sum(n for n, _ in said)
+        ends = ", ".join(f"{n} {words}" for n, words in said if n or words == "tagged")
+        frames = counts.get("key_frames_failed", 0)
+        wrong = f"; {frames} key frames failed" if frames else ""
+        return f"{films} {'film' if films == 1 else 'films'}: {ends}; {self.work()}{wrong}"
+
+    def work(self) -> str:
+        """What was done, in numbers."""
+        speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
+        return f"{self.seconds:.0f} s of film decoded, {self.key_frames} key frames, {speed:.1f} x real time"
+
+
+_ENDS = {
+    "videos_tagged": "tagged",
+    "videos_failed": "failed",
+    "videos_lost": "lost",
+    "inputs_merged": "named again by another name",
+}
+"""What becomes of a film that was named, by the name of its count."""
+
+
+def say_what_was_skipped(console: Console, skipped: NotLookedAt) -> None:
+    """Print how many files of what kinds were not looked at, and how others were read."""
+    for text in [*skipped.notes, skipped.text()]:
+        if text:
+            console.print(text, highlight=False, markup=False, soft_wrap=True)

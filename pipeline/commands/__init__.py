@@ -97,7 +97,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     command = commands_of(parser)[name]
     rest = getattr(load(name), "as_typed", list)(argv[1:])
     beam: list[str] = []
-    if getattr(load(name), "TAKES_BEAM_OPTIONS", False) and not {"-h", "--help"} & set(rest):
+    if getattr(load(name), "TAKES_BEAM_OPTIONS", False) and has_other_options(rest, command):
         from movie_tags.pipeline.beam.options import separate_beam_options  # imports Beam
 
         rest, beam = separate_beam_options(rest, command)
@@ -105,6 +105,12 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if unknown:
         command.error("unrecognized arguments: " + " ".join(unknown))
     return args, beam
+
+
+def has_other_options(words: Sequence[str], ours: argparse.ArgumentParser) -> bool:
+    """Whether a command line has options that are not ours, and may be Beam's; not where help is asked for."""
+    options = {word.partition("=")[0] for word in words if word.startswith("-")}
+    return bool(options - ours._option_string_actions.keys()) and not options & {"-h", "--help"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

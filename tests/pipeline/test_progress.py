@@ -56,3 +56,26 @@ def test_where_bytes_are_not_known_films_are_counted():
     report(progress, films_due=4, bytes_due=1000)
     report(progress, video="gs", segments=1, seconds=5.0, bytes=0)
     assert progress.share() == 0.25
+
+
+def test_what_was_not_looked_at_is_said_once_at_the_end():
+    console = Console(file=io.StringIO(), width=40)
+    with RunProgress(console) as progress:
+        report(progress, not_looked_at={".srt": 12, ".jpg": 1}, notes=["c.csv: was read as [Windows-1252]"])
+        report(progress, not_looked_at={".jpg": 2, "in recycle bins": 2})
+        assert console.file.getvalue() == ""
+    said = ["c.csv: was read as [Windows-1252]", "not looked at: 12 .srt, 3 .jpg, 2 in recycle bins"]
+    assert console.file.getvalue().splitlines() == said
+
+
+@pytest.mark.parametrize(
+    "counts,said",
+    [
+        ({"videos_tagged": 1}, "1 film: 1 tagged; "),
+        ({"videos_tagged": 1, "videos_failed": 1}, "2 films: 1 tagged, 1 failed; "),
+        ({"videos_tagged": 1, "inputs_merged": 2}, "3 films: 1 tagged, 2 named again by another name; "),
+        ({"videos_failed": 3, "videos_lost": 1}, "4 films: 0 tagged, 3 failed, 1 lost; "),
+    ],
+)
+def test_the_last_line_adds_up(counts, said):
+    assert RunProgress(Console(file=io.StringIO())).outcome(counts).startswith(said)
