@@ -11,16 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from movie_tags import storage
-
-_VIDEOS = """
-.264 .265 .3g2 .3gp .3gp2 .3gpp .amv .asf .av1 .avc .avi .dav .dif .divx .dv .dvr-ms .evo .f4v .flv .gxf .h264
-.h265 .hevc .insv .ismv .ivf .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d .mkv .mod .mov .mp2v .mp4
-.mp4v .mpe .mpeg .mpg .mpv .mpv2 .mts .mxf .nsv .nut .obu .ogg .ogm .ogv .ogx .pva .qt .rm .rmvb .roq .rv .ssif
-.tod .tp .trp .ts .vc1 .vob .vro .webm .wm .wmv .wtv .y4m
-"""
-VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
-"""Of containers and elementary streams that FFmpeg reads. Pictures that may move (.gif, .webp) are pictures here, and
-cameras' previews (.lrv) double their films; each is tagged where it is named by itself."""
+from movie_tags.storage.suffixes import is_video, suffix_of
 
 RECYCLED, COPIES, SYSTEM = "in recycle bins", "previews and snapshots of a NAS", "of the file system"
 HIDDEN, UNFINISHED, STREAMS = "hidden", "half-downloaded", "separate streams of a downloader"
@@ -44,7 +35,6 @@ _CONTROL = (".aria2", ".ytdl", ".part-frag")
 """Of a downloader's own notes and pieces, which are no film."""
 _MERGING = re.compile(r".*\.temp", re.IGNORECASE | re.DOTALL)
 _STREAM = re.compile(r".*\.f(\d{2,}(-\w+)?|(hls|dash|http|mpd|source)[-_].*)", re.IGNORECASE | re.DOTALL)
-_SUFFIX = re.compile(r"\.[a-z0-9][-a-z0-9_!+]{0,11}")
 SHOWN_SUFFIXES = 8
 
 
@@ -75,17 +65,6 @@ class NotLookedAt:
         reasons = sorted((why, n) for why, n in self.files.items() if why not in suffixes)
         said = [f"{n} {why}" for why, n in [*shown, *([("of other suffixes", others)] if others else []), *reasons]]
         return f"not looked at: {', '.join(said)}" if said else ""
-
-
-def suffix_of(name: str) -> str:
-    """The suffix of a file's name in small letters, `.mp4`; empty where there is none that looks like one."""
-    suffix = os.path.splitext(name)[1].lower()
-    return suffix if _SUFFIX.fullmatch(suffix) else ""
-
-
-def is_video(name: str) -> bool:
-    """Whether a file is a video by its name's suffix."""
-    return suffix_of(name) in VIDEO_SUFFIXES
 
 
 def why_folder_is_left_out(name: str) -> str | None:

@@ -137,13 +137,14 @@ def one_line(text: str) -> str:
 
 
 def is_named_by_file(film: Film) -> bool:
-    """Whether a film's title is but the name of its file."""
-    return film.title == storage.base_name(film.uri)
+    """Whether a film's title is but the name of its file, with or without the suffix."""
+    name = storage.base_name(film.uri)
+    return film.title in (name, Path(name).stem)
 
 
 def title_of(film: Film) -> str:
     """A film's title for people: where it is the name of its file, without the suffix."""
-    return one_line(Path(film.title).stem if is_named_by_file(film) else film.title)
+    return one_line(Path(storage.base_name(film.uri)).stem if is_named_by_file(film) else film.title)
 
 
 def in_folder(results: Results) -> Iterator[tuple[Film, str]]:

@@ -13,15 +13,11 @@ from dataclasses import dataclass
 
 from movie_tags.report.exports.nfo_text import NfoError
 from movie_tags.storage.addresses import is_remote, same_text
+from movie_tags.storage.suffixes import is_video, suffix_of
 
 Names = Callable[[str], Set[str]]
 """A folder -> the names in it."""
 
-_VIDEO = re.compile(
-    r"[^.].*\.(3g2|3gp|asf|avi|divx|dv|f4v|flv|ifo|iso|ivf|m2t|m2ts|m2v|m4v|mk3d|mkv|mod|mov|mp4|mpe?g|mpv|mts|mxf|nut"
-    r"|og[gmv]|rm|rmvb|tod|tp|trp|ts|vob|webm|wmv|wtv|y4m|h26[45]|hevc)",
-    re.I | re.S,
-)
 _EXTRA = re.compile(
     r"(.*[-._ ])?(trailer|sample|behindthescenes|deleted(scene)?|featurette|interview|scene|short|clip|other|extra)\d*",
     re.I | re.S,
@@ -65,7 +61,7 @@ def place_of(uri: str, names: Names) -> Place:
 def _of_disc(disc: str, own: str, title: str, names: Names) -> Place:
     """Of a DVD's or Blu-ray's folder: the disc's own NFO, and the one of the folder that holds the disc alone."""
     home = posixpath.dirname(disc)
-    alone = not any(map(is_video, names(home)))
+    alone = not any(map(is_film, names(home)))
     of_home = ("movie.nfo", f"{posixpath.basename(home)}.nfo") if alone else ()
     files = [posixpath.join(disc, n) for n in (own, f"{title}.nfo") if n in names(disc)]
     files += [posixpath.join(home, found) for n in of_home if (found := _found(n, names(home)))]
@@ -74,7 +70,7 @@ def _of_disc(disc: str, own: str, title: str, names: Names) -> Place:
 
 def _of_file(folder: str, name: str, names: Names) -> Place:
     around = names(folder)
-    videos = [other for other in around if is_video(other) or other == name]
+    videos = [other for other in around if is_film(other) or other == name]
     twins = [other for other in videos if other != name and same_text(stem(other)) == same_text(stem(name))]
     if twins:
         raise NfoError(f"{stem(name)}.nfo would be that of {min(twins)}, too; rename one of the two")
@@ -109,9 +105,9 @@ def stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def is_video(name: str) -> bool:
-    """Whether a file is a video by its suffix."""
-    return _VIDEO.fullmatch(name) is not None
+def is_film(name: str) -> bool:
+    """Whether a file is a film by its name: a video, or the image or index of a disc."""
+    return not name.startswith(".") and (is_video(name) or suffix_of(name) in (".iso", ".ifo"))
 
 
 def is_of_one_film(folder: str, names: list[str]) -> bool:

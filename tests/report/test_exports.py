@@ -17,6 +17,7 @@ import av
 import browser
 import duckdb
 import imageio_ffmpeg
+import opentimelineio as otio
 import pandas as pd
 import pytest
 import webvtt
@@ -318,6 +319,59 @@ def test_video_intelligence_is_read_by_googles_own_types(films, tmp_path):
     # What scripts for the REST interface walk through.
     first = json.loads(text)["annotationResults"][0]["segmentLabelAnnotations"][0]
     assert first["segments"][0]["segment"]["endTimeOffset"] == "20.020s"
+
+
+def otio_tags(path):
+    timeline = otio.adapters.read_from_file(str(path / "pal.otio"))
+    return {marker.name for clip in timeline.find_clips() for marker in clip.markers}
+
+
+def csv_tags(path):
+    table = pd.read_csv(path / "tags.csv")
+    of_film = table[table["id"].str.endswith("pal.mp4") & (table["kept"] == 1)]["tag"]
+    spans = pd.read_csv(path / "spans.csv")
+    assert set(of_film) == set(spans[spans["id"].str.endswith("pal.mp4")]["tag"])
+    return {tag.removeprefix("'") for tag in of_film}
+
+
+def label_studio_tags(path):
+    tasks = json.loads((path / "tasks.json").read_text())
+    task = next(task for task in tasks if task["data"]["uri"].endswith("pal.mp4"))
+    return {tag for found in task["predictions"][0]["result"] for tag in found["value"]["timelinelabels"]}
+
+
+TAGS_BY = {
+    "csv": csv_tags,
+    "nfo": lambda path: {item.text for item in ElementTree.parse(path / "pal.nfo").findall("tag")},
+    "vtt": lambda path: {json.loads(cue.text)["tag"] for cue in webvtt.read(path / "pal.metadata.vtt")},
+    "otio": otio_tags,
+    "resolve": lambda path: set(re.findall(r"\|M:(.*) \|D:", (path / "pal.edl").read_text())),
+    "fiftyone": lambda path: {o["label"] for o in json.loads((path / "labels.json").read_text())["labels"]["pal"]},
+    "labelstudio": label_studio_tags,
+    "video-intelligence": lambda path: {
+        label.entity.description
+        for label in vi.AnnotateVideoResponse.from_json((path / "pal.json").read_text())
+        .annotation_results[0]
+        .segment_label_annotations
+    },
+    "xmp": lambda path: {
+        item.text for item in ElementTree.parse(path / "pal.mp4.xmp").iter() if item.tag.endswith("}li")
+    },
+}
+
+
+@pytest.mark.parametrize("name", TAGS_BY)
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        ([], {"Beach/Sea", "Children", FORMULA}),
+        (["--min-confidence", "0.05"], {"Beach/Sea", "Children", FORMULA, "Weak"}),
+        (["--min-confidence", "0.5"], {"Beach/Sea", "Children"}),
+    ],
+)
+def test_every_format_has_the_same_tags(films, tmp_path, name, more, wanted):
+    main(["export", str(films / "results"), "--to", name, "--output", str(tmp_path), *more])
+    assert TAGS_BY[name](tmp_path) == wanted
 
 
 def test_every_format_is_listed_and_can_be_written_to_a_default_folder(films, capsys):

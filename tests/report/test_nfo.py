@@ -182,6 +182,8 @@ PLACES = [
     (["F/x cd1.avi", "F/x cd2.avi", "F/x.nfo"], "F/x cd2.avi", ["F/x.nfo"], "F/x cd2.nfo"),
     (["F/F - 4K.mkv", "F/F - HD.mkv", "F/movie.nfo"], "F/F - HD.mkv", ["F/movie.nfo"], "F/F - HD.nfo"),
     (["F/a.mkv", "F/b.mkv", "F/movie.nfo"], "F/a.mkv", [], "F/a.nfo"),
+    (["F/a.mkv", "F/b.WM", "F/movie.nfo"], "F/a.mkv", [], "F/a.nfo"),
+    (["F/a.mkv", "F/b.srt", "F/._b.mp4", "F/movie.nfo"], "F/a.mkv", ["F/movie.nfo"], "F/a.nfo"),
     (["F/a.mkv", "F/tvshow.nfo", "F/season.nfo"], "F/a.mkv", [], "F/a.nfo"),
     (["F/S01E02.mkv", "F/movie.nfo"], "F/S01E02.mkv", [], "F/S01E02.nfo"),
     # Discs.
