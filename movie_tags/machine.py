@@ -11,5 +11,5 @@ def cores() -> int:
 
 
 def cache() -> Path:
-    """Where what can be made again is kept: MOVIE_TAGS_CACHE, or ~/.cache/movie-tags."""
+    """The cache folder: MOVIE_TAGS_CACHE, or ~/.cache/movie-tags."""
     return Path(os.environ.get("MOVIE_TAGS_CACHE") or Path.home() / ".cache" / "movie-tags")

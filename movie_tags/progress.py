@@ -1,4 +1,4 @@
-"""How far the work is, as log records: on every runner they come to where somebody can watch."""
+"""Progress reports as log records, which every runner brings to the driver."""
 
 import json
 import logging
@@ -8,5 +8,5 @@ PREFIX = "movie-tags progress "
 
 
 def report_progress(**what) -> None:
-    """Log what has just been done, as one JSON object that a handler in the driver can add up."""
+    """Log a progress report: what has just been done, as one JSON object that a handler in the driver can add up."""
     logging.getLogger(LOGGER).info("%s%s", PREFIX, json.dumps(what))

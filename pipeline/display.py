@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, and after it."""
+"""Progress display: what a person sees while a run goes on, and after it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DECODER = json.JSONDecoder()
 
 
 class Reports(logging.Handler, ABC):
-    """Adds up progress reports, whether they come from this process or in a worker's log lines, and shows them.
+    """Log handler that adds up progress reports, from this process or from workers' log lines, and shows them.
 
     A terminal gets a bar; a pipe or a log a plain line every ten seconds.
     """

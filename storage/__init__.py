@@ -1,4 +1,4 @@
-"""The one door to files, local or remote: reading and writing them, listing and moving them, their addresses."""
+"""Storage: every access to files, local or remote, by the same verbs; and their addresses."""
 
 from movie_tags.storage.addresses import (
     AddressError,

@@ -1,4 +1,4 @@
-"""What a storage says of a file."""
+"""Metadata of a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class About:
-    """A file: its size in bytes, when it was last written in seconds of the epoch, and what tells its version."""
+    """Metadata of a file: its size in bytes, when it was last written in seconds of the epoch, and what tells its version."""
 
     size: int
     written: float

@@ -59,7 +59,7 @@ def _await(bucket: str, wait_s: float, say: Callable[[str], None]) -> None:
 
 
 def _bounded(function: Callable[[], Answer], seconds: float) -> Answer | None:
-    """What a function gives, called in a thread that is left alone after a time.
+    """Call with a timeout: what a function returns, in a daemon thread that is abandoned after a time.
 
     Raises:
         TimeoutError: it has not come back by then.

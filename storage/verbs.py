@@ -22,7 +22,7 @@ from movie_tags.storage.range_reader import Ranges
 
 
 def _at(uri: str) -> ModuleType:
-    """Who does the work at an address: both modules have the same functions."""
+    """The module that implements the verbs at an address: both have the same functions."""
     return remote if is_remote(uri) else local
 
 
@@ -133,7 +133,7 @@ def copy(source: str, target: str) -> None:
 
 
 def settle(folder: str) -> None:
-    """Make a folder's files and their names durable, lest a power cut take them.
+    """Durable: flush a folder's files and their names to the disk, lest a power cut take them.
 
     Raises:
         OSError: the disk refuses.

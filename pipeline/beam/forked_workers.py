@@ -75,7 +75,7 @@ class _ForkedWorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
 
 
 def _answer_for_the_dead(connection: worker_handlers.ControlConnection, error: str) -> Callable:
-    """What a connection's `push` becomes when its worker is gone: each request, old or new, fails at once."""
+    """Replacement of a connection's `push` once its worker is dead: each request, pending or new, fails at once."""
     push = connection.push
 
     def fail(future: worker_handlers.ControlFuture) -> worker_handlers.ControlFuture:
@@ -94,7 +94,7 @@ def _answer_for_the_dead(connection: worker_handlers.ControlConnection, error: s
 
 
 def how_it_ended(status: int) -> str:
-    """A process's exit status in words."""
+    """Exit status of a process in words."""
     if status < 0:
         with contextlib.suppress(ValueError):
             return f"was killed by {signal.Signals(-status).name}"
@@ -156,7 +156,7 @@ def warm_up() -> None:
 
 
 def work(environment: Mapping[str, str]) -> None:
-    """Be one of Beam's workers, told by the environment (the whole of it) where its runner is."""
+    """Entry point of a worker process: its whole environment, which says where its runner is, is given."""
     os.environ.clear()
     os.environ.update(environment)
     from apache_beam.runners.worker import sdk_worker_main
@@ -172,9 +172,9 @@ def _end_with_the_driver() -> None:
 
 
 SPREAD = "Spread"
-"""What the names of reshuffles begin with whose elements are large pieces of work, some far larger than others."""
+"""The prefix of the names of reshuffles whose elements are large pieces of work, some far larger than others."""
 BUNDLES_A_WORKER = 16
-"""Of such work; Beam's own runner makes one for each worker, and waits for the slower."""
+"""Of such work. Beam's own runner makes one bundle for each worker, and waits for the slowest."""
 
 
 def forking_runner(options: PipelineOptions) -> FnApiRunner:
@@ -211,7 +211,7 @@ class _OneWorker:
 
 
 class _SmallBundles(fn_runner.ParallelBundleManager):
-    """Many small bundles of a stage's input, each taken by the next worker that has nothing to do."""
+    """Work queue: many small bundles of a stage's input, each taken by the next idle worker."""
 
     def process_bundle(
         self,
