@@ -15,6 +15,7 @@ from typing import TextIO
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.storage.suffixes import is_video
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 OTHER_LISTS = (".xlsx", ".xls", ".ods", ".txt", ".json", ".m3u", ".m3u8", ".xml")
@@ -154,8 +155,6 @@ def columns_of(header: Sequence[str]) -> dict[str, int]:
 
 def _no_addresses(line: str, header: Sequence[str], delimiter: str) -> str:
     """Why a catalogue has no addresses, and what was found in their place."""
-    from movie_tags.pipeline.listing import is_video
-
     if any(storage.is_remote(cell.strip()) or is_video(cell.strip()) for cell in header):
         return f"its first line, {line.strip()[:80]!r}, is a video and names no columns; write a line 'uri' above it"
     found = ", ".join(repr(name.strip()) for name in header[:8])

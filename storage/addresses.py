@@ -44,6 +44,8 @@ def check_scheme(uri: str) -> None:
         AddressError: it does.
     """
     scheme = scheme_of(uri)
+    if scheme == "file":
+        raise AddressError("a path is wanted here; write it without file://")
     if scheme is not None and scheme not in BEAM_SCHEMES:
         raise AddressError(f"{scheme}:// is not supported; copy the file to this machine or to gs:// and name it there")
 

@@ -170,3 +170,33 @@ def test_a_video_given_twice_to_the_composite_is_one(tmp_path):
             assert_that(
                 warned, equal_to([(expected[0], "it was named with 2 "), (videos[3], "it is the same file ")]), "warned"
             )
+
+
+def test_rows_of_a_catalogue_are_films_of_this_machine_by_whatever_spelling(tmp_path, monkeypatch):
+    (tmp_path / "a b.mp4").touch()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "a b.mp4")
+    monkeypatch.chdir(tmp_path)
+    spelled = ["a b.mp4", "./a b.mp4", f"file://{tmp_path}/a%20b.mp4", str(tmp_path / "a b.mp4"), "link.mp4"]
+    (tmp_path / "c.csv").write_text("uri\n" + "\n".join(spelled) + "\n")
+    found = [item.video for item in expand("c.csv")]
+    assert {video.id for video in found} == {str(tmp_path / "a b.mp4")}
+    assert {video.uri for video in found} == {str(tmp_path / "a b.mp4"), str(tmp_path / "link.mp4")}
+    monkeypatch.chdir("/")
+    assert [item.video for item in expand(str(tmp_path / "c.csv"), Inputs(("c",), folder=str(tmp_path)))] == found
+
+
+@pytest.mark.parametrize("uri", ["https://x.org/a.mp4", "rtsp://cam/1", "file://nas/films/a.mp4", r"C:\films\a.mp4"])
+def test_a_row_that_can_never_be_opened_is_not_retryable_and_says_why(tmp_path, uri):
+    (tmp_path / "c.csv").write_text(f"uri,id\n{uri},1\n")
+    (item,) = expand(str(tmp_path / "c.csv"))
+    assert item.video.id == "1" and item.failure.stage == "catalogue" and not item.failure.retryable
+    assert "apache-beam" not in item.failure.reason and len(item.failure.reason) > 20
+    with pytest.raises(InputError, match=r"not supported|another machine|path of Windows"):
+        Inputs.of([uri]).check()
+
+
+@pytest.mark.parametrize("name", ["films.xlsx", "films.txt", "films.m3u8", "films.json"])
+def test_a_list_of_another_kind_is_no_video(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"neither a video nor a catalogue; save a list as \.csv"):
+        Inputs.of([str(tmp_path / name)]).check()
