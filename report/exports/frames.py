@@ -26,6 +26,8 @@ NEAR_FRAME = Fraction(1, 25)
 """Of a frame: a time in the tables that is so little before a frame's is the frame's own, rounded."""
 BACK_S = 2.0
 """Seconds by which time stamps go back only where a recording begins anew; decoders reorder frames by less."""
+TAIL_S = 1.0
+"""Seconds at a stream's end of which frames may be missing."""
 MOST_ANAMORPHIC = 4
 """Pixels that are said to be so many times as wide as high, or less than its inverse, are taken for square."""
 
@@ -121,16 +123,22 @@ def _usual_length(times: Sequence[float]) -> float:
     return statistics.median([b - a for a, b in itertools.pairwise(times)] or [0.0])
 
 
-def is_steady(times: Sequence[float], rate: Fraction) -> bool:
-    """Whether each frame is shown within half a frame of where it would be at a constant rate."""
-    fps = float(rate)
-    return all(abs(time * fps - number) <= 0.5 for number, time in enumerate(times))
+def is_steady(times: Sequence[float], rate: Fraction, within: float = 0.5) -> bool:
+    """Whether each frame is shown within so much of a frame of where it would be at a constant rate.
+
+    The last second is not asked: where a stream was cut, frames of it are missing, and no number before them changes.
+    """
+    fps, end = float(rate), times[-1] - TAIL_S
+    return all(abs(time * fps - number) <= within for number, time in enumerate(times) if time <= max(end, 0.0))
 
 
 def constant_rate(times: Sequence[float], stated: Iterable[Fraction]) -> Fraction | None:
     """The constant rate of frames: a stated one that holds throughout, or else the measured one; None if it varies."""
-    measured = [Fraction((len(times) - 1) / times[-1]).limit_denominator(100_000)] if times[-1] > 0 else []
-    return next((rate for rate in map(exact, (*stated, *measured)) if is_steady(times, rate)), None)
+    found = next((rate for rate in map(exact, stated) if is_steady(times, rate)), None)
+    if found or times[-1] <= 0:
+        return found
+    measured = exact(Fraction((len(times) - 1) / times[-1]).limit_denominator(100_000))
+    return measured if is_steady(times, measured, 0.1) else None  # a frame that is missing also shifts the average
 
 
 def frames_of(film: Film) -> Frames:

@@ -277,6 +277,12 @@ def test_a_frame_s_own_time_however_rounded_is_that_frame(rate, number):
     assert {found.at(round(float(number / rate), digits)) for digits in (4, 6, 12)} == {number}
 
 
+def test_frames_that_are_missing_where_a_stream_was_cut_change_no_number():
+    times = [number / 25 for number in range(100)]
+    assert frames.constant_rate([*times[:-2], times[-1]], [Fraction(25)]) == 25
+    assert frames.constant_rate([*times[:50], *times[51:]], [Fraction(25)]) is None
+
+
 @given(st.lists(st.integers(1, 200), min_size=2, max_size=50), st.integers(-5000, 5000))
 def test_times_are_in_order_whatever_the_order_of_decoding(steps, begin):
     stamps = [begin / 100]
