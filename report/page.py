@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from movie_tags.records import Failure, Film, KeyFrame, Span, TagStrength
@@ -15,6 +15,8 @@ from movie_tags.results.listing import levels, millionths, rating, threshold_of
 COLOURS = 10
 TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 MOST_TICKS = 10
+RATIO = "16/9"
+"""Of pictures whose shape is not known."""
 LED_BY = 4
 """Tags that a page's first lines name."""
 
@@ -127,15 +129,14 @@ def said_of(frame: KeyFrame) -> str:
     return ", ".join(filter(None, [kind, tags])) or "nothing sure"
 
 
-def shown_frames(frames: Sequence[KeyFrame], pictures: dict[float, bytes], length_s: float) -> list[dict]:
-    """Key frames as the template shows them: with their pictures as text, their places and what is said of them."""
-    uris = {time_s: data_uri(data) for time_s, data in fitted(pictures).items()}
+def shown_frames(frames: Sequence[KeyFrame], pictures: Mapping[float, str], length_s: float) -> list[dict]:
+    """Key frames as the template shows them: with the addresses of their pictures, their places and what is said."""
     return [
         {
             **vars(frame),
             "kind": phrases.KINDS.get(frame.kind, ""),
             "said": said_of(frame),
-            "picture": uris.get(frame.time_s),
+            "picture": pictures.get(frame.time_s),
             **placed(frame.shot_start_s, frame.shot_end_s, length_s),
         }
         for frame in frames
@@ -152,38 +153,51 @@ def numbered(tags: Sequence[Shown], frames: Iterable[KeyFrame]) -> tuple[dict[st
     return number_of, counts
 
 
-def film_page(
-    film: Film,
-    frames: Sequence[KeyFrame],
-    spans: Iterable[Span],
-    pictures: dict[float, bytes],
-    choice: Choice,
-    run: dict | None,
-    notices: Sequence[Notice] = (),
-    sources: Sequence[str] = (),
-    catalogue: str = "",
-) -> str:
-    """The page of a film.
+@dataclass(frozen=True)
+class FilmView:
+    """What the page of a film is made of.
 
-    Args:
+    Attributes:
         film, frames, spans: the film, its key frames in order of time, its spans.
-        pictures: JPEG files of the key frames by their times; some or all may be missing.
+        pictures: addresses of the key frames' pictures by their times; some or all may be missing.
+        ratio: of the pictures, in CSS.
         choice: the film in a few pictures.
         run: what run.json says.
         notices: what a viewer must know.
         sources: addresses that a browser may play the film from, tried one after the other.
         catalogue: the address of the catalogue's page, none without one.
-
-    Returns:
-        The text of an HTML file.
+        review: of a page that takes corrections, what its script works on; None of a page that takes none.
     """
+
+    film: Film
+    frames: Sequence[KeyFrame]
+    spans: Sequence[Span]
+    pictures: Mapping[float, str]
+    ratio: str
+    choice: Choice
+    run: dict | None
+    notices: Sequence[Notice] = ()
+    sources: Sequence[str] = ()
+    catalogue: str = ""
+    review: dict | None = None
+
+
+def held_in_page(pictures: Mapping[float, bytes]) -> tuple[dict[float, str], str]:
+    """JPEG files as addresses that hold them, made smaller where there is too much of them; and their ratio in CSS."""
+    shape = next(map(shape_of, pictures.values()), None)
+    ratio = f"{shape[0]}/{shape[1]}" if shape else RATIO
+    return {time_s: data_uri(data) for time_s, data in fitted(dict(pictures)).items()}, ratio
+
+
+def film_page(view: FilmView) -> str:
+    """The text of the HTML file of a film's page."""
+    film, frames = view.film, view.frames
     length_s = max([film.duration_s, *(frame.shot_end_s for frame in frames)])
-    threshold = threshold_of(run)
+    threshold = threshold_of(view.run)
     tags = shown_tags(film, threshold)
     number_of, counts = numbered(tags, frames)
-    shown = shown_frames(frames, pictures, length_s)
-    chosen = {frame.time_s for frame in choice.frames}
-    shapes = [shape_of(data) for data in list(pictures.values())[:1]]
+    shown = shown_frames(frames, view.pictures, length_s)
+    chosen = {frame.time_s for frame in view.choice.frames}
     js = text_of("film.js")
     return template("film.html.j2").render(
         film=film,
@@ -193,18 +207,19 @@ def film_page(
         frames=shown,
         # A film all of whose key frames are chosen is summed up by its key frames.
         chosen=[f for f in shown if f["picture"] and f["time_s"] in chosen] if len(chosen) < len(frames) else [],
-        near_repeats=choice.near_repeats,
-        lanes=lanes([one.tag.tag for one in tags], spans, length_s),
+        near_repeats=view.choice.near_repeats,
+        lanes=lanes([one.tag.tag for one in tags], view.spans, length_s),
         counts=counts,
         number_of=number_of,
         ticks=[{"left": round(100 * at, 4), "text": text} for at, text in ticks(length_s)],
-        ratio=f"{shapes[0][0]}/{shapes[0][1]}" if shapes and shapes[0] else "16/9",
-        facts=facts_of(film, run),
-        notices=notices,
-        sources=list(sources),
-        verb="Play from" if sources else "Copy",
-        catalogue=catalogue,
-        about=[*about(run), ("File", film.uri)],
+        ratio=view.ratio,
+        facts=facts_of(film, view.run),
+        notices=view.notices,
+        sources=list(view.sources),
+        verb="Play from" if view.sources else "Copy",
+        catalogue=view.catalogue,
+        about=[*about(view.run), ("File", film.uri)],
+        review=view.review,
         limits=LIMITS,
         data={
             "length": length_s,

@@ -55,7 +55,7 @@ def weight(strength: float) -> str:
 def sure(tag: TagStrength) -> str:
     """How sure a tag is: 85 % sure; where the model does not say, its relative strength."""
     if tag.by == PERSON:
-        return "said by a person"
+        return "said by a person" if tag.confidence else "rejected by a person"
     return (
         f"relative strength {relative(tag.relative_strength)}" if tag.confidence is None else sureness(tag.confidence)
     )

@@ -14,7 +14,7 @@ from movie_tags import storage
 from movie_tags.records import Failure, Film
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.markup import smaller
-from movie_tags.report.page import Notice, film_notices, film_page
+from movie_tags.report.page import FilmView, Notice, film_notices, film_page, held_in_page
 from movie_tags.report.summary import choose, looks
 from movie_tags.report.watch import Queue, watched
 from movie_tags.results.tables import ReportError, Results, slug
@@ -148,18 +148,20 @@ class _Writing:
         failures = self.failures.get(film.id, ())
         notices = film_notices(film, failures, len(frames), len(pictures), listed)
         sources, moved = sources_of(film, storage.join(self.output, FILMS))
-        spans = self.results.spans(film.id)
-        page = film_page(
+        addresses, ratio = held_in_page(pictures)
+        view = FilmView(
             film,
             frames,
-            spans,
-            pictures,
+            self.results.spans(film.id),
+            addresses,
+            ratio,
             choice,
             self.results.run,
             notices + ([moved] if moved else []),
             sources,
             f"../{INDEX}",
         )
+        page = film_page(view)
         self.put((FILMS, f"{name}.html"), page.encode(errors="replace"))  # a file's name may be no text
         first = pictures.get(choice.first.time_s) if choice.first else None
         if first:

@@ -88,7 +88,8 @@ class Correction:
     def row(self) -> dict[str, Any]:
         """The object of its line."""
         said = dataclasses.asdict(self)
-        return {name: value for name, value in {**said, **said.pop("place")}.items() if value not in (None, "", {})}
+        place = said.pop("place")
+        return {name: value for name, value in {**said, **place}.items() if value not in (None, "")}
 
 
 def correction_of(row: object) -> Correction:

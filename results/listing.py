@@ -51,11 +51,16 @@ def level(tag: TagStrength, in_short_list: bool, threshold: float = THRESHOLD) -
 
 
 def levels(film: Film, threshold: float = THRESHOLD) -> tuple[tuple[TagStrength, float], ...]:
-    """All tags of a film with their levels: the surest first, then the longest seen, then by name."""
+    """All tags of a film with their levels: what people say first, the surest, the longest seen, by name."""
     said = {tag.tag for tag in film.short_list}
     tags = {tag.tag: tag for tag in (*film.tags, *film.short_list)}.values()
     found = [(tag, level(tag, tag.tag in said, threshold)) for tag in tags]
-    return tuple(sorted(found, key=lambda pair: (-rating(pair[0]), -pair[0].seconds, pair[0].tag)))
+    return tuple(sorted(found, key=_order))
+
+
+def _order(pair: tuple[TagStrength, float]) -> tuple:
+    tag, highest = pair
+    return tag.by != PERSON or highest < 0, -rating(tag), -tag.seconds, tag.tag
 
 
 def listed(film: Film, setting: float | None = None, threshold: float = THRESHOLD) -> tuple[TagStrength, ...]:

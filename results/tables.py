@@ -136,24 +136,28 @@ class Results:
         """
         return tuple(self._record("errors", row) for row in read_table(self.view, "errors"))
 
-    def key_frames(self, id: str) -> tuple[KeyFrame, ...]:
+    def key_frames(self, id: str, verdicts: Verdicts | None = None) -> tuple[KeyFrame, ...]:
         """The key frames of a film, in order of time.
+
+        Args:
+            id: of the film.
+            verdicts: what people say of it; None: what they have said when this was first asked.
 
         Raises:
             OutputError: the table cannot be read.
         """
         frames = (self._record("key_frames", row) for row in self._index("key_frames").rows(id))
-        verdicts = self._verdicts(id)
+        verdicts = self._verdicts(id) if verdicts is None else verdicts
         return tuple(sorted((overlay.key_frame(frame, verdicts) for frame in frames), key=lambda frame: frame.time_s))
 
-    def spans(self, id: str) -> tuple[Span, ...]:
-        """The spans of a film, in order of time.
+    def spans(self, id: str, verdicts: Verdicts | None = None) -> tuple[Span, ...]:
+        """The spans of a film, in order of time. Args: as of `key_frames`.
 
         Raises:
             OutputError: the table cannot be read.
         """
         spans = (self._record("spans", row) for row in self._index("spans").rows(id))
-        return overlay.spans(spans, self._verdicts(id))
+        return overlay.spans(spans, self._verdicts(id) if verdicts is None else verdicts)
 
     @cached_property
     def held(self) -> Held:

@@ -33,13 +33,14 @@ COMMANDS = {
     "prune": "remove the results of videos that a catalogue no longer names",
     "search": "find films, or scenes, by their tags",
     "export": "write the tags for other tools",
+    "review": "look through films and say which tags are right, in the browser",
     "corrections": "what people have said of tags: list, add, carry elsewhere",
     "model": "build, complete or import a model",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",
 }
-NEEDS_EXTRA = {"dataset": "train", "train": "train", "evaluate": "train"}
+NEEDS_EXTRA = {"review": "review", "dataset": "train", "train": "train", "evaluate": "train"}
 """Commands whose libraries come with an extra of the package."""
 
 

@@ -1,0 +1,5 @@
+"""Review: pages served on this machine alone, live over the tables, on which people correct the tags.
+
+live: the catalogue in memory, following new views and corrections. verdicts: what a person says, checked, kept and
+undone. worth: which tags are most worth a look. guard: who may ask. app: the addresses. serve: the server.
+"""

@@ -1,0 +1,248 @@
+"""The review page's addresses: the catalogue, films, pictures, scenes, the queue, and what takes corrections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.records import Film, KeyFrame
+from movie_tags.report import phrases
+from movie_tags.report.about import LIMITS
+from movie_tags.report.index import Entry, catalogue_page
+from movie_tags.report.markup import inline, template, text_of
+from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
+from movie_tags.report.review.live import Catalogue, Live
+from movie_tags.report.review.verdicts import Desk, correction_from, read_body
+from movie_tags.report.review.worth import worth_a_look
+from movie_tags.report.summary import Choice
+from movie_tags.results.corrections import APPLIES
+from movie_tags.results.expressions import parse, resolve
+from movie_tags.results.listing import levels, threshold_of
+from movie_tags.results.search import Search
+
+MOST_SCENES = 100
+NOTHING = Choice((), None, 0, 0.0)
+LINKS = (("/queue", "Most worth a look"), ("/scenes", "Scenes"))
+
+
+FILES = {
+    "review.js": "text/javascript",
+    "queue.js": "text/javascript",
+    "scenes.js": "text/javascript",
+    "review.css": "text/css",
+}
+"""Of this room, by their names, and their kinds."""
+
+
+class Review:
+    """Answers requests from the catalogue as it is at that moment."""
+
+    def __init__(self, folder: str, by: str):
+        """
+        Args:
+            folder: of results.
+            by: the name that corrections carry where a person gives none.
+
+        Raises:
+            ReportError, OutputError: as of `Live`.
+        """
+        self.live, self.by = Live(folder), by
+        self.desk = Desk(self.live)
+        self._page: tuple[tuple, str] = ((), "")
+
+    def app(self) -> Starlette:
+        """The web application."""
+        routes = [
+            Route("/", answering(self.catalogue)),
+            Route("/queue", answering(self.queue)),
+            Route("/scenes", answering(self.scenes_page)),
+            Route("/films/{name}.html", answering(self.film)),
+            Route("/pictures/{name}.jpg", answering(self.cover)),
+            Route("/stills/{name}/{time:float}.jpg", answering(self.still)),
+            Route("/media/{name}", answering(self.media)),
+            Route("/api/scenes", answering(self.scenes)),
+            Route("/api/corrections", self.correct, methods=["POST"]),
+            Route("/api/undo", self.undo, methods=["POST"]),
+            *(Route(f"/{name}", _file(name, kind)) for name, kind in FILES.items()),
+        ]
+        return Starlette(routes=routes, exception_handlers={UserError: _said, KeyError: _unknown})
+
+    def catalogue(self, request: Request) -> Response:
+        """The page of all films, as the report has it."""
+        now = self.live.now()
+        if self._page[0] != now.version:
+            entries = [Entry(film, name, True, bool(film.warnings)) for name, film in now.films().items()]
+            failed = [one for one in now.results.failures if not one.of_key_frame]
+            self._page = now.version, catalogue_page(entries, failed, now.results.run, LINKS)
+        return HTMLResponse(self._page[1].encode(errors="replace"))
+
+    def film(self, request: Request) -> Response:
+        """The page of a film, as the report has it, with what takes corrections."""
+        now, name = self.live.now(), request.path_params["name"]
+        film = now.film(name)
+        frames = now.key_frames(film)
+        pictures = {frame.time_s: f"/stills/{name}/{frame.time_s}.jpg" for frame in frames if frame.thumbnail}
+        failures = [one for one in now.results.failures if one.id == film.id]
+        view = FilmView(
+            film,
+            frames,
+            now.spans(film),
+            pictures,
+            RATIO,
+            NOTHING,
+            now.results.run,
+            film_notices(film, failures, len(frames), len(pictures), len(pictures)),
+            [f"/media/{name}"] if _playable(film) else [],
+            "/",
+            self.panel(now, name, film, frames),
+        )
+        return HTMLResponse(film_page(view).encode(errors="replace"))
+
+    def panel(self, now: Catalogue, name: str, film: Film, frames: tuple[KeyFrame, ...]) -> dict:
+        """What the script that takes corrections works on."""
+        threshold = threshold_of(now.results.run)
+        vocabulary = ((now.results.run or {}).get("model") or {}).get("vocabulary") or ()
+        verdicts = now.verdicts(film).values()
+        listed = {tag.tag for tag, level in levels(film, threshold) if level >= threshold}
+        return {
+            "name": name,
+            "by": self.by,
+            "vocabulary": sorted({*vocabulary, *(one.tag for one in verdicts)}, key=str.casefold),
+            "tags": [
+                {"tag": tag.tag, "said": phrases.sure(tag), "listed": tag.tag in listed}
+                for tag, _ in levels(now.rows[name], threshold)  # in an order that stays as corrections come
+            ],
+            "spans": [[span.tag, span.start_s, span.end_s] for span in now.spans(film)],
+            "frames": [[frame.time_s, [one.tag for one in frame.top_k or frame.tags]] for frame in frames],
+            "verdicts": [
+                {"tag": one.tag, "applies": one.verdict == APPLIES, "by": one.by, **asdict(one.place)}
+                for one in verdicts
+            ],
+        }
+
+    def queue(self, request: Request) -> Response:
+        """The page of the tags that are most worth a look."""
+        now = self.live.now()
+        questions = worth_a_look(now.films().items(), threshold_of(now.results.run))
+        page = template("review/queue.html.j2").render(
+            questions=questions,
+            by=self.by,
+            sure=phrases.sure,
+            limits=LIMITS,
+            css=inline(text_of("base.css")),
+        )
+        return HTMLResponse(page.encode(errors="replace"))
+
+    def scenes_page(self, request: Request) -> Response:
+        """The page on which scenes are searched."""
+        page = template("review/scenes.html.j2").render(limits=LIMITS, css=inline(text_of("base.css")))
+        return HTMLResponse(page)
+
+    def scenes(self, request: Request) -> Response:
+        """The scenes in which an expression holds."""
+        now = self.live.now()
+        names = {film.id: name for name, film in now.rows.items()}
+        with Search(self.live.folder) as search:
+            expression = resolve(parse(request.query_params.get("q", "")), search.vocabulary())
+            found = search.scenes(expression, limit=MOST_SCENES)
+        shown = [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]
+        return JSONResponse({"scenes": shown})
+
+    def cover(self, request: Request) -> Response:
+        """A picture that stands for a film; with ?tag= the key frame on which the tag is the most probable."""
+        now = self.live.now()
+        film, wanted = now.film(request.path_params["name"]), request.query_params.get("tag")
+        pictured = [frame for frame in now.key_frames(film) if frame.thumbnail]
+        if not pictured:
+            return PlainTextResponse("no picture", 404)
+        return _jpeg(now.picture(_shown_by(pictured, wanted)))
+
+    def still(self, request: Request) -> Response:
+        """The picture of a key frame."""
+        now = self.live.now()
+        film, time_s = now.film(request.path_params["name"]), request.path_params["time"]
+        found = next((frame for frame in now.key_frames(film) if abs(frame.time_s - time_s) < 1e-6), None)
+        return _jpeg(now.picture(found) if found else None)
+
+    def media(self, request: Request) -> Response:
+        """The film itself, in pieces as a player asks for them; of no file but those of the catalogue."""
+        film = self.live.now().film(request.path_params["name"])
+        return FileResponse(film.uri) if _playable(film) else PlainTextResponse("the film is not here", 404)
+
+    async def correct(self, request: Request) -> Response:
+        """Keep what a person says of a tag."""
+        said = read_body(await request.body())
+        return await run_in_threadpool(self._correct, said)
+
+    def _correct(self, said: dict[str, Any]) -> Response:
+        now, name = self.live.now(), str(said.get("name"))
+        film = now.rows[name]
+        self.desk.say(correction_from({"by": self.by, **said}, film), film)
+        return self._answer(name)
+
+    async def undo(self, request: Request) -> Response:
+        """Take back what a person said last."""
+        said = read_body(await request.body())
+        return await run_in_threadpool(self._undo, str(said.get("by") or self.by))
+
+    def _undo(self, by: str) -> Response:
+        taken = self.desk.undo(by)
+        if taken is None:
+            return JSONResponse({"error": "there is nothing to undo"}, 409)
+        return JSONResponse({"undone": taken.tag, "film": taken.film})
+
+    def _answer(self, name: str) -> Response:
+        now = self.live.now()
+        film = now.film(name)
+        return JSONResponse(self.panel(now, name, film, now.key_frames(film)))
+
+
+def _shown_by(frames: list[KeyFrame], tag: str | None) -> KeyFrame:
+    """The key frame on which a tag is the most probable; without a tag, the one in the middle."""
+    if tag is None:
+        return frames[len(frames) // 2]
+    return max(frames, key=lambda frame: max((one.probability for one in frame.top_k if one.tag == tag), default=0.0))
+
+
+def _playable(film: Film) -> bool:
+    return not storage.is_remote(film.uri) and os.path.isfile(film.uri)
+
+
+def _jpeg(data: bytes | None) -> Response:
+    return Response(data, media_type="image/jpeg") if data else PlainTextResponse("no picture", 404)
+
+
+def _file(name: str, kind: str) -> Callable[[Request], Any]:
+    """An endpoint that gives a file of this room."""
+
+    async def endpoint(_: Request) -> Response:
+        return Response(text_of(f"review/{name}"), media_type=kind)
+
+    return endpoint
+
+
+def answering(answer: Callable[[Request], Response]) -> Callable[[Request], Any]:
+    """An endpoint that is run beside others: it reads files."""
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(answer, request)
+
+    return endpoint
+
+
+def _said(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+def _unknown(_: Request, error: Exception) -> Response:
+    return PlainTextResponse("there is no such film", 404)

@@ -1,0 +1,103 @@
+"""The catalogue in memory: the latest view of a folder of results with what people say, followed as either changes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+from movie_tags import storage
+from movie_tags.records import Film, KeyFrame, Span
+from movie_tags.results import overlay
+from movie_tags.results.corrections import Corrections, Held, Verdicts
+from movie_tags.results.reading import read_table, view_of
+from movie_tags.results.schema import reader_of
+from movie_tags.results.tables import Results, slug
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One view of a folder of results, and what people say of it.
+
+    Attributes:
+        results: the view's tables.
+        rows: the films as the run wrote them, by the names of their pages.
+        held: what people say.
+        version: unlike that of any other state of this folder.
+    """
+
+    results: Results
+    rows: dict[str, Film]
+    held: Held
+    version: tuple
+
+    def verdicts(self, film: Film) -> Verdicts:
+        """What people say of a film."""
+        return self.held.of(film.id, film.content)
+
+    def film(self, name: str) -> Film:
+        """A film by the name of its page, with what people say.
+
+        Raises:
+            KeyError: there is none.
+        """
+        row = self.rows[name]
+        return overlay.film(row, self.verdicts(row))
+
+    def films(self) -> dict[str, Film]:
+        """All films, by the names of their pages."""
+        return {name: self.film(name) for name in self.rows} if self.held else self.rows
+
+    def key_frames(self, film: Film) -> tuple[KeyFrame, ...]:
+        """The key frames of a film, with what people say."""
+        return self.results.key_frames(film.id, self.verdicts(film))
+
+    def spans(self, film: Film) -> tuple[Span, ...]:
+        """The spans of a film, with what people say."""
+        return self.results.spans(film.id, self.verdicts(film))
+
+    def picture(self, frame: KeyFrame) -> bytes | None:
+        """The JPEG file of a key frame; None where there is none inside the folder of results, links followed."""
+        if not storage.is_remote(self.results.folder):
+            path = os.path.realpath(os.path.join(self.results.folder, frame.thumbnail))
+            if not path.startswith(os.path.realpath(self.results.folder) + os.sep):
+                return None
+        return self.results.thumbnail(frame)
+
+
+class Live:
+    """The catalogue as it is now; what has not changed is not read again."""
+
+    def __init__(self, folder: str):
+        """
+        Raises:
+            ReportError: the folder holds no results.
+            OutputError: they cannot be read.
+        """
+        self.folder = folder
+        self.corrections = Corrections(folder)
+        self._lock = threading.Lock()
+        self._now = self._read()
+
+    def now(self) -> Catalogue:
+        """The latest view, with all that has been said.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        with self._lock:
+            seen = self.corrections.changed()
+            if view_of(self.folder) != self._now.results.view:
+                self._now = self._read()
+            elif self._now.version[1] != seen:
+                self._now = Catalogue(
+                    self._now.results, self._now.rows, Held(self.corrections), (self._now.results.view, seen)
+                )
+            return self._now
+
+    def _read(self) -> Catalogue:
+        seen = self.corrections.changed()
+        results = Results(self.folder)
+        read = reader_of(Film)
+        rows = {slug(film): film for film in map(read, read_table(results.view, "tags"))}
+        return Catalogue(results, rows, Held(self.corrections), (results.view, seen))

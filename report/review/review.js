@@ -1,0 +1,138 @@
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const make = (name, properties = {}, ...inside) => {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...inside);
+    return element;
+  };
+  const box = $("review");
+  let data = JSON.parse($("review-data").textContent);
+  const two = (n) => String(n).padStart(2, "0");
+  const timecode = (t) => (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(Math.floor(t) % 60)}`;
+  const said = (text) => ($("said").textContent = text);
+  const by = () => $("by")?.value.trim() || data.by;
+
+  // What is spoken of: the whole film, or one key frame.
+  let target = null; // seconds of a key frame; null: the film
+  const placeOf = (start, end) => (start === null ? {} : { start_s: start, end_s: end });
+  const verdictOf = (tag, start = null, end = start) =>
+    data.verdicts.find((v) => v.tag === tag && v.start_s === start && v.end_s === end);
+
+  const send = async (path, body) => {
+    let answer;
+    try {
+      answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    } catch {
+      said("The page is no longer served: start movie-tags review again");
+      return null;
+    }
+    const text = await answer.text();
+    let reply = {};
+    try { reply = JSON.parse(text); } catch { reply = { error: text }; }
+    if (!answer.ok) { said(reply.error || "this could not be kept"); return null; }
+    return reply;
+  };
+  const again = (tag) => {
+    sessionStorage.setItem("review", JSON.stringify({ page: location.pathname, target, tag }));
+    location.reload();
+  };
+  const say = async (tag, verdict, start = target, end = start) => {
+    const before = verdictOf(tag, start, end);
+    const same = before && before.applies === (verdict === "applies");
+    const reply = await send("/api/corrections", { name: data.name, tag, verdict: same ? "withdrawn" : verdict, by: by(), ...placeOf(start, end) });
+    if (reply) { data = reply; draw(tag); again(tag); }
+  };
+  const undo = async () => { if (await send("/api/undo", { by: by() })) again(null); };
+
+  const buttons = (tag, start = target, end = start) => ["applies", "rejected"].map((verdict) => {
+    const before = verdictOf(tag, start, end);
+    const where = start === null ? "" : start === end ? ` at ${timecode(start)}` : ` from ${timecode(start)} to ${timecode(end)}`;
+    const button = make("button", { type: "button", className: "verdict", textContent: verdict === "applies" ? "✓" : "✗" });
+    button.dataset.v = verdict;
+    button.setAttribute("aria-label", `${tag} ${verdict === "applies" ? "applies" : "does not apply"}${where}`);
+    button.setAttribute("aria-pressed", Boolean(before && before.applies === (verdict === "applies")));
+    button.addEventListener("click", () => say(tag, verdict, start, end));
+    return button;
+  });
+  const row = ({ tag, said: words, listed }) => {
+    const item = make("li", { tabIndex: -1, className: listed ? "" : "unlisted" }, make("b", { textContent: tag }), ...buttons(tag));
+    item.dataset.tag = tag;
+    const one = verdictOf(tag, target);
+    item.append(make("small", { textContent: (words || "") + (one ? ` · ${one.applies ? "confirmed" : "rejected"}${one.by ? " by " + one.by : ""}` : "") }));
+    if (target === null)
+      for (const [, start, end] of data.spans.filter((span) => span[0] === tag).slice(0, 8))
+        item.append(make("span", { className: "stretch" }, `${timecode(start)}–${timecode(end)}`, ...buttons(tag, start, end)));
+    return item;
+  };
+  const rows = () => {
+    const shown = target === null ? [...data.tags]
+      : (data.frames.find(([time]) => time === target)?.[1] || []).map((tag) => ({ tag, said: "", listed: true }));
+    const own = data.verdicts.filter((v) => v.start_s === target && (target === null || v.end_s === target) && !shown.some(({ tag }) => tag === v.tag));
+    return [...shown, ...own.map(({ tag }) => ({ tag, said: "", listed: false }))];
+  };
+
+  const name = make("input", { id: "by", value: sessionStorage.getItem("by") || data.by, maxLength: 200, autocomplete: "off" });
+  name.addEventListener("input", () => sessionStorage.setItem("by", name.value));
+  const options = make("datalist", { id: "vocabulary" }, ...data.vocabulary.map((value) => make("option", { value })));
+  const add = make("input", { id: "add", maxLength: 200, placeholder: "another tag, any word", autocomplete: "off" });
+  add.setAttribute("list", "vocabulary");
+  add.setAttribute("aria-label", "Another tag that applies");
+  const form = make("form", { className: "line" }, add, options, make("button", { className: "quiet", textContent: "Add" }));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (add.value.trim()) say(add.value.trim(), "applies");
+  });
+  const back = make("button", { type: "button", className: "quiet", id: "undo", textContent: "Undo" });
+  back.addEventListener("click", undo);
+  const list = make("ul", { id: "verdicts" });
+  const of = make("span", { className: "target" });
+  const whole = make("button", { type: "button", className: "quiet", textContent: "Speak of the whole film" });
+  whole.addEventListener("click", () => aim(null));
+  box.append(
+    make("div", { className: "line" }, make("label", {}, "Your name ", name), back, make("a", { href: "/queue", textContent: "Most worth a look" })),
+    make("div", { className: "line" }, of, whole),
+    list,
+    form,
+    make("div", { className: "line" }, make("span", { innerHTML: "<kbd>j</kbd> <kbd>k</kbd> next and previous tag, <kbd>y</kbd> applies, <kbd>n</kbd> does not, <kbd>a</kbd> another tag, <kbd>u</kbd> undo, <kbd>Esc</kbd> the whole film" })),
+  );
+  const draw = (tag = null) => {
+    of.textContent = target === null ? "Of the whole film:" : `Of the picture at ${timecode(target)}:`;
+    whole.hidden = target === null;
+    list.replaceChildren(...rows().map(row));
+    for (const item of document.querySelectorAll("#frames li")) item.classList.toggle("target", Number(item.dataset.time) === target && target !== null);
+    if (tag) [...list.children].find((item) => item.dataset.tag === tag)?.focus({ preventScroll: true });
+  };
+  const aim = (time) => {
+    target = time;
+    draw();
+    box.scrollIntoView({ block: "nearest" });
+    list.firstChild?.focus({ preventScroll: true });
+  };
+  for (const item of document.querySelectorAll("#frames li")) {
+    const time = Number(item.querySelector("[data-t]").dataset.t);
+    item.dataset.time = time;
+    const button = make("button", { type: "button", className: "quiet correct", textContent: "Correct" });
+    button.setAttribute("aria-label", `Correct the picture at ${timecode(time)}`);
+    button.addEventListener("click", () => aim(time));
+    item.append(button);
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.target.matches("input, textarea, select, video") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const items = [...list.children];
+    const at = items.indexOf(document.activeElement.closest?.("#verdicts li"));
+    const move = { j: 1, k: -1 }[event.key];
+    if (move) items[Math.max(0, Math.min(items.length - 1, at + move))]?.focus();
+    else if (event.key === "y" && at >= 0) say(items[at].dataset.tag, "applies");
+    else if (event.key === "n" && at >= 0) say(items[at].dataset.tag, "rejected");
+    else if (event.key === "u") undo();
+    else if (event.key === "a") add.focus();
+    else if (event.key === "Escape" && target !== null) aim(null);
+    else return;
+    event.preventDefault();
+  });
+  const kept = JSON.parse(sessionStorage.getItem("review") || "null");
+  sessionStorage.removeItem("review");
+  if (kept?.page === location.pathname) target = kept.target;
+  draw(kept?.page === location.pathname ? kept.tag : null);
+})();

@@ -1,0 +1,174 @@
+"""The review page in a real browser: a person looks, corrects, undoes, adds, by mouse and by keyboard."""
+
+import json
+
+import pytest
+from browser import opened, why_not
+from films import picture, write_video
+from result_folders import RUN, film, frame, small_results, tag, with_thumbnails, write_tables
+from review_server import served
+
+from movie_tags.results.corrections import Corrections
+from movie_tags.results.tables import Results
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=str(why_not()))
+EVIL = '<script>document.title="caught"</script><img src=x onerror=\'document.title="caught"\'>'
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with opened() as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(chromium):
+    """The browser; a page that breaks its own policy, or asks anything but itself, fails the test."""
+    chromium.get("about:blank")
+    for kind in ("browser", "performance"):
+        chromium.get_log(kind)
+    yield chromium
+    said = [entry["message"] for entry in chromium.get_log("browser")]
+    assert [text for text in said if "404" not in text] == []
+    events = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert asked and all(url.startswith(("http://127.0.0.1:", "data:", "about:")) for url in asked)
+
+
+def one(browser, selector: str):
+    return browser.find_element("css selector", selector)
+
+
+def all_of(browser, selector: str):
+    return browser.find_elements("css selector", selector)
+
+
+def until(browser, condition):
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 10, 0.03, [StaleElementReferenceException]).until(lambda _: condition())
+
+
+def rows(browser) -> dict[str, str]:
+    """Of each tag that is spoken of, what is said of it: applies, rejected, or nothing."""
+    pressed = "button[aria-pressed=true]:not(.stretch *)"
+    found = {}
+    for item in all_of(browser, "#verdicts li"):
+        on = item.find_elements("css selector", pressed)
+        found[item.get_attribute("data-tag")] = on[0].get_attribute("data-v") if on else ""
+    return found
+
+
+def press(browser, keys: str):
+    from selenium.webdriver import ActionChains
+
+    ActionChains(browser).send_keys(keys).perform()
+
+
+def test_a_person_rejects_adds_and_undoes(browser, tmp_path):
+    playable = write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(200)])
+    folder = small_results(tmp_path / "results", str(playable))
+    with served(folder) as page:
+        browser.get(page.link)
+        assert "token" not in browser.current_url
+        one(browser, "#films a").click()
+        until(browser, lambda: rows(browser) == {"Animal": "", "Food": "", "War": ""})
+        one(browser, "#verdicts li .verdict[data-v=rejected]").click()
+        until(
+            browser,
+            lambda: rows(browser)["Animal"] == "rejected" and not one(browser, ".lead").text.startswith("Animal"),
+        )
+        assert one(browser, ".lead").text.startswith("Food")
+        one(browser, "#add").send_keys("Temple\n")
+        until(browser, lambda: one(browser, ".lead").text.startswith("Temple, said by a person"))
+        one(browser, "#undo").click()
+        until(browser, lambda: one(browser, ".lead").text.startswith("Food"))
+        one(browser, "#by").clear()
+        one(browser, "#by").send_keys("Grace")
+        one(browser, "#frames li:nth-child(3) .correct").click()
+        assert "0:05" in one(browser, "#review .target").text and rows(browser) == {}
+        one(browser, "#add").send_keys("Temple\n")
+        until(browser, lambda: rows(browser) == {"Temple": "applies"})
+        assert one(browser, "#by").get_attribute("value") == "Grace"
+        said = [(c.tag, c.verdict, c.by, c.place.start_s) for c in Corrections(str(folder))]
+        assert said == [
+            ("Animal", "rejected", "Ada", None),
+            ("Temple", "applies", "Ada", None),
+            ("Temple", "withdrawn", "Ada", None),
+            ("Temple", "applies", "Grace", 5.0),
+        ]
+        browser.get(page.link.partition("?")[0])
+        cards = [item.get_attribute("data-tags").split("\n") for item in all_of(browser, "#films li")]
+        assert cards[0] == ["Temple", "Food"]
+        one(browser, "#frames button, #films a").click()
+        one(browser, "#frames li:nth-child(2) .shot").click()
+        state = "const v = document.querySelector('video'); return v.currentTime"
+        until(browser, lambda: browser.execute_script(state) > 3)
+    with Results(str(folder)) as results:
+        assert [t.tag for t in results.film(str(playable)).short_list] == ["Temple", "Food"]
+
+
+def test_the_keyboard_alone_will_do(browser, tmp_path):
+    folder = small_results(tmp_path)
+    with served(folder) as page:
+        browser.get(page.link)
+        one(browser, "#films a").click()
+        for keys, right in (("jy", "applies"), ("n", "rejected"), ("u", "applies"), ("y", "")):
+            until(browser, lambda: one(browser, "#verdicts li"))
+            if keys == "y":  # undone, nothing is in focus
+                press(browser, "j")
+            press(browser, keys)
+            until(browser, lambda right=right: rows(browser)["Animal"] == right)
+        press(browser, "a")
+        press(browser, "My own\n")
+        until(browser, lambda: rows(browser).get("My own") == "applies")
+
+
+def test_the_queue_asks_and_goes_on(browser, tmp_path):
+    seen = with_thumbnails(tmp_path, [frame(f"/{i}.mp4", 1.0, {"War": 0.5}) for i in range(3)], range(3))
+    films = [film(f"/{i}.mp4", [], [tag("War", 0.5, confidence=c)]) for i, c in enumerate((0.05, 0.24, 0.15))]
+    write_tables(tmp_path, {**RUN, "method": {"min_confidence": 0.25}}, tags=films, key_frames=seen)
+    with served(tmp_path) as page:
+        browser.get(page.link)
+        browser.get(page.link.partition("?")[0] + "queue")
+        asked = [item.get_attribute("data-name")[0] for item in all_of(browser, "#questions li")]
+        assert asked == ["1", "2", "0"]
+        until(browser, lambda: all(browser.execute_script("return [...document.images].map((i) => i.naturalWidth)")))
+        for keys, done in (("y", 1), ("n", 2), ("u", 1)):
+            press(browser, keys)
+            until(browser, lambda done=done: len(all_of(browser, "#questions .done")) == done)
+        assert [(c.film, c.verdict) for c in Corrections(str(tmp_path))] == [
+            ("/1.mp4", "applies"),
+            ("/2.mp4", "rejected"),
+            ("/2.mp4", "withdrawn"),
+        ]
+        browser.get(page.link.partition("?")[0] + "queue")
+        assert [item.get_attribute("data-name")[0] for item in all_of(browser, "#questions li")] == ["2", "0"]
+
+
+def test_scenes_are_found_as_one_types(browser, tmp_path):
+    folder = small_results(tmp_path)
+    with served(folder) as page:
+        browser.get(page.link)
+        browser.get(page.link.partition("?")[0] + "scenes")
+        one(browser, "#q").send_keys("animal food")
+        until(browser, lambda: [e.text for e in all_of(browser, "#scenes td:nth-child(2)")] == ["0:00 to 0:02"])
+        one(browser, "#q").send_keys("zzz")
+        until(browser, lambda: "did you mean" in one(browser, "#told").text)
+        browser.get_log("browser")  # that a request was refused
+
+
+def test_titles_and_tags_that_are_scripts_are_text(browser, tmp_path):
+    write_tables(
+        tmp_path, tags=[film("/e.mp4", [tag(EVIL, 1.0)], title=EVIL)], key_frames=[frame("/e.mp4", 1.0, {EVIL: 0.9})]
+    )
+    with served(tmp_path, by=EVIL) as page:
+        browser.get(page.link)
+        one(browser, "#films a").click()
+        until(browser, lambda: rows(browser) == {EVIL: ""})
+        one(browser, "#verdicts .verdict").click()
+        until(browser, lambda: rows(browser) == {EVIL: "applies"})
+        assert EVIL in one(browser, "#verdicts small").text and browser.title.startswith("<script>")
+        browser.get(page.link.partition("?")[0] + "queue")
+        assert browser.title == "Most worth a look · movie-tags" and not all_of(browser, "img[src=x]")
