@@ -37,8 +37,8 @@ def rewrite(path: str, old: bytes, new: bytes) -> None:
     What it held lies in a backup beside it until the new content is on disk. Where writing fails the old is put back.
 
     Raises:
-        OSError: it is read-only, may not be written, holds something else than `old`, or an earlier run was cut off
-            while it wrote this file; its content is as it was.
+        OSError: it is read-only, may not be written, holds something else than `old`, or an earlier run was
+            interrupted while it wrote this file; its content is as it was.
     """
     real = os.path.realpath(path)
     if not os.stat(real).st_mode & 0o222:  # which root could write all the same
@@ -86,7 +86,7 @@ def _backup(path: str, data: bytes) -> str | None:
     except FileExistsError as error:
         raise OSError(
             errno.EEXIST,
-            f"a run was cut off while it wrote this file, and what it held before is in {backup}; "
+            f"a run was interrupted while it wrote this file, and what it held before is in {backup}; "
             "put that back or remove it",
         ) from error
     except PermissionError:  # the folder is read-only, the file is not

@@ -17,11 +17,11 @@ STRENGTHS = ("confidence", "seconds", "share", "relative_strength", "strength", 
 TAGS = ("id", "title", "tag", "kept", *STRENGTHS)
 SPANS = ("uri", "start", "end", "tag", "mean_probability", "peak_probability", "key_frames", "id", "title")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula. Titles and tags are others' text: it must stay text."""
+"""How a formula begins for a spreadsheet. Titles and tags are not ours, and must stay text (CSV injection)."""
 
 
 def harmless(value: object) -> object:
-    """A cell; text that a spreadsheet would run as a formula begins with an apostrophe.
+    """Escape a cell: text that a spreadsheet would run as a formula gets an apostrophe before it.
 
     `movie-tags dataset` takes it away again; so text that begins with one already gets another.
     """
@@ -29,7 +29,7 @@ def harmless(value: object) -> object:
 
 
 def write(results: Results, out: str, options: Options) -> Written:
-    """films.csv, tags.csv and spans.csv in a folder: UTF-8 with the mark that spreadsheets know it by.
+    """films.csv, tags.csv and spans.csv in a folder: UTF-8 with a byte order mark, by which spreadsheets recognise it.
 
     Raises:
         OSError: a file may not be written.

@@ -1,4 +1,4 @@
-"""Label Studio: a task a film whose spans a person corrects, and back: corrected tasks as the spans of a data set.
+"""Label Studio: a pre-annotated task for each film, and corrected tasks read back as the spans of a data set.
 
 Label Studio counts frames from 1, both ends of a range included, by a player's clock at the rate that the task names.
 """

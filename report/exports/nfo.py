@@ -26,7 +26,7 @@ from movie_tags.storage import in_place
 
 TAKES = frozenset({"create", "dry_run"})
 MOST_FOLDERS = 1000
-"""Whose names are remembered at a time."""
+"""Of which listings are cached at a time."""
 
 
 def is_beside(options: Options) -> bool:
@@ -36,7 +36,7 @@ def is_beside(options: Options) -> bool:
 
 @dataclass(frozen=True)
 class Edit:
-    """What to do to an NFO: its content before (None: there is none yet) and after."""
+    """A change of an NFO: its content before (None: it does not exist) and after."""
 
     path: str
     old: bytes | None
@@ -44,7 +44,7 @@ class Edit:
 
 
 class Folders:
-    """The names in folders, each listed once."""
+    """A cache of folder listings."""
 
     def __init__(self) -> None:
         self._names: dict[str, Set[str]] = {}
@@ -63,7 +63,7 @@ class Folders:
         return self._names[folder]
 
     def forget(self, path: str) -> None:
-        """List the folder of a file anew: the file has come into being."""
+        """Drop the listing of a file's folder, since the file was created."""
         self._names.pop(os.path.dirname(path), None)
 
 
@@ -118,10 +118,10 @@ def _do(edit: Edit | LeftOut, film: Film, dry_run: bool, written: Written, folde
 
 
 def apply(edit: Edit) -> None:
-    """Write what is to be written.
+    """Write a change to the file.
 
     Raises:
-        OSError: it may not be; the file is as it was.
+        OSError: it may not be written, and is as it was.
     """
     if edit.old == edit.new:
         return
@@ -134,7 +134,7 @@ def apply(edit: Edit) -> None:
 
 
 def _beside(film: Film, tags: list[str], create: bool, folders: Folders) -> Iterator[Edit | LeftOut]:
-    """Into every NFO that is the film's; nothing where it has none and none shall be made."""
+    """Changes of every NFO of the film; none where it has none, unless `create`."""
     try:
         place = _place(film, folders)
     except (FilmError, OSError) as error:
@@ -151,7 +151,7 @@ def _beside(film: Film, tags: list[str], create: bool, folders: Folders) -> Iter
 
 
 def _elsewhere(film: Film, tags: list[str], path: str, folders: Folders) -> Iterator[Edit | LeftOut]:
-    """Into the file that is there, or a copy of the one beside the film, or a new one."""
+    """A change of the file at `path`: it is merged into, or starts as a copy of the film's own NFO, or is new."""
     try:
         place = _place(film, folders)
     except (FilmError, OSError):  # the film may be gone
@@ -191,5 +191,5 @@ def _left(path: str, error: Exception) -> str:
 
 
 def _title(film: Film) -> str:
-    """A title for a new NFO: one that a catalogue gave; a file's name is no title, and media servers know it better."""
+    """The title for a new NFO: what a catalogue gave; empty where that is but the file's name."""
     return "" if is_named_by_file(film) else film.title

@@ -1,6 +1,6 @@
 """Which NFO are a film's: by the names that Kodi (CVideoTagLoaderNFO) and Jellyfin (MovieNfoSaver) look for.
 
-Pure functions of names; what is in doubt is nobody's: tags never go into another film's file.
+Pure functions of names. A file that could be of two films is taken for neither's: tags never go into another film's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from movie_tags.storage.addresses import is_remote, same_text
 from movie_tags.storage.suffixes import is_video, suffix_of
 
 Names = Callable[[str], Set[str]]
-"""A folder -> the names in it."""
+"""Lists a folder: its address -> the names in it."""
 
 _EXTRA = re.compile(
     r"(.*[-._ ])?(trailer|sample|behindthescenes|deleted(scene)?|featurette|interview|scene|short|clip|other|extra)\d*",
@@ -84,12 +84,12 @@ def _of_file(folder: str, name: str, names: Names) -> Place:
 
 
 def _others(name: str, videos: list[str]) -> set[str]:
-    """The NFO that are by their exact name those of other films in the folder."""
+    """The names of the NFO of other films in the folder."""
     return {same_text(stem(other)) + ".nfo" for other in videos if other != name}
 
 
 def _found(wanted: str, names: Set[str], taken: Set[str] = frozenset()) -> str | None:
-    """A name among names: as it stands, or else in other letters (film.NFO) where that is no other film's."""
+    """Find a name: exact, or else whatever its case (film.NFO), unless that is exactly the name of another film's."""
     spelled = {n: same_text(n) for n in names}
     exact = [n for n, text in spelled.items() if text == same_text(wanted)]
     loose = [
@@ -128,8 +128,8 @@ def is_episode(folder: str, name: str, names: Names) -> bool:
         return True
     if "tvshow.nfo" in names(folder):
         return True
-    if is_remote(folder):  # where to list a folder is to list all that is below it
+    if is_remote(folder):  # listing a folder there lists everything below it
         return False
-    with contextlib.suppress(OSError):  # the folder above need not be ours to list
+    with contextlib.suppress(OSError):  # it need not be readable
         return "tvshow.nfo" in names(posixpath.dirname(folder))
     return False

@@ -56,12 +56,12 @@ def test_a_full_disk_leaves_a_file_as_it_was(tmp_path, monkeypatch, full):
     assert path.read_bytes() == b"<movie></movie>" and os.listdir(tmp_path) == ["a.nfo"]
 
 
-def test_what_a_run_that_was_cut_off_left_is_said_and_nothing_is_written(tmp_path):
+def test_a_backup_that_an_interrupted_run_left_is_named_and_nothing_is_written(tmp_path):
     path = tmp_path / "a.nfo"
     path.write_bytes(b"torn")
     backup = tmp_path / os.path.basename(in_place.backup_of(str(path)))
     backup.write_bytes(b"whole")
-    with pytest.raises(OSError, match="cut off while it wrote this file"):
+    with pytest.raises(OSError, match="interrupted while it wrote this file"):
         in_place.rewrite(str(path), b"torn", b"torn, too")
     assert path.read_bytes() == b"torn" and backup.read_bytes() == b"whole"
 
