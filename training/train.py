@@ -22,6 +22,7 @@ from movie_tags.models.bundle import ModelBundle
 from movie_tags.models.heads import LinearHead
 from movie_tags.models.loading import load_model, predict
 from movie_tags.models.serving import GraphHead
+from movie_tags.training.cautions import cautions
 from movie_tags.training.data.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.evaluate.accuracy import accuracy, fit_temperature, softmax
 from movie_tags.training.export import write_bundle
@@ -119,6 +120,8 @@ def train(
             "splits": {split: measure(found[split], examples[split].labels, vocabulary) for split in SPLITS},
             **learned.measured,
         }
+        sources = {tag: [e.source for e in dataset.entries if tag in e.tags] for tag in vocabulary}
+        metrics["cautions"] = cautions(metrics["splits"], sources, metrics["split_by"])
         if old:
             metrics["grown"] = compare(old, dataset, vocabulary, found["test"], learned_sources)
         write_report(report, metrics, vocabulary, learned.curves, found["test"], examples["test"].labels)

@@ -8,13 +8,30 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from movie_tags.training.evaluate.accuracy import accuracy, calibration_bins, calibration_error
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": "#222222",
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": "#222222",
+    "axes.prop_cycle": matplotlib.cycler(color=["#4a7fb5", "#c77f2a"]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "xtick.color": "#666666",
+    "ytick.color": "#666666",
+}
+"""What belongs to the page's looks (report.html.j2)."""
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, vocabulary: Sequence[str]) -> dict:
@@ -90,6 +107,7 @@ def most_confused(matrix: np.ndarray, vocabulary: Sequence[str], number: int = 1
     ]
 
 
+@matplotlib.rc_context(STYLE)
 def draw_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
     """Figure 1: accuracy and cross-entropy over the steps, on the training and the validation split; a PNG."""
     figure = Figure((11, 4), layout="constrained")
@@ -105,6 +123,7 @@ def draw_curves(curves: Mapping[str, Sequence[float]]) -> bytes:
     return _png(figure)
 
 
+@matplotlib.rc_context(STYLE)
 def draw_confusion(matrix: Sequence[Sequence[float]], vocabulary: Sequence[str]) -> bytes:
     """The confusion matrix as shares of each true tag's pictures, without tags that have none; a PNG."""
     counts = np.asarray(matrix)
@@ -112,7 +131,7 @@ def draw_confusion(matrix: Sequence[Sequence[float]], vocabulary: Sequence[str])
     shares = counts[rows] / counts[rows].sum(1, keepdims=True)
     figure = Figure((max(4.0, 0.24 * len(vocabulary) + 3), max(3.0, 0.24 * len(rows) + 2)), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, vmin=0, vmax=1, cmap="viridis")
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     axes.set_xticks(range(len(vocabulary)), vocabulary, rotation=90, fontsize=7)
     axes.set_yticks(range(len(rows)), [vocabulary[row] for row in rows], fontsize=7)
     axes.set(xlabel="found", ylabel="true tag")
@@ -120,6 +139,7 @@ def draw_confusion(matrix: Sequence[Sequence[float]], vocabulary: Sequence[str])
     return _png(figure)
 
 
+@matplotlib.rc_context(STYLE)
 def draw_calibration(
     bins: Sequence[tuple[float, float, int]],
     said: str = "probability of the first tag",
@@ -144,7 +164,7 @@ def draw_calibration(
 
 def _png(figure: Figure) -> bytes:
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110)
+    figure.savefig(out, format="png", dpi=110, transparent=True)
     return out.getvalue()
 
 

@@ -176,6 +176,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             f"old tags, on {grown['pictures']} test pictures: top-1 {grown['old_model']['top1']:.3f} before, "
             f"{grown['new_model']['top1']:.3f} now; {grown['taken_by_new_tags']} now given a new tag first"
         )
+    for caution in metrics["cautions"]:
+        print(f"do not trust: {caution}", file=sys.stderr)
     return DONE
 
 
