@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
@@ -24,7 +25,7 @@ STYLE: Any = {
     "text.color": "#222222",
     "axes.edgecolor": "#888888",
     "axes.labelcolor": "#222222",
-    "axes.prop_cycle": matplotlib.cycler(color=["#4a7fb5", "#c77f2a"]),
+    "axes.prop_cycle": cycler(color=["#4a7fb5", "#c77f2a"]),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
