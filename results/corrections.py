@@ -173,9 +173,20 @@ class Corrections:
         Raises:
             OSError: they cannot be read.
         """
-        for line in self._lines():
-            with contextlib.suppress(ValueError, CorrectionError):  # torn: it was never said to be kept
-                yield correction_of(json.loads(line))
+        yield from _read(self._lines())
+
+    def since(self, position: int) -> tuple[list[Correction], int]:
+        """What was kept behind a position in the file of a local folder, and the position where that ends.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+            file.seek(position)
+            data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]  # a line that is just being written comes next time
+            return list(_read(whole.splitlines())), position + len(whole)
+        return [], 0
 
     def _lines(self) -> Iterator[bytes]:
         if not storage.is_remote(self.folder):
@@ -194,6 +205,12 @@ class Corrections:
         except FileNotFoundError:
             return ()
         return found.st_size, found.st_mtime_ns
+
+
+def _read(lines: Iterable[bytes]) -> Iterator[Correction]:
+    for line in lines:
+        with contextlib.suppress(ValueError, CorrectionError):  # torn: it was never said to be kept
+            yield correction_of(json.loads(line))
 
 
 def _line(correction: Correction) -> bytes:

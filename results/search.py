@@ -144,6 +144,10 @@ class Search:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the copies."""
         self._kept.close()
 
     def vocabulary(self) -> list[str]:

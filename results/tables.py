@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,7 @@ class Results:
         self.view = view_of(folder)
         self._kept = contextlib.ExitStack()
         self._indices: dict[str, _Index] = {}
+        self._reading = threading.Lock()
         if not files_of(self.view, "tags"):
             raise ReportError(
                 f"{folder}: holds no results (no tags.jsonl); name a folder that `movie-tags tag … --output` has filled"
@@ -206,13 +208,14 @@ class Results:
             raise OutputError(f"{self.folder}: {table}: a row {error}") from error
 
     def _index(self, table: str) -> _Index:
-        if table not in self._indices:
-            try:
-                paths = [self._kept.enter_context(_lines_of(path)) for path in files_of(self.view, table)]
-            except OSError as error:
-                raise OutputError(f"{self.folder}: {table} cannot be read: {storage.plainly(error)}") from error
-            self._indices[table] = _Index(paths)
-        return self._indices[table]
+        with self._reading:
+            if table not in self._indices:
+                try:
+                    paths = [self._kept.enter_context(_lines_of(path)) for path in files_of(self.view, table)]
+                except OSError as error:
+                    raise OutputError(f"{self.folder}: {table} cannot be read: {storage.plainly(error)}") from error
+                self._indices[table] = _Index(paths)
+            return self._indices[table]
 
 
 @contextlib.contextmanager

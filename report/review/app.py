@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -59,6 +60,8 @@ class Review:
         self.live, self.by = Live(folder), by
         self.desk = Desk(self.live)
         self._page: tuple[tuple, str] = ((), "")
+        self._search: tuple[tuple, Search] | None = None
+        self._searching = threading.Lock()
 
     def app(self) -> Starlette:
         """The web application."""
@@ -152,11 +155,20 @@ class Review:
         """The scenes in which an expression holds."""
         now = self.live.now()
         names = {film.id: name for name, film in now.rows.items()}
-        with Search(self.live.folder) as search:
+        with self._searching:
+            search = self._search_of(now)
             expression = resolve(parse(request.query_params.get("q", "")), search.vocabulary())
             found = search.scenes(expression, limit=MOST_SCENES)
         shown = [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]
         return JSONResponse({"scenes": shown})
+
+    def _search_of(self, now: Catalogue) -> Search:
+        """What searches this state of the catalogue: kept for the next letter that is typed."""
+        if self._search is None or self._search[0] != now.version:
+            if self._search is not None:
+                self._search[1].close()
+            self._search = now.version, Search(self.live.folder)
+        return self._search[1]
 
     def cover(self, request: Request) -> Response:
         """A picture that stands for a film; with ?tag= the key frame on which the tag is the most probable."""

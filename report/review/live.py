@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from movie_tags import storage
+from movie_tags.errors import UserError
 from movie_tags.records import Film, KeyFrame, Span
 from movie_tags.results import overlay
-from movie_tags.results.corrections import Corrections, Held, Verdicts
+from movie_tags.results.corrections import Correction, Corrections, Held, Verdicts
 from movie_tags.results.reading import read_table, view_of
 from movie_tags.results.schema import reader_of
 from movie_tags.results.tables import Results, slug
@@ -76,6 +78,8 @@ class Live:
         """
         self.folder = folder
         self.corrections = Corrections(folder)
+        self._said: list[Correction] = []
+        self._position = 0
         self._lock = threading.Lock()
         self._now = self._read()
 
@@ -90,9 +94,7 @@ class Live:
             if view_of(self.folder) != self._now.results.view:
                 self._now = self._read()
             elif self._now.version[1] != seen:
-                self._now = Catalogue(
-                    self._now.results, self._now.rows, Held(self.corrections), (self._now.results.view, seen)
-                )
+                self._now = replace(self._now, held=self._held(), version=(self._now.results.view, seen))
             return self._now
 
     def _read(self) -> Catalogue:
@@ -100,4 +102,19 @@ class Live:
         results = Results(self.folder)
         read = reader_of(Film)
         rows = {slug(film): film for film in map(read, read_table(results.view, "tags"))}
-        return Catalogue(results, rows, Held(self.corrections), (results.view, seen))
+        # Where each film's rows stand takes seconds to find out: meanwhile the catalogue is looked at.
+        threading.Thread(target=_look_up, args=(results,), daemon=True).start()
+        return Catalogue(results, rows, self._held(), (results.view, seen))
+
+    def _held(self) -> Held:
+        if storage.is_remote(self.folder):
+            return Held(self.corrections)
+        more, self._position = self.corrections.since(self._position)
+        self._said += more
+        return Held(self._said)
+
+
+def _look_up(results: Results) -> None:
+    with contextlib.suppress(UserError, OSError):  # said to whoever asks for a film
+        results.key_frames("", {})
+        results.spans("", {})

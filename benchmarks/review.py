@@ -1,0 +1,117 @@
+"""`movie-tags review` over 10,000 films with 2 million key frames: how long one waits, and its memory.
+
+    python benchmarks/review.py [--films N] [--key-frames N] [--folder DIR]
+
+The tables are those of benchmarks/report.py. Each time is the best of ROUNDS requests to the served page, the first
+one apart; the same again after 10,000 corrections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.cookiejar
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from movie_tags.results.corrections import Correction, Corrections
+from report import generate
+
+ROUNDS = 5
+CORRECTIONS = 10_000
+
+
+class Page:
+    """The review page of a folder, in a process of its own, as a user starts it."""
+
+    def __init__(self, folder: Path):
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "movie_tags", "review", str(folder), "--by", "bench"]
+        self.process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
+        link = self.process.stdout.readline().strip()
+        self.started = time.perf_counter() - began
+        self.origin = link.partition("/?")[0]
+        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        self.opener = urllib.request.build_opener(jar)
+        self.first = self.timed(link[len(self.origin) :])
+        self.peak = 0.0
+
+    def timed(self, path: str, body: dict | None = None) -> float:
+        """Ask, and read the whole answer: seconds."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Origin": self.origin, "Content-Type": "application/json"} if data else {}
+        began = time.perf_counter()
+        with self.opener.open(urllib.request.Request(self.origin + path, data, headers)) as answer:
+            self.answer = answer.read()
+        return time.perf_counter() - began
+
+    def best(self, path: str, body: dict | None = None) -> float:
+        found = min(self.timed(path, body) for _ in range(ROUNDS))
+        self.peak = max(self.peak, self.process.memory_info().rss / 1e6)
+        return found
+
+    def corrected(self, name: str) -> float:
+        """From a click to the film's page that shows it."""
+        body = {"name": name, "tag": "Mine", "verdict": "applies"}
+        found = min(self.timed("/api/corrections", body) + self.timed(f"/films/{name}.html") for _ in range(ROUNDS))
+        assert b"Mine" in self.answer
+        return found
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+def measure(folder: Path, when: str) -> None:
+    page = Page(folder)
+    try:
+        films = json.loads(page.answer.decode().split('id="data">')[1].split("</script>")[0])["films"]
+        names = [film[1] for film in films]
+        first_film = page.timed(f"/films/{names[0]}.html")
+        rows = {
+            "started": page.started,
+            "the catalogue, first": page.first,
+            "the catalogue, again": page.best("/"),
+            "a film's page, first": first_film,
+            "a film's page": page.best(f"/films/{names[-1]}.html"),
+            "a correction, until its page shows it": page.corrected(names[-1]),
+            "the catalogue after a correction": page.timed("/"),
+            "the queue": page.best("/queue"),
+            "scenes of two tags": page.best("/api/scenes?q=animal%20war"),
+        }
+        print(f"\n| {when} | s |\n|---|---|")
+        for name, seconds in rows.items():
+            print(f"| {name} | {seconds:.2f} |")
+        print(f"| memory at most | {page.peak:.0f} MB |", flush=True)
+    finally:
+        page.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--films", type=int, default=10_000)
+    parser.add_argument("--key-frames", type=int, default=200)
+    parser.add_argument("--folder", type=Path, help="keep the tables here, and take them from here")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="movie-tags-bench-") as scratch:
+        folder = args.folder or Path(scratch)
+        if not (folder / "run.json").exists():
+            generate(folder, args.films, args.key_frames)
+        measure(folder, f"{args.films:,} films, {args.films * args.key_frames:,} key frames")
+        said = (
+            Correction(f"gs://films/{i % args.films:06}.mp4", f"Tag {i % 50}", "applies") for i in range(CORRECTIONS)
+        )
+        Corrections(str(folder)).append(said)
+        measure(folder, f"with {CORRECTIONS:,} corrections")
+
+
+if __name__ == "__main__":
+    main()
