@@ -116,6 +116,8 @@ def _found_at(address: str, inputs: Inputs, skipped: NotLookedAt) -> Iterator[Fo
         yield from named or films_in(address, skipped, inputs.all_videos)
     elif os.path.isdir(address):
         yield from films_in(address, skipped, inputs.all_videos)
+    elif os.path.exists(address) and not os.path.isfile(address):  # opening a pipe would wait for ever
+        raise InputError(f"{address}: is no regular file; copy what it gives to one")
     elif os.path.lexists(address):
         if address.lower().endswith(OTHER_LISTS):
             suffix = os.path.splitext(address)[1]
@@ -150,7 +152,7 @@ def _of_row(row: Row, folder: str) -> Input:
         video = video_at(row.uri, folder)
     except storage.AddressError as error:
         return _named(Video(row.id or row.uri, row.uri, row.title), Failure("catalogue", str(error)))
-    return _named(Video(row.id or video.id, video.uri, row.title or video.title))
+    return _named(Video(storage.same_text(row.id) or video.id, video.uri, row.title or video.title))
 
 
 def _is_text(name: str) -> bool:

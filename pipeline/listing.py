@@ -173,23 +173,35 @@ def _of_folder(
             yield Found(entry.path, error)
             continue
         if is_folder:
-            why = None if all_videos else why_folder_is_left_out(entry.name)
-            if why is None:
-                folders.append(entry.path)
-            elif not entry.is_symlink():
-                skipped.files[why] += sum(len(names) for _, _, names in os.walk(entry.path))
+            folders += _searched(entry, skipped, all_videos)
             continue
-        why = why_file_is_left_out(entry.name, beside, all_videos)
-        if not entry.is_file():
-            if not entry.is_symlink():
-                why = SPECIAL  # opening a pipe would wait for ever
-            elif why is not None and why != HIDDEN:
-                why = LINKS
-                skipped.places.append(entry.path)
+        why = _why_entry_is_left_out(entry, beside, all_videos)
+        if why == LINKS:
+            skipped.places.append(entry.path)
         if why is None:
             yield Found(entry.path)
         else:
             skipped.files[why] += 1
+
+
+def _searched(folder: os.DirEntry, skipped: NotLookedAt, all_videos: bool) -> list[str]:
+    """A folder's path if it is to be searched; the files of one that is left out are counted."""
+    why = None if all_videos else why_folder_is_left_out(folder.name)
+    if why is None:
+        return [folder.path]
+    if not folder.is_symlink():
+        skipped.files[why] += sum(len(names) for _, _, names in os.walk(folder.path))
+    return []
+
+
+def _why_entry_is_left_out(entry: os.DirEntry, beside: set[str], all_videos: bool) -> str | None:
+    """The reason why a file, link, pipe or device is no film; None of a film, and of a link that is named as one."""
+    why = why_file_is_left_out(entry.name, beside, all_videos)
+    if entry.is_file():
+        return why
+    if not entry.is_symlink():
+        return SPECIAL  # opening a pipe would wait for ever
+    return why if why in (None, HIDDEN) else LINKS
 
 
 def matches(pattern: str, skipped: NotLookedAt, all_videos: bool = False) -> Iterator[Found]:

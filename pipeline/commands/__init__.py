@@ -131,7 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         build_parser("none").print_help()
         return 0
     _set_up_logging(args.verbose)
-    command = load(args.command)
+    return run(load(args.command), args, beam_words)
+
+
+def run(command: ModuleType, args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    """Run a command's module; returns its exit status, and says in a sentence why it failed."""
     try:
         await_storages(args)
         status = command.run(args, beam_words)

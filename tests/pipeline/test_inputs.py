@@ -200,3 +200,9 @@ def test_a_list_of_another_kind_is_no_video(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=r"neither a video nor a catalogue; save a list as \.csv"):
         Inputs.of([str(tmp_path / name)]).check()
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "film.mp4")
+    with pytest.raises(InputError, match="is no regular file"):
+        Inputs.of([str(tmp_path / "film.mp4")]).check()
