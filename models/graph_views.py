@@ -1,7 +1,8 @@
 """The views of `movie_tags.models.views`, cut in a TensorFlow graph, for whoever serves a bundle and gives it pictures.
 
-A crop and its squeezing are two matrices, one for rows and one for columns, so a batch is cut without a loop and on any
-device. OpenCV rounds a little otherwise: pixels may differ by 1. TensorFlow is imported with this module.
+A batch is cut without a loop and on any device: areas are averaged by two matrices, and where a picture grows OpenCV's
+whole-number arithmetic is followed, since heads are sensitive to its rounding. A pixel in a thousand differs by 1.
+TensorFlow is imported with this module.
 """
 
 from __future__ import annotations
@@ -81,40 +82,69 @@ def _lit_ends(lit: tf.Tensor, across: int) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.where(use, before, 0), tf.where(use, n - behind, n)
 
 
-def resampling(begin: tf.Tensor, end: tf.Tensor, shrinks: tf.Tensor, length: tf.Tensor, out: int) -> tf.Tensor:
-    """Weights that make `out` pixels of the pixels from `begin` to `end` of a line of `length`.
+def squeeze(images: tf.Tensor, crops: Crops, size: tuple[int, int]) -> tf.Tensor:
+    """Crop and squeeze pictures, as `views.fit` does: uint8 [N, H, W, 3] -> uint8 [N, *size, 3]."""
+    height, width = size
+    shrinks = (crops.bottom - crops.top >= height) & (crops.right - crops.left >= width)
+    pictures = tf.cast(images, tf.float32)
+    smaller, larger = _average(pictures, crops, size), _interpolate(pictures, crops, size)
+    squeezed = tf.where(shrinks[:, None, None, None], smaller, larger)
+    return tf.cast(tf.clip_by_value(squeezed[:, :, ::-1] if crops.mirrored else squeezed, 0, 255), tf.uint8)
 
-    Args:
-        begin, end: int32 [N].
-        shrinks: bool [N]: average the area of a pixel, as OpenCV's INTER_AREA; otherwise as its INTER_LINEAR.
-        length: pixels in the line.
-        out: pixels to make.
+
+def _average(pictures: tf.Tensor, crops: Crops, size: tuple[int, int]) -> tf.Tensor:
+    """OpenCV's INTER_AREA where a picture shrinks: float32 [N, H, W, 3] -> whole numbers float32 [N, *size, 3]."""
+    rows = _areas(crops.top, crops.bottom, tf.shape(pictures)[1], size[0])
+    columns = _areas(crops.left, crops.right, tf.shape(pictures)[2], size[1])
+    found = tf.einsum("nih,nhwc,njw->nijc", rows, pictures, columns)
+    # Of four pixels it rounds halves up, of others to the nearest even number.
+    four = (crops.bottom - crops.top == 2 * size[0]) & (crops.right - crops.left == 2 * size[1])
+    return tf.where(four[:, None, None, None], tf.floor(found + 0.5), tf.round(found))
+
+
+def _areas(begin: tf.Tensor, end: tf.Tensor, length: tf.Tensor, out: int) -> tf.Tensor:
+    """Shares of the pixels of a line in each of `out` equal parts of it from `begin` to `end`, int32 [N].
 
     Returns:
         float32 [N, out, length].
     """
     first, last = (tf.cast(part, tf.float64)[:, None, None] for part in (begin, end))
     step = (last - first) / out
-    at = tf.range(out, dtype=tf.float64)[None, :, None]
+    low = first + tf.range(out, dtype=tf.float64)[None, :, None] * step
     pixel = tf.cast(tf.range(length), tf.float64)[None, None, :]
-    low = first + at * step
-    area = tf.nn.relu(tf.minimum(low + step, pixel + 1) - tf.maximum(low, pixel)) / step
-    centre = tf.clip_by_value(low + step / 2 - 0.5, first, last - 1)
-    linear = tf.nn.relu(1 - tf.abs(centre - pixel))
-    return tf.cast(tf.where(shrinks[:, None, None], area, linear), tf.float32)
+    return tf.cast(tf.nn.relu(tf.minimum(low + step, pixel + 1) - tf.maximum(low, pixel)) / step, tf.float32)
 
 
-def squeeze(images: tf.Tensor, crops: Crops, size: tuple[int, int]) -> tf.Tensor:
-    """Crop and squeeze pictures, as `views.fit` does: uint8 [N, H, W, 3] -> uint8 [N, *size, 3]."""
-    height, width = size
-    shrinks = (crops.bottom - crops.top >= height) & (crops.right - crops.left >= width)
-    shape = tf.shape(images)
-    rows = resampling(crops.top, crops.bottom, shrinks, shape[1], height)
-    columns = resampling(crops.left, crops.right, shrinks, shape[2], width)
-    if crops.mirrored:
-        columns = columns[:, ::-1]
-    squeezed = tf.einsum("nih,nhwc,njw->nijc", rows, tf.cast(images, tf.float32), columns)
-    return tf.cast(tf.clip_by_value(tf.round(squeezed), 0, 255), tf.uint8)
+def _interpolate(pictures: tf.Tensor, crops: Crops, size: tuple[int, int]) -> tf.Tensor:
+    """OpenCV's INTER_LINEAR of 8 bits, whose whole-number arithmetic rounds down: as `_average`.
+
+    Weights are whole 2048ths. A column is weighed first, and four bits of it are dropped; of each of its two rows 16
+    more; their sum is in quarters.
+    """
+    left, right, near, far = _neighbours(crops.left, crops.right, size[1])
+    whole = tf.cast(pictures, tf.int32)
+    columns = [tf.gather(whole, place, axis=2, batch_dims=1) for place in (left, right)]
+    across = (columns[0] * near[:, None, :, None] + columns[1] * far[:, None, :, None]) // 16
+    top, bottom, near, far = _neighbours(crops.top, crops.bottom, size[0])
+    rows = [tf.gather(across, place, axis=1, batch_dims=1) for place in (top, bottom)]
+    weighed = [row * weight[:, :, None, None] // 65536 for row, weight in zip(rows, (near, far), strict=True)]
+    return tf.cast((weighed[0] + weighed[1] + 2) // 4, tf.float32)
+
+
+def _neighbours(begin: tf.Tensor, end: tf.Tensor, out: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The two pixels between which each of `out` pixels of a line from `begin` to `end` lies, and their 2048ths.
+
+    Returns:
+        Int32 [N, out] each.
+    """
+    count = tf.cast(end - begin, tf.float64)[:, None]
+    at = (tf.range(out, dtype=tf.float64)[None, :] + 0.5) * (count / out) - 0.5
+    at = tf.clip_by_value(at, 0, count - 1)
+    below = tf.floor(at)
+    far = tf.round((at - below) * 2048)
+    place = tf.cast(below, tf.int32) + begin[:, None]
+    far = tf.cast(far, tf.int32)
+    return place, tf.minimum(place + 1, end[:, None] - 1), 2048 - far, far
 
 
 def lay_out(images: tf.Tensor, views: Sequence[View]) -> tf.Tensor:

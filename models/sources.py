@@ -31,7 +31,7 @@ FEATURES = "features"
 "combine", "scales"}. A backbone may stand there several times, with other views."""
 
 CONCAT, MEAN = "concat", "mean"
-RECIPE = 2
+RECIPE = 3
 """Goes up when the same sources are put together to another model."""
 
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from films import picture
@@ -15,7 +16,8 @@ from films import picture
 from movie_tags.models import COMMITTED, building, resolve
 from movie_tags.models.building import BuildError, build, built, on_this_machine, place_of
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, read_bundle
-from movie_tags.models.loading import check_outputs, load_model, load_saved_model, load_tflite
+from movie_tags.models.heads import read_head
+from movie_tags.models.loading import check_outputs, load_model, load_saved_model, load_tflite, predict
 from movie_tags.models.sources import read_source
 from movie_tags.models.views import View
 
@@ -84,6 +86,48 @@ def test_a_joined_bundle_says_what_its_head_says_of_its_backbones(sources, bundl
 
     given = tf.saved_model.load(os.path.join(bundle, SAVED_MODEL)).signatures["canvas"](canvas=canvas[None])
     assert np.allclose(given["features"].numpy()[0], features, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(90, 160), (48, 64), (150, 100)])
+def test_a_stranger_serves_pictures_of_any_size(bundle, size):
+    """With nothing but TensorFlow, as a model server does; letterboxed pictures and a batch of several among them."""
+    import tensorflow as tf
+
+    pictures = np.stack([cv2.resize(picture(seed), size[::-1]) for seed in range(4)])
+    pictures[1, : size[0] // 6] = pictures[1, -(size[0] // 6) :] = 0
+    pictures[2, :, : size[1] // 7] = 2
+    served = tf.saved_model.load(os.path.join(bundle, SAVED_MODEL)).signatures["serving_default"]
+    assert list(served.structured_input_signature[1]) == ["images"]
+    found = served(images=tf.constant(pictures))["probabilities"].numpy()
+    read = read_bundle(bundle)
+    expected = np.stack([answer.probabilities for answer in predict(load_model(read), pictures, read.fitted)])
+    assert np.abs(found - expected).max() < 0.01
+    assert np.ptp(found, axis=0).max() > 0.02
+
+
+def test_features_and_the_head_by_itself_say_what_the_bundle_says(bundle, tmp_path):
+    twice = joined(
+        write_sources(tmp_path / "sources", width=5120, scales=("root4", "unit"), seed=2), tmp_path / "twice"
+    )
+    for folder in (bundle, twice):
+        read = read_bundle(folder)
+        answers = predict(load_model(read), [picture(seed) for seed in range(6)], read.fitted)
+        features, said = (np.stack([getattr(a, name) for a in answers]) for name in ("features", "probabilities"))
+        assert features.shape == (6, 2560) and np.abs(read_head(read)(features) - said).max() < 1e-5
+        full = load_saved_model(os.path.join(folder, SAVED_MODEL)).describe(
+            np.stack([read.fitted(picture(seed)) for seed in range(6)])
+        )
+        assert np.allclose(full.features, features, atol=1e-3)
+    assert read_bundle(bundle).features_fingerprint == read_bundle(twice).features_fingerprint
+
+
+def test_a_backbone_of_another_view_gives_other_features(sources, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(sources, copy)
+    (copy / "model.json").write_text((copy / "model.json").read_text().replace("without_bars", "whole"))
+    key = "features_fingerprint"
+    assert read_source(copy).card[key] != read_source(sources).card[key]
+    assert read_source(write_sources(tmp_path / "head", seed=1)).card[key] == read_source(sources).card[key]
 
 
 def test_a_head_that_takes_features_in_two_ways(tmp_path):
