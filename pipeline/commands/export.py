@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.pipeline.commands.common import DONE, SOME_FAILED
+from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, share
 from movie_tags.report.exports import FORMATS, Options, Written, load
 from movie_tags.report.phrases import number
 from movie_tags.results.listing import threshold_of
@@ -55,21 +55,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--create", action="store_true", help="nfo: one for each film without, too; xmp: beside the films"
     )
     parser.add_argument("--dry-run", action="store_true", help="nfo, xmp: only say which files would be written")
-
-
-def share(text: str) -> float:
-    """A number from 0 to 1.
-
-    Raises:
-        argparse.ArgumentTypeError: it is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
-    return value
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ Kodi's combination NFO; another episode) is no XML at all. So expat only tells w
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 import unicodedata
 import xml.parsers.expat as expat
@@ -88,10 +89,10 @@ def _spellings(name: str) -> Iterator[str]:
 
 def _codec(name: str) -> str | None:
     """Python's name of an encoding of text; None where it has none."""
-    try:
-        return codecs.lookup(name).name
-    except LookupError:
-        return None
+    for spelled in (name, name.lower().removeprefix("x-"), name.lower().replace("windows-", "cp")):
+        with contextlib.suppress(LookupError):
+            return codecs.lookup(spelled).name
+    return None
 
 
 @dataclass

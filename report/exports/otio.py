@@ -7,7 +7,7 @@ longer in it. Frames are those of the picture, numbered from the film's own time
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -16,7 +16,7 @@ import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange, from_timecode, to_timecode
 
 from movie_tags import storage
-from movie_tags.records import Film, Span, TagStrength
+from movie_tags.records import SAMPLED, Film, Span, TagStrength
 from movie_tags.report.exports import (
     FilmError,
     LeftOut,
@@ -62,7 +62,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
     except FilmError as error:
         yield LeftOut(str(error))
         return
-    timeline = timeline_of(film, listed_tags(film, options), spans, frames)
+    timeline = timeline_of(film, listed_tags(film, options), spans, frames, cuts_of(results, film))
     for suffix, text in (("otio", as_json), ("edl", as_edl), ("fcpxml", as_fcpxml)):
         try:
             yield suffix, text(timeline, frames)
@@ -85,8 +85,23 @@ def steady_frames_of(film: Film) -> Frames:
     return frames
 
 
-def timeline_of(film: Film, tags: Sequence[TagStrength], spans: Sequence[Span], frames: Frames) -> otio.schema.Timeline:
-    """A film's timeline: titled as people call it, with a clip that has the name of its file."""
+def cuts_of(results: Results, film: Film) -> dict[float, str]:
+    """How the beginnings of a film's shots are known: sampled, exact or approximate, by their times in seconds."""
+    return {frame.shot_start_s: frame.cut for frame in results.key_frames(film.id)}
+
+
+def timeline_of(
+    film: Film, tags: Sequence[TagStrength], spans: Sequence[Span], frames: Frames, cuts: Mapping[float, str]
+) -> otio.schema.Timeline:
+    """A film's timeline: titled as people call it, with a clip that has the name of its file.
+
+    Args:
+        film: of which file and title.
+        tags: those of the spans.
+        spans: the markers.
+        frames: how the film's frames are counted.
+        cuts: how the ends of spans are known, as of `cuts_of`.
+    """
     rate = float(frames.rate)
     begin = first_frame(frames)
 
@@ -99,10 +114,11 @@ def timeline_of(film: Film, tags: Sequence[TagStrength], spans: Sequence[Span], 
     clip = otio.schema.Clip(one_line(storage.base_name(uri)), otio.schema.ExternalReference(address, whole), whole)
     order = {tag.tag: k for k, tag in enumerate(tags)}
     for span in spans:
-        color = list(COLORS)[order[span.tag] % len(COLORS)]
-        clip.markers.append(
-            _marker(span, tags[order[span.tag]], stretch(*frames.between(span.start_s, span.end_s)), color)
-        )
+        number, where = order[span.tag], stretch(*frames.between(span.start_s, span.end_s))
+        marker = _marker(span, tags[number], where, COLORS[number % len(COLORS)])
+        marker.metadata["movie_tags"]["begin"] = cuts.get(span.start_s, SAMPLED)
+        marker.metadata["movie_tags"]["end"] = cuts.get(span.end_s, SAMPLED)
+        clip.markers.append(marker)
     title = title_of(film)
     track = otio.schema.Track(title, kind=otio.schema.TrackKind.Video, children=[clip])
     timeline = otio.schema.Timeline(title, global_start_time=RationalTime(begin, rate))

@@ -13,7 +13,7 @@ from opentimelineio.schema import Marker
 from movie_tags.records import Film
 from movie_tags.report.exports import FilmError, LeftOut, Options, Written, listed_spans, listed_tags, write_each
 from movie_tags.report.exports.frames import Frames
-from movie_tags.report.exports.otio import NO_MARKER, counting_mode, steady_frames_of, timeline_of
+from movie_tags.report.exports.otio import NO_MARKER, counting_mode, cuts_of, steady_frames_of, timeline_of
 from movie_tags.results.tables import Results
 
 COLORS = {"MAGENTA": "Fuchsia", "ORANGE": "Sand"}
@@ -37,7 +37,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
         return
     try:
         frames = steady_frames_of(film)
-        timeline = timeline_of(film, listed_tags(film, options), spans, frames)
+        timeline = timeline_of(film, listed_tags(film, options), spans, frames, cuts_of(results, film))
         markers = [marker for clip in timeline.find_clips() for marker in clip.markers]
         yield "edl", as_text(timeline.name, markers, frames)
     except FilmError as error:

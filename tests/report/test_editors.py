@@ -233,6 +233,22 @@ def test_recordings_that_are_joined_are_counted_on(tmp_path):
     assert (found.rate, found.count, found.at(6.0)) == (25, 200, 150)
 
 
+def test_markers_say_how_their_ends_are_known(tmp_path):
+    """To the frame, as --exact-cuts finds them: a dissolve has no frame that is the cut."""
+    path = tmp_path / "a.mp4"
+    write_film(path, 25, 8)
+    begin, end = 50 / 25, 163 / 25
+    shots = [frame(str(path), begin + 1, {"Animal": 0.5}, 2.0, cut="exact", shot_start_s=begin, shot_end_s=end)]
+    shots.append(frame(str(path), end + 0.5, {}, 1.0, cut="approximate", shot_start_s=end, shot_end_s=8.0))
+    rows = {"tags": [film(str(path), [tag("Animal", 1.0)], duration_s=8.0)], "key_frames": shots}
+    write_tables(tmp_path / "results", **rows, spans=[span(str(path), "Animal", begin, end)])
+    assert main(["export", str(tmp_path / "results"), "--to", "otio", "--output", str(tmp_path / "out")]) == 0
+    (clip,) = otio.adapters.read_from_file(str(tmp_path / "out" / "a.otio")).find_clips()
+    (marker,) = clip.markers
+    assert (marker.marked_range.start_time.value, marker.marked_range.end_time_exclusive().value) == (50, 163)
+    assert [marker.metadata["movie_tags"][name] for name in ("begin", "end")] == ["exact", "approximate"]
+
+
 def test_unjoined_markers_are_shots(tmp_path):
     path = tmp_path / "a.mp4"
     write_film(path, 25, 8)

@@ -53,8 +53,8 @@ def test_an_nfo_keeps_every_byte_and_gains_only_tags_that_it_lacks():
         ("koi8-r", "Война"),
         *((name, "我的虎妞") for name in ("gbk", "gb2312", "gb18030")),
         *((name, "許功蓋\u3000一") for name in ("big5", "big5-hkscs")),  # whose last bytes are backslashes
-        *((name, "表示ソ十") for name in ("shift_jis", "cp932", "euc-jp", "iso-2022-jp")),
-        *((name, "한국의 호랑이") for name in ("euc-kr", "cp949")),
+        *((name, "表示ソ十") for name in ("shift_jis", "x-sjis", "cp932", "euc-jp", "iso-2022-jp")),
+        *((name, "한국의 호랑이") for name in ("euc-kr", "cp949", "windows-949")),
     ],
 )
 def test_an_nfo_keeps_its_encoding(encoding, title):
@@ -62,6 +62,7 @@ def test_an_nfo_keeps_its_encoding(encoding, title):
     text = (
         f'<?xml version="1.0" encoding="{declared}"?>\n<movie>\n  <title>{title}</title><tag>{title}</tag>\n</movie>\n'
     )
+    encoding = {"windows-949": "cp949", "x-sjis": "shift_jis"}.get(encoding, encoding)
     old = text.encode(encoding)
     new = merge(old, ["Café", "漢字", title])
     assert_only_inserted(old, new)
