@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -249,6 +249,21 @@ class Held:
     def of(self, id: str, content: str = "") -> Verdicts:
         """What holds of a film with such an id and, where it is known, such a content."""
         return self._verdicts.get(content or self._contents.get(id) or id) or self._verdicts.get(id, {})
+
+    def only(self, tags: Container[str]) -> Held:
+        """What holds of some tags."""
+        found = Held(())
+        for key, verdicts in self._verdicts.items():
+            kept = {said: one for said, one in verdicts.items() if said[0] in tags}
+            if kept:
+                found._verdicts[key] = kept
+        keys = found._verdicts
+        found._contents = {film: key for film, key in self._contents.items() if key in keys or film in keys}
+        return found
+
+    def tags(self) -> set[str]:
+        """The tags of which people say that they apply somewhere."""
+        return {tag for said in self._verdicts.values() for (tag, _), one in said.items() if one.verdict == APPLIES}
 
     def films(self) -> set[str]:
         """The ids under which anything was said."""

@@ -136,9 +136,8 @@ class Search:
                 }
             )
         )
-        held = Held(Corrections(folder))
-        if held:
-            self._correct(held, scratch)
+        self._held = Held(Corrections(folder))
+        self._scratch = scratch
 
     def __enter__(self) -> Search:
         return self
@@ -157,10 +156,11 @@ class Search:
             OutputError: the tables cannot be read.
         """
         said = ((read_run(self.view) or {}).get("model") or {}).get("vocabulary")
+        own = sorted(self._held.tags())
         if said:
-            return list(said)
+            return list(dict.fromkeys([*said, *own]))
         found = self._rows(f"SELECT DISTINCT unnest(tags).tag AS tag FROM {self._films()} ORDER BY tag")
-        return [tag for (tag,) in found]
+        return list(dict.fromkeys([*(tag for (tag,) in found), *own]))
 
     @cached_property
     def threshold(self) -> float:
@@ -255,6 +255,7 @@ class Search:
     def _with_slots(self, expression: Expression, setting: float | None) -> tuple[str, dict[str, str], dict[str, str]]:
         """SQL of the films; of each tag columns of how sure it is and of its seconds, null where it is not listed."""
         tags = tags_of(expression)
+        self._correct(tags)
         columns = ", ".join(f"{tag_in_sql(_text(tag), setting, self.threshold)} AS t{k}" for k, tag in enumerate(tags))
         rated = ", ".join(f"{rating_in_sql(f't{k}')} AS r{k}, t{k}.seconds AS s{k}" for k in range(len(tags)))
         title = "coalesce(nullif(title, ''), id) AS title"
@@ -277,8 +278,12 @@ class Search:
         wanted = f"tag IN ({', '.join(map(_text, tags))})"
         return f"(SELECT * FROM {self._table('spans', _SPANS)} WHERE {wanted})"
 
-    def _correct(self, held: Held, scratch: str) -> None:
-        """Put rows with corrections laid over them in place of those of the films that have any."""
+    def _correct(self, tags: Sequence[str]) -> None:
+        """Put rows with corrections of these tags laid over them in place of those of the films that have any."""
+        self._corrected = {}
+        held = self._held.only(frozenset(tags))
+        if not held:
+            return
         listed = ", ".join(map(_text, sorted(held.films() | held.contents())))
         films_of = f"SELECT * FROM {self._table('tags', _FILMS)} WHERE id IN ({listed}) OR content IN ({listed})"
         films = [from_row(Film, _said(_FILMS, row)) for row in self._rows(films_of)]
@@ -294,7 +299,7 @@ class Search:
             "spans": [replace(s, id=id) for id, found in spans.items() for s in overlay.spans(found, verdicts[id])],
         }
         for name, records in rows.items():
-            self._corrected[name] = f"{scratch}/{name}.jsonl"
+            self._corrected[name] = f"{self._scratch}/{name}.jsonl"
             with open(self._corrected[name], "wb") as lines:
                 lines.writelines(map(to_line, records))
         self._replaced = ", ".join(map(_text, ["", *verdicts]))

@@ -16,7 +16,7 @@ from movie_tags.records import PERSON, Film, TagStrength
 from movie_tags.report.review.serve import LOOPBACK, listen
 from movie_tags.report.review.worth import A_FILM, worth_a_look
 from movie_tags.results.corrections import APPLIES, REJECTED, WITHDRAWN, Corrections
-from movie_tags.results.expressions import Term
+from movie_tags.results.expressions import Term, parse, resolve
 from movie_tags.results.listing import listed, rating
 from movie_tags.results.search import Search
 from movie_tags.results.tables import Results, slug
@@ -184,6 +184,8 @@ def test_a_picture_and_a_stretch_are_corrected_by_themselves(review):
     name = name_of(folder)
     _, panel = asker.say({"name": name, "tag": "Temple", "verdict": APPLIES, "start_s": 5.0, "end_s": 5.0})
     assert ["Temple", 5.0, 5.0] in panel["spans"] and "Temple" in panel["vocabulary"]
+    with Search(str(folder)) as search:
+        assert [one.id for one in search.films(resolve(parse("temple -war"), search.vocabulary()))] == ["/films/a.mp4"]
     _, panel = asker.say({"name": name, "tag": "Animal", "verdict": REJECTED, "start_s": 6, "end_s": 8})
     assert [s for s in panel["spans"] if s[0] == "Animal"] == [["Animal", 0.0, 2.0]]
     asker.say({}, "/api/undo")
