@@ -42,7 +42,7 @@ class Between:
 
 def small(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
     """A decoded frame as a small picture, uint8 RGB [36, 64, 3], by FFmpeg's fastest scaler: a cut survives it."""
-    return reformatter.reformat(frame, *SIZE, "rgb24", interpolation="FAST_BILINEAR").to_ndarray()
+    return reformatter.reformat(frame, *SIZE, "rgb24", interpolation="FAST_BILINEAR", threads=1).to_ndarray()
 
 
 class BetweenSamples:
