@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import hashlib
 import json
+import mmap
 import os
 import re
 import tempfile
@@ -245,16 +246,16 @@ class _Index:
                 raise OutputError(f"{path}: cannot be read: {storage.plainly(error)}") from error
 
     def _read(self, number: int, path: str) -> None:
-        begin = 0
-        with open(path, "rb") as lines:
-            for line_number, line in enumerate(lines, 1):
-                end = begin + len(line)
-                places = self.places.setdefault(_id(line, path, line_number), [])
-                if places and places[-1][0] == number and places[-1][2] == begin:
-                    places[-1][2] = end
-                else:
-                    places.append([number, begin, end])
-                begin = end
+        with open(path, "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                for id, begin, end in _stretches(data, path):
+                    places = self.places.setdefault(id, [])
+                    if places and places[-1][0] == number and places[-1][2] == begin:
+                        places[-1][2] = end
+                    else:
+                        places.append([number, begin, end])
 
     def rows(self, id: str) -> Iterator[dict]:
         for number, begin, end in self.places.get(id, ()):
@@ -267,8 +268,16 @@ class _Index:
 _BEGINS = re.compile(rb'\{"id": ("(?:[^"\\]|\\.)*")')
 
 
-def _id(line: bytes, path: str, number: int) -> str:
-    found = _BEGINS.match(line)  # as the pipeline writes it; the rest need not be read then
-    if found:
-        return json.loads(found.group(1))
-    return str(read_row(line, path, number).get("id", ""))
+def _stretches(data: mmap.mmap, path: str) -> Iterator[tuple[str, int, int]]:
+    """Lines that follow each other and are of one film: its id, and where they begin and end."""
+    begin = 0
+    while begin < len(data):
+        found = _BEGINS.match(data, begin)  # as the pipeline writes it; the rest need not be read then
+        if found:
+            change = re.compile(rb"\n(?!" + re.escape(found.group()) + rb")").search(data, found.end())
+            end = change.end() if change else len(data)
+            yield json.loads(found.group(1)), begin, end
+        else:
+            end = data.find(b"\n", begin) + 1 or len(data)
+            yield str(read_row(data[begin:end], path, data[:begin].count(b"\n") + 1).get("id", "")), begin, end
+        begin = end
