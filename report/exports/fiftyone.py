@@ -1,8 +1,4 @@
-"""FiftyOne: a data set of temporal detections, read by `Dataset.from_dir` as FiftyOneTemporalDetectionDataset.
-
-fo.Dataset.from_dir(data_path="data.json", labels_path="labels.json",
-                    dataset_type=fo.types.FiftyOneTemporalDetectionDataset)
-"""
+"""FiftyOne: a data set of temporal detections, read by `Dataset.from_dir` as FiftyOneTemporalDetectionDataset."""
 
 from __future__ import annotations
 
@@ -10,9 +6,14 @@ import json
 
 from movie_tags import storage
 from movie_tags.records import Film, Span, TagStrength
-from movie_tags.report.exports import FilmError, Options, Written, in_folder, listed_spans, listed_tags
+from movie_tags.report.exports import FilmError, Options, Written, listed_spans, listed_tags
 from movie_tags.report.exports.frames import Frames, frames_of
-from movie_tags.results.tables import Results
+from movie_tags.results.tables import Results, slug
+
+OPEN = (
+    "in FiftyOne: fo.Dataset.from_dir(data_path={!r}, labels_path={!r}, "
+    "dataset_type=fo.types.FiftyOneTemporalDetectionDataset)"
+)
 
 
 def write(results: Results, out: str, options: Options) -> Written:
@@ -26,12 +27,13 @@ def write(results: Results, out: str, options: Options) -> Written:
     """
     media, labels, written = {}, {}, Written()
     classes: set[str] = set()
-    for film, name in in_folder(results):
+    for film in results.films():
         try:
             frames = _local_frames(film)
         except FilmError as error:
             written.left_out.append((film.title, str(error)))
             continue
+        name = slug(film)  # without dots: FiftyOne takes what is behind the last for a suffix, and away
         media[name] = film.uri
         tags = {tag.tag: tag for tag in listed_tags(film, options)}
         labels[name] = [
@@ -49,6 +51,7 @@ def write(results: Results, out: str, options: Options) -> Written:
         path = storage.join(out, f"{file}.json")
         storage.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         written.files.append(path)
+    written.notes.append(OPEN.format(*written.files))
     return written
 
 

@@ -11,7 +11,10 @@ import os
 import subprocess
 
 import pytest
-from exported import export, films  # noqa: F401
+from exported import export, films, write_film  # noqa: F401
+from result_folders import film, span, tag, write_tables
+
+from movie_tags.pipeline.commands import main
 
 FIFTYONE = """
 import json, sys
@@ -49,6 +52,17 @@ def test_fiftyone_reads_its_labels(films, tmp_path):  # noqa: F811
     export(films, "fiftyone", tmp_path, status=3)
     found = read_by("MOVIE_TAGS_FIFTYONE", FIFTYONE, tmp_path)
     assert found[str(films / "pal.mp4")][0] == ["Beach/Sea", [51, 175], 0.8]
+
+
+def test_fiftyone_finds_films_whose_names_have_dots(tmp_path):
+    path = tmp_path / "films" / "Show.S01E02.720p.mp4"
+    path.parent.mkdir()
+    write_film(path, 25, 2)
+    rows = {"tags": [film(str(path), [tag("Animal", 1.0)], duration_s=2.0)], "spans": [span(str(path), "Animal", 0, 2)]}
+    results = write_tables(tmp_path / "results", **rows)
+    assert main(["export", str(results), "--to", "fiftyone", "--output", str(tmp_path)]) == 0
+    found = read_by("MOVIE_TAGS_FIFTYONE", FIFTYONE, tmp_path)
+    assert found == {str(path): [["Animal", [1, 50], 0.5]]}
 
 
 def test_label_studio_takes_the_configuration_and_the_predictions(films, tmp_path):  # noqa: F811
