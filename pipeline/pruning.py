@@ -26,7 +26,7 @@ NOT_KNOWN = "Nothing is removed while it is not known what is to be kept"
 
 @dataclass
 class Named:
-    """The videos that inputs name, by 64-bit hashes of their ids and of their files: some 100 bytes a video.
+    """The videos that inputs name, by 64-bit hashes of their ids and of their files: some 200 bytes a video.
 
     Attributes:
         folders: canonical addresses of the inputs that are searched for films.
@@ -35,15 +35,19 @@ class Named:
 
     folders: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    _keys: set[bytes] = field(default_factory=set)
+    _ids: set[bytes] = field(default_factory=set)
+    _files: set[bytes] = field(default_factory=set)
 
     def add(self, video: Video) -> None:
         """Count a video among them."""
-        self._keys |= {_hash(video.id), _hash(storage.identity(video.uri))}
+        self._ids.add(_hash(video.id))
+        self._files.add(_hash(storage.identity(video.uri)))
 
     def has(self, entry: Entry) -> bool:
-        """Whether results are of one of them: by their id, or by the one identity of their file."""
-        return _hash(entry.id) in self._keys or _hash(storage.identity(entry.uri)) in self._keys
+        """Whether results are of one of them: by their id, or by their file where a catalogue gave an id but once."""
+        file = storage.identity(entry.uri)
+        named = self._files if entry.id == file else self._ids
+        return _hash(entry.id) in self._ids or _hash(file) in named
 
 
 def _hash(text: str) -> bytes:

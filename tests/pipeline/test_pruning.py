@@ -109,3 +109,12 @@ def test_a_catalogue_that_no_longer_names_a_film_is_believed_wherever_the_film_i
     shutil.rmtree(films / "disk1")
     assert asked(before, "c.csv") == (["1.mp4"], None)
     assert video_at("films/disk2/9.mp4").id != "nine"
+
+
+def test_ids_decide_where_both_catalogues_give_them_and_files_elsewhere(films):
+    catalogue = films.parent / "c.csv"
+    catalogue.write_text("uri,id\nfilms/disk1/1.mp4,0\nfilms/disk2/9.mp4,1\n")
+    before = entries("c.csv")
+    catalogue.write_text("uri,id\nfilms/disk2/9.mp4,0\n")
+    assert asked(before, "c.csv")[0] == ["9.mp4"]  # which is 0 now, and no longer 1
+    assert asked(entries("films"), "c.csv")[0] == ["1.mp4", "2.mp4", "3.mp4"]
