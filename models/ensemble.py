@@ -43,6 +43,11 @@ class Ensemble:
         return tuple(threshold for bundle in self.bundles for threshold in bundle.thresholds)
 
     @property
+    def watch(self) -> dict[str, dict]:
+        """By tag, what the cards say under "watch": "threshold", and at that "recall", "interval", "stills_per_hour"."""
+        return {tag: dict(said) for bundle in self.bundles for tag, said in bundle.card.get("watch", {}).items()}
+
+    @property
     def fingerprint(self) -> str:
         """The bundle's own; of several, SHA-256 of theirs in order, in hex."""
         if len(self.bundles) == 1:

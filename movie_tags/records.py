@@ -16,6 +16,8 @@ PICTURE, CARD, BLACK = "picture", "card", "black"
 """What a key frame is: a picture; a title card; black, or all of one colour."""
 SAMPLED, EXACT, APPROXIMATE = "sampled", "exact", "approximate"
 """How a boundary of shots is known: by samples, to the frame, or as a place in a gradual change."""
+WATCHED = ("Abduction", "Drinking", "Murder", "Nudity", "Sex", "Smoking", "Violence", "Weapon")
+"""Tags to watch out for: key frames keep their probabilities from a low threshold on, among the top k or not."""
 KEY_FRAME_STAGES = frozenset({"tagging"})
 """Stages at which a key frame fails, and not its film."""
 UNIT = 10**6
@@ -125,6 +127,11 @@ class KeyFrame:
     cut: str = column(
         "how the beginning of its shot is known: sampled, exact (to the frame) or approximate (in a dissolve)",
         default=SAMPLED,
+    )
+    watch: tuple[TagProbability, ...] = column(
+        "tags to watch out for (WATCHED) beyond top_k that may apply: from a low threshold of each on",
+        omitted=True,
+        default=(),
     )
     thumbnail: str = column("its JPEG file, a path in the folder of results", omitted=True, default="")
     _: KW_ONLY

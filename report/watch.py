@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from movie_tags.errors import UserError
-from movie_tags.records import Film, KeyFrame
+from movie_tags.records import WATCHED, Film, KeyFrame
 from movie_tags.report import phrases
 from movie_tags.report.about import LIMITS, about
 from movie_tags.report.markup import data_uri, inline, script_hash, smaller, template, text_of
@@ -118,7 +118,7 @@ def _watched(tag: str, known: bool, card: dict) -> Watched:
 
 def caught(tags: Sequence[Watched], frame: KeyFrame) -> tuple[tuple[int, float], ...]:
     """The tags watched for that a key frame may show, by their numbers, with their probabilities."""
-    probability = {one.tag: one.probability for one in (*frame.tags, *frame.top_k)}
+    probability = {one.tag: one.probability for one in (*frame.tags, *frame.watch, *frame.top_k)}
     found = ((number, probability.get(one.tag, 0.0)) for number, one in enumerate(tags))
     return tuple((number, p) for number, p in found if p and p >= tags[number].threshold)
 
@@ -226,5 +226,8 @@ def not_seen(run: dict | None) -> list[str]:
         "all but one picture of each shot, that of its middle: what comes up later in a long shot may be in none",
     ]
     if isinstance(top_k, int):
-        said.append(f"tags that were not among the {phrases.counted(top_k)} most probable of a picture")
+        kept = phrases.counted(top_k)
+        said.append(
+            f"but for {phrases.enumerated([*WATCHED])}, tags that were not among the {kept} most probable of a picture"
+        )
     return said

@@ -14,7 +14,7 @@ RECORDS = {
     "tags": Film(
         id="id", uri="uri", title="title", duration_s=5.0, short_list=STRENGTHS, tags=STRENGTHS, warnings=("w",)
     ),
-    "key_frames": KeyFrame(1.0, 0.0, 3.0, 9.0, TAGS, TAGS, thumbnail="t.jpg", id="id"),
+    "key_frames": KeyFrame(1.0, 0.0, 3.0, 9.0, TAGS, TAGS, watch=TAGS, thumbnail="t.jpg", id="id"),
     "spans": Span("a/b", 0.0, 3.0, 0.5, 0.5, 1, id="id"),
     "errors": Failure("opening", "why", True, id="id", uri="uri"),
 }
