@@ -1,0 +1,98 @@
+"""A head learned further: the minimum that it claims, the prior that it keeps, and what is said of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from movie_tags.models.heads import LinearHead, sigmoid
+from movie_tags.training.heads.adapt import (
+    Examples,
+    adapt,
+    best_threshold,
+    changes,
+    extended,
+    left_out,
+    scaled_features,
+)
+
+
+def head_of(width=12, tags=3, seed=0):
+    draw = np.random.default_rng(seed)
+    kernel = draw.normal(size=(2 * width, tags)).astype(np.float32)
+    return LinearHead(kernel, draw.normal(size=tags).astype(np.float32), (width,), ("root4", "unit"))
+
+
+def examples_of(head, n=40, seed=1, films=8):
+    """Examples whose truth is another head's, of one tag in three nothing known."""
+    draw = np.random.default_rng(seed)
+    features = draw.random((n, sum(head.widths)), np.float32)
+    other = head_of(sum(head.widths), head.kernel.shape[1], seed=9)(features)
+    truth = other > np.median(other, 0)
+    labels = np.where(draw.random(truth.shape) < 0.3, np.nan, truth.astype(float))
+    return Examples(features, labels, np.ones(truth.shape), np.arange(n) % films)
+
+
+def test_the_minimum_is_that_of_all_weights():
+    """Against the same function minimised over kernel and bias themselves."""
+    head = head_of()
+    examples = examples_of(head)
+    found = adapt(head, examples, penalty=0.1)
+    x = scaled_features(head, examples.features).astype(np.float64)
+    for tag in range(3):
+        rows = np.isfinite(examples.labels[:, tag])
+        xs, y = np.hstack([x[rows], np.ones((rows.sum(), 1))]), examples.labels[rows, tag]
+        prior = np.append(head.kernel[:, tag], head.bias[tag]).astype(np.float64)
+
+        def cost(w, xs=xs, y=y, prior=prior):
+            return (np.logaddexp(0, xs @ w) - y * (xs @ w)).sum() + 0.05 * ((w - prior) ** 2).sum()
+
+        best = minimize(cost, prior, options={"gtol": 1e-7}).x
+        assert np.append(found.kernel[:, tag], found.bias[tag]) == pytest.approx(best, abs=5e-3)
+
+
+def test_tags_of_which_nothing_is_said_stay_as_they_were():
+    head = head_of()
+    examples = examples_of(head)
+    examples.labels[:, 1] = np.nan
+    found = adapt(head, examples)
+    assert (found.kernel[:, 1] == head.kernel[:, 1]).all() and found.bias[1] == head.bias[1]
+    assert (found.kernel[:, 0] != head.kernel[:, 0]).any()
+
+
+def test_examples_draw_the_head_to_them_and_a_penalty_holds_it_back():
+    head = head_of()
+    examples = examples_of(head, 200, films=20)
+
+    def loss(found):
+        p = np.clip(found(examples.features), 1e-6, 1 - 1e-6)
+        right = np.where(examples.labels > 0, p, 1 - p)
+        return -np.log(right[np.isfinite(examples.labels)]).mean()
+
+    near, far = adapt(head, examples, 10.0), adapt(head, examples, 0.01)
+    assert loss(far) < loss(near) < loss(head)
+    judged = changes(head, examples, left_out(head, examples))
+    assert len(judged) == 3 and np.mean([one.after - one.before for one in judged]) > 0.1
+
+
+def test_a_new_tag_is_improbable_until_it_is_taught():
+    head = extended(head_of(), 4)
+    examples = examples_of(head, 60)
+    assert head(examples.features)[:, 3].max() < 0.05
+    labels = np.full((60, 4), np.nan)
+    labels[:, 3] = examples.features[:, 0] > 0.5
+    taught = adapt(head, replace(examples, labels=labels), penalty=0.01)
+    p = taught(examples.features)[:, 3]
+    assert p[labels[:, 3] > 0].mean() > p[labels[:, 3] == 0].mean() + 0.3
+    assert sigmoid(np.zeros(1))[0] == 0.5
+
+
+def test_a_threshold_balances():
+    assert best_threshold([0, 0, 1, 1], np.array([0.1, 0.4, 0.35, 0.8])) == pytest.approx(0.35)
+    assert best_threshold([0, 1], np.array([0.2, 0.9])) == pytest.approx(0.9)
+
+
+def test_a_head_that_cannot_be_learned_further():
+    with pytest.raises(ValueError, match="cannot be learned further"):
+        adapt(replace(head_of(), activation="softmax"), examples_of(head_of()))
