@@ -157,32 +157,32 @@ def frames_of(film: Film) -> Frames:
             f"{uri} is not there any more, and its frame rate is needed; put the film back, or tag it where it is now"
         )
     try:
-        with open_video(uri) as (container, stream):
-            picture, stamps = _looked_into(container, stream, all_of_it=not remote)
-            return _counted(film, container, stream, picture, in_order(stamps))
+        with open_video(uri) as source:
+            picture, stamps = _looked_into(source, all_of_it=not remote)
+            return _counted(film, source.container, source.stream, picture, in_order(stamps))
     except VideoError as error:
         raise FrameError(f"{uri}: its frame rate cannot be read: {error.reason}") from error
 
 
-def _looked_into(container: Any, stream: Any, all_of_it: bool) -> tuple[Any, list[float]]:
+def _looked_into(source: Any, all_of_it: bool) -> tuple[Any, list[float]]:
     """The first frame, if one can be decoded, and the presentation times of all packets in seconds."""
     picture, stamps = None, []
-    for packet in _packets(container, stream):
+    for packet in _packets(source):
         if picture is None:
             picture = _decoded(packet)
         if packet.size and packet.pts is not None and not packet.is_discard:
-            stamps.append(float(packet.pts * stream.time_base))
+            stamps.append(float(packet.pts * source.stream.time_base))
         if picture is not None and not all_of_it:
             return picture, []
     return picture, stamps
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
+def _packets(source: Any) -> Iterator[Any]:
     """The packets up to the first that cannot be read."""
     from av.error import FFmpegError
 
     try:
-        yield from container.demux(stream)
+        yield from source.timed(source.packets())
     except FFmpegError:
         return
 

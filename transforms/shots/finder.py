@@ -272,9 +272,10 @@ class _Close(beam.DoFn):
             video,
             Film(
                 duration_s=whole.end_s,
+                start_s=whole.start_s,
                 frames_sampled=whole.sampled,
                 shots=whole.shots,
-                warnings=(*damage, *whole.warnings),
+                warnings=(*damage, *dict.fromkeys(whole.warnings)),
             ),
         )
 

@@ -103,7 +103,13 @@ class ShotFinder:
         self.held = _Held(max_held_bytes)
         self.begun: Boundary | None = None  # of the current shot, where its beginning is known
         self.tail: deque[np.ndarray] = deque(maxlen=rule.detector.context)
-        self.stretch = Stretch((segment.index,) * 2, segment.count, segment.clock, seekable=segment.seekable)
+        self.stretch = Stretch(
+            (segment.index,) * 2,
+            segment.count,
+            segment.clock,
+            seekable=segment.seekable,
+            start_s=segment.start_s,
+        )
 
     def key_frames(self, frames: Iterable[Frame], tally: Tally | None = None) -> Iterator[KeyFramePicture]:
         """The key frame of each shot inside, as soon as its shot has ended.
@@ -125,7 +131,7 @@ class ShotFinder:
             closed=closed,
             end_s=tally.end_s,
             damaged=tally.damaged,
-            warnings=segment.warnings,
+            warnings=(*segment.warnings, *tally.warnings),
         )
 
     def _take(self, sample: Compared) -> Iterator[KeyFramePicture]:

@@ -69,6 +69,7 @@ class Stretch:
         end_s: when the last frame leaves the screen, in seconds.
         damaged: packets that could not be decoded.
         seekable: whether the video's container has dependable random access.
+        start_s: where the video's first frame lies on a player's clock, in seconds.
         warnings: what a user should know of the file.
     """
 
@@ -86,6 +87,7 @@ class Stretch:
     end_s: float = 0.0
     damaged: int = 0
     seekable: bool = False
+    start_s: float = 0.0
     warnings: tuple[str, ...] = ()
 
 

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from movie_tags.transforms.video.reader import HERE, Access, Decoder, open_video
+from movie_tags.transforms.video.reader import HERE, Access, Decoder, Source, open_video
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import packets_from_key
 
@@ -114,20 +114,20 @@ def read_all(uri: str, seen: Between, tally: Tally, access: Access = HERE) -> Be
         VideoError: the video cannot be opened.
     """
     for back_s in (*BACK_S, None):
-        with open_video(uri, access) as (container, stream):
-            decoder = Decoder(stream.codec_context, advanced=access.advanced)
-            packets = container.demux(stream) if back_s is None else _packets_before(container, stream, seen, back_s)
-            found = _from_to(decoder, packets, seen.times[0], seen.times[-1])
+        with open_video(uri, access) as source:
+            decoder = Decoder(source, advanced=access.advanced)
+            packets = source.packets() if back_s is None else _packets_before(source, seen, back_s)
+            found = _from_to(decoder, source.timed(packets), seen.times[0], seen.times[-1])
             tally.decoded += decoder.decoded
         if found is not None and np.array_equal(found.pixels[[0, -1]], seen.pixels[[0, -1]]):
             return found
     return replace(seen, gaps=(False,) * len(seen.gaps))
 
 
-def _packets_before(container, stream, seen: Between, back_s: int) -> Iterator[av.Packet]:
+def _packets_before(source: Source, seen: Between, back_s: int) -> Iterator[av.Packet]:
     """The packets from a random access point so many seconds before a stretch; none where the seek leads nowhere."""
     with contextlib.suppress(av.error.FFmpegError):
-        yield from packets_from_key(container, stream, seen.times[0] - int(back_s / stream.time_base), backward=True)
+        yield from packets_from_key(source, seen.times[0] - int(back_s / source.stream.time_base), backward=True)
 
 
 def _from_to(decoder: Decoder, packets: Iterable[av.Packet], first: int, last: int) -> Between | None:

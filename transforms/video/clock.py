@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import av
 
-from movie_tags.transforms.video.errors import VideoError
-
 if TYPE_CHECKING:
     from movie_tags.transforms.video.screen import Screen
 
@@ -95,22 +93,8 @@ class Clock(ABC):
             first: the first instant. If the first frame is later, nothing comes out.
             end: where the next segment takes over; None for the video's end.
             screen: knows, once all frames were seen, until when the last is shown.
-
-        Raises:
-            VideoError: presentation times jump by more than MAX_GAP_S.
         """
 
     @abstractmethod
     def pick(self, wanted: Collection[int], samples: Numbered) -> Numbered:
         """Those of some samples that stand for the numbers wanted."""
-
-    def check_gap(self, shown: int, until: int) -> None:
-        """
-        Raises:
-            VideoError: a picture is shown for more than MAX_GAP_S.
-        """
-        if (until - shown) * self.time_base > MAX_GAP_S:
-            jump, at = (float(ticks * self.time_base) for ticks in (until - shown, shown - self.origin))
-            raise VideoError(
-                f"its clock jumps by {jump:.0f} s at {at:.0f} s; copy it to a new container to repair its time stamps"
-            )

@@ -3,10 +3,62 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 MAX_BOXES = 16
 """Outermost boxes looked at: a plain film has a handful; one of thousands of fragments is not worth as many reads."""
+
+MAX_FRAGMENTS = 20_000
+"""Boxes looked at where a read costs next to nothing: fragments of a day."""
+
+EBML = b"\x1a\x45\xdf\xa3"
+MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+
+
+def is_joined(stream: BinaryIO) -> bool:
+    """Whether a Matroska or MP4 file may hold several, one after another, whose times start again.
+
+    An index is then of the first alone. So it may be where Matroska is of unknown length, as live streams are.
+    """
+    stream.seek(0)
+    head = stream.read(128)
+    if head[:4] == EBML:
+        end = _end_of_matroska(head)
+        if not end:
+            return True
+        stream.seek(end)
+        return stream.read(4) == EBML
+    if head[4:8] not in MP4_BOXES:
+        return False
+    return sum(name == b"moov" for name, _ in _boxes(stream, MAX_FRAGMENTS if _is_local(stream) else MAX_BOXES)) > 1
+
+
+def _is_local(stream: BinaryIO) -> bool:
+    try:
+        stream.fileno()
+    except OSError:
+        return False
+    return True
+
+
+def _boxes(stream: BinaryIO, most: int) -> Iterator[tuple[bytes, int]]:
+    """The outermost boxes of an MP4 file, so many at most: name and where it ends; none after nonsense."""
+    size, at = stream.seek(0, 2), 0
+    for _ in range(most):
+        stream.seek(at)
+        box = stream.read(16)
+        if len(box) < 8:
+            return
+        length = struct.unpack(">I", box[:4])[0]
+        if length == 1 and len(box) == 16:
+            length = struct.unpack(">Q", box[8:])[0]
+        if length < 8:  # to the file's end, or nonsense
+            return
+        at += length
+        yield box[4:8], at
+        if at > size:
+            return
 
 
 def missing_bytes(stream: BinaryIO) -> int:
@@ -17,27 +69,13 @@ def missing_bytes(stream: BinaryIO) -> int:
     size = stream.seek(0, 2)
     stream.seek(0)
     head = stream.read(128)
-    if head[:4] == b"\x1a\x45\xdf\xa3":
+    if head[:4] == EBML:
         return max(0, _end_of_matroska(head) - size)
     if head[:4] == b"RIFF":
         return max(0, 8 + struct.unpack("<I", head[4:8])[0] - size)
-    if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
+    if head[4:8] not in MP4_BOXES:
         return 0
-    at = 0
-    for _ in range(MAX_BOXES):
-        stream.seek(at)
-        box = stream.read(16)
-        if len(box) < 8:
-            return 0
-        length = struct.unpack(">I", box[:4])[0]
-        if length == 1 and len(box) == 16:
-            length = struct.unpack(">Q", box[8:])[0]
-        if length < 8:  # to the file's end, or nonsense
-            return 0
-        at += length
-        if at > size:
-            return at - size
-    return 0
+    return max(0, max((end for _, end in _boxes(stream, MAX_BOXES)), default=0) - size)
 
 
 def _end_of_matroska(head: bytes) -> int:

@@ -95,9 +95,9 @@ class Decoding:
 
 
 def _headers(access: Access, uri: str) -> Iterator[Headers]:
-    with open_video(uri, access) as (container, stream):
-        seconds = max(0.0, (container.duration or 0) / 1e6)
-        yield Headers(seconds, stream.width, stream.height, float(stream.average_rate or 25))
+    with open_video(uri, access) as source:
+        seconds = max(0.0, (source.container.duration or 0) / 1e6)
+        yield Headers(seconds, source.stream.width, source.stream.height, float(source.rate))
 
 
 def _segments(

@@ -114,17 +114,7 @@ def thin(
             fresh.add(begin)
         return held
 
-    packets = iter(packets)
-    broken = None
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.InvalidDataError as error:  # nothing can be read beyond; what is held still counts
-            packet, broken = None, error
-        if packet is None:
-            break
-        if packet.size == 0:
-            continue
+    for packet in packets:
         timed = packet.pts is not None
         if timed:
             screen.note(packet.pts, packet.duration)
@@ -159,8 +149,6 @@ def thin(
             whole, held = True, []
     if begin is not None and not whole and not closing:
         yield from short(screen.end if end is None else end)
-    if broken is not None:
-        raise broken
 
 
 def on_screen_once(frames: Shown, clock: DraftClock, first: int, end: int | None, screen: Screen) -> Numbered:
@@ -175,9 +163,6 @@ def on_screen_once(frames: Shown, clock: DraftClock, first: int, end: int | None
 
     Yields:
         (ticks from the video's first frame to the frame's presentation, frame)
-
-    Raises:
-        VideoError: presentation times jump by more than MAX_GAP_S.
     """
     limit = FOREVER if end is None else end
     current = current_pts = None
@@ -192,14 +177,10 @@ def on_screen_once(frames: Shown, clock: DraftClock, first: int, end: int | None
         elif pts <= current_pts:
             continue
         else:
-            clock.check_gap(current_pts, min(pts, limit))
             if is_due(min(pts, limit)):
                 yield current_pts - clock.origin, current
             if pts >= limit:
                 return
         current, current_pts = frame, pts
-    if current is not None:
-        if end is not None:
-            clock.check_gap(current_pts, end)
-        if is_due(screen.end if end is None else end):
-            yield current_pts - clock.origin, current
+    if current is not None and is_due(screen.end if end is None else end):
+        yield current_pts - clock.origin, current

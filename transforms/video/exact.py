@@ -74,8 +74,6 @@ def mark_needed(packets: Iterable[av.Packet], clock: Clock, first: int) -> Itera
 
     packets = iter(packets)
     for packet in packets:
-        if packet.size == 0:
-            continue
         if (
             packet.pts is None
             or packet.dts is None
@@ -116,9 +114,6 @@ def on_screen(frames: Shown, clock: Clock, first: int, end: int | None) -> Numbe
 
     Yields:
         (sample number, frame)
-
-    Raises:
-        VideoError: presentation times jump by more than MAX_GAP_S.
     """
     k, due = first, clock.due(first)
     current = current_pts = None
@@ -130,7 +125,6 @@ def on_screen(frames: Shown, clock: Clock, first: int, end: int | None) -> Numbe
         elif pts <= current_pts:
             continue
         else:
-            clock.check_gap(current_pts, min(pts, limit))
             while due < min(pts, limit):
                 yield k, current
                 k, due = k + 1, clock.due(k + 1)
@@ -146,7 +140,7 @@ def on_screen(frames: Shown, clock: Clock, first: int, end: int | None) -> Numbe
         if clock.due(k) < current_pts + (current.duration or 0):
             yield k, current
     else:
-        clock.check_gap(current_pts, end)
-        while clock.due(k) < end:
+        shown_until = min(end, current_pts + int(MAX_GAP_S / clock.time_base))
+        while clock.due(k) < shown_until:
             yield k, current
             k += 1

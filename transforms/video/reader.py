@@ -9,17 +9,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import BinaryIO
 
 import av
+from av.format import Flags
 
 from movie_tags.records import Failure
 from movie_tags.storage import StorageError, open_seekable, plainly
+from movie_tags.transforms.video.containers import is_joined
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.streams import best_stream, shown_streams
+from movie_tags.transforms.video.timeline import Timeline
 
 MAX_PIXELS = 8192 * 8192
 """Larger frames are refused: FFmpeg itself would allocate whatever a damaged header asks for."""
+
+MAX_RATE = 1000
+"""Frames a second; what a header states beyond is no rate."""
 
 # Containers whose index leads to a random access point exactly; in others a seek lands by guess.
 SEEKABLE_FORMATS = frozenset({"mov", "matroska"})
@@ -59,9 +66,59 @@ HERE = Access()
 """Access of a process that reads storage itself and has no limits."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """An open video.
+
+    Attributes:
+        container: its container.
+        stream: the stream of pictures that a player shows.
+        seekable: whether an index leads to a random access point exactly.
+    """
+
+    container: av.container.InputContainer
+    stream: av.VideoStream
+    seekable: bool
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, as far as anything says so."""
+        said = self.stream.average_rate, self.stream.guessed_rate
+        rate = said[1] or said[0] if self.lacks_time_stamps else said[0] or said[1]  # FFmpeg averages what it supposed
+        return rate if rate and 0 < rate <= MAX_RATE else Fraction(25)
+
+    @property
+    def frame_ticks(self) -> int:
+        """How long a frame is on screen by that rate, in ticks, at least one."""
+        return max(1, round(1 / (self.rate * self.stream.time_base)))
+
+    @property
+    def lacks_time_stamps(self) -> bool:
+        """Whether it is a bare stream of pictures in no container, whose frames have to be counted."""
+        return self._has(Flags.no_timestamps)
+
+    def timeline(self, origin: int | None = None) -> Timeline:
+        """A time line for one reading; `origin` is of the times in its warnings, in ticks."""
+        may_jump = self._has(Flags.ts_discont)
+        return Timeline(self.stream.time_base, self.frame_ticks, not self.seekable, may_jump, origin)
+
+    def packets(self) -> Iterator[av.Packet]:
+        """The stream's packets in order; among them those of the sound, where a time line listens to it."""
+        if self._has(Flags.ts_discont):
+            return self.container.demux([self.stream, *self.container.streams.audio])
+        return self.container.demux(self.stream)
+
+    def timed(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """The stream's own among some packets, by a time line of theirs."""
+        return self.timeline().count(packets, self.stream.index)
+
+    def _has(self, flag: Flags) -> bool:
+        return bool(self.container.format.flags & flag.value)
+
+
 @contextlib.contextmanager
-def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a video's container and the stream of pictures that a player shows.
+def open_video(uri: str, access: Access = HERE) -> Iterator[Source]:
+    """Open a video: its container and the stream of pictures that a player shows.
 
     Args:
         uri: the video.
@@ -70,18 +127,19 @@ def open_video(uri: str, access: Access = HERE) -> Iterator[tuple[av.container.I
     Raises:
         VideoError: it cannot be opened, or holds no moving pictures.
     """
-    with _open_container(uri, access) as container:
+    with _open_container(uri, access) as (container, whole):
         streams = shown_streams(container)
         if len(streams) == 1:
-            yield container, _of_one_thread(streams[0])
+            yield Source(container, _of_one_thread(streams[0]), whole and is_seekable(container))
             return
         index = best_stream(container, streams).index
-    with _open_container(uri, access) as container:  # anew, as packets were read to choose
-        yield container, _of_one_thread(container.streams[index])
+    with _open_container(uri, access) as (container, whole):  # anew, as packets were read to choose
+        yield Source(container, _of_one_thread(container.streams[index]), whole and is_seekable(container))
 
 
 @contextlib.contextmanager
-def _open_container(uri: str, access: Access) -> Iterator[av.container.InputContainer]:
+def _open_container(uri: str, access: Access) -> Iterator[tuple[av.container.InputContainer, bool]]:
+    """A container, and whether it is a single one, so that its index is of all of the file."""
     try:
         stream_of_bytes = access.open(uri)
     except Exception as error:  # every storage client has exceptions of its own
@@ -89,6 +147,7 @@ def _open_container(uri: str, access: Access) -> Iterator[av.container.InputCont
     with stream_of_bytes:
         if not stream_of_bytes.read(1):
             raise VideoError("the file is empty; copy it again")
+        whole = not is_joined(stream_of_bytes)
         stream_of_bytes.seek(0)
         try:
             container = av.open(
@@ -108,7 +167,7 @@ def _open_container(uri: str, access: Access) -> Iterator[av.container.InputCont
                 f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({plainly(error)})"
             ) from error
         with container:
-            yield container
+            yield container, whole
 
 
 def _of_one_thread(stream: av.VideoStream) -> av.VideoStream:
@@ -144,14 +203,16 @@ class Decoder:
 
     def __init__(
         self,
-        context: av.VideoCodecContext,
+        source: Source,
         begin: int | None = None,
         end: int | None = None,
         advanced: Callable[[], None] = HERE.advanced,
     ):
-        self.context = context
+        self.context = source.stream.codec_context
         self.advanced = advanced
-        self.can_skip = context.name in SKIPPING_CODECS
+        self.can_skip = self.context.name in SKIPPING_CODECS
+        self.counts = source.lacks_time_stamps
+        self.frame_ticks = source.frame_ticks
         self.begin, self.end = begin, end
         self.fresh: set[int] = set()
         self.decoded = 0
@@ -163,21 +224,16 @@ class Decoder:
 
         Frames that are not needed may be missing.
         """
-        try:
-            for packet, needed in marked:
-                if packet.size == 0:  # the demuxer's own end mark
-                    continue
-                if packet.pts in self.fresh:
-                    # Across what was left out a decoder would put pictures in the wrong order.
-                    self.fresh.remove(packet.pts)
-                    yield from self._decode(None)
-                    self.context.flush_buffers()
-                mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
-                if self.context.skip_frame != mode:
-                    self.context.skip_frame = mode
-                yield from self._decode(packet)
-        except av.error.InvalidDataError:  # of the container: there is nothing to read beyond
-            self.damaged += 1
+        for packet, needed in marked:
+            if packet.pts in self.fresh:
+                # Across what was left out a decoder would put pictures in the wrong order.
+                self.fresh.remove(packet.pts)
+                yield from self._decode(None)
+                self.context.flush_buffers()
+            mode = "DEFAULT" if needed or not self.can_skip else "NONREF"
+            if self.context.skip_frame != mode:
+                self.context.skip_frame = mode
+            yield from self._decode(packet)
         self.context.skip_frame = "DEFAULT"
         yield from self._decode(None)
 
@@ -199,6 +255,9 @@ class Decoder:
         self.decoded += len(frames)
         for frame in frames:
             pts = frame.pts if frame.pts is not None else frame.dts
+            if pts is None and self.counts:
+                pts = frame.pts = 0 if self.latest is None else self.latest + self.frame_ticks
+                frame.duration = self.frame_ticks
             if pts is not None:
                 if self.latest is None or pts > self.latest:
                     self.latest = pts

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -17,7 +15,7 @@ from movie_tags.transforms.video.between import Between, BetweenSamples
 from movie_tags.transforms.video.clock import Clock, Shown
 from movie_tags.transforms.video.exact import mark_needed
 from movie_tags.transforms.video.pictures import to_rgb
-from movie_tags.transforms.video.reader import HERE, Access, Decoder, is_seekable, open_video
+from movie_tags.transforms.video.reader import HERE, Access, Decoder, Source, open_video
 from movie_tags.transforms.video.screen import Screen, Tally
 from movie_tags.transforms.video.segments import Segment, packets_from_key
 from movie_tags.transforms.video.streams import pixel_aspect
@@ -131,28 +129,28 @@ class _Reading:
         is decoded from the video's beginning, as a player does.
         """
         for entry in (*entries, None):
-            with open_video(self.uri, self.access) as (container, stream):
-                if entry is None or not is_seekable(container):
-                    entry, packets = None, container.demux(stream)
-                else:
-                    _prime(container, stream)
-                    packets = _packets_from(container, stream, entry)
-                decoder = Decoder(stream.codec_context, self.begin, self.end, self.access.advanced)
+            with open_video(self.uri, self.access) as source:
+                from_start = entry is None or not source.seekable
+                timeline = source.timeline(self.clock.origin)
+                packets: Iterable[av.Packet] = source.packets() if from_start else _packets_from(source, entry)
+                decoder = Decoder(source, self.begin, self.end, self.access.advanced)
+                decoder.fresh = timeline.begins_anew
                 screen = Screen(self.clock, self.tally)
+                packets = timeline.count(packets, source.stream.index)
                 packets = self.clock.to_decode(packets, self.end, screen, decoder.fresh)
                 between = BetweenSamples() if self.between else None
                 if between:
                     packets = between.note(packets)
                 frames = decoder.frames(mark_needed(packets, self.clock, self.first))
                 head = next(frames, None)
-                if entry is None or (head is not None and head[0] <= self.clock.due(self.first)):
+                if from_start or (head is not None and head[0] <= self.clock.due(self.first)):
                     try:
-                        shape = functools.partial(pixel_aspect, container, stream)
                         frames = itertools.chain([head] if head else [], frames)
-                        yield from self._samples(frames, screen, between, shape)
+                        yield from self._samples(frames, screen, between, source)
                     finally:
                         self.tally.decoded += decoder.decoded
-                        self.tally.damaged += decoder.damaged
+                        self.tally.damaged += decoder.damaged + timeline.broken
+                        self.tally.warn(*(timeline.warnings or filter(None, [screen.warning])))
                     return
                 self.tally.decoded += decoder.decoded
 
@@ -161,7 +159,7 @@ class _Reading:
         frames: Shown,
         screen: Screen,
         between: BetweenSamples | None,
-        pixel_shape: Callable[[], Fraction | None],
+        opened: Source,
     ) -> Iterator[Frame]:
         shown = between.watch(frames) if between else frames
         samples = self.clock.choose(screen.watch(shown), self.first, self.end, screen)
@@ -169,14 +167,15 @@ class _Reading:
         last_source, pixels = None, None
         for k, source in samples if self.wanted is None else self.clock.pick(self.wanted, samples):
             if source is not last_source:  # a still picture is converted once
-                last_source, pixels = source, to_rgb(source, pixel_shape())
+                last_source, pixels = source, to_rgb(source, pixel_aspect(opened.container, opened.stream))
             yield Frame(k, pixels, between.latest if between else None)
 
 
-def _packets_from(container, stream, entry: _Entry) -> Iterator[av.Packet]:
+def _packets_from(source: Source, entry: _Entry) -> Iterator[av.Packet]:
     """The packets from an entry on; none where the seek leads nowhere."""
+    _prime(source)
     with contextlib.suppress(av.error.FFmpegError):
-        packets = packets_from_key(container, stream, entry.seek, entry.backward)
+        packets = packets_from_key(source, entry.seek, entry.backward)
         packet = next(packets, None)
         while packet is not None and entry.exactly is not None and packet.pts != entry.exactly:
             packet = next(packets, None)
@@ -185,7 +184,7 @@ def _packets_from(container, stream, entry: _Entry) -> Iterator[av.Packet]:
             yield from packets
 
 
-def _prime(container, stream) -> None:
+def _prime(source: Source) -> None:
     """Show the decoder the stream's first packet, whose notes on the encoder decide how later ones are decoded."""
     with contextlib.suppress(StopIteration, av.error.FFmpegError):
-        stream.codec_context.decode(next(packet for packet in container.demux(stream) if packet.size))
+        source.stream.codec_context.decode(next(packet for packet in source.packets() if packet.size))

@@ -14,12 +14,12 @@ from fractions import Fraction
 
 import av
 
-from movie_tags.transforms.video.clock import Clock
+from movie_tags.transforms.video.clock import MAX_GAP_S, Clock
 from movie_tags.transforms.video.containers import missing_bytes
 from movie_tags.transforms.video.draft import Draft, DraftClock
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock
-from movie_tags.transforms.video.reader import HERE, Access, Decoder, is_seekable, open_video
+from movie_tags.transforms.video.reader import HERE, Access, Decoder, Source, open_video
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Segment:
         end: where the next segment begins; None at the video's end.
         seek: the time to seek to, in ticks, so that the demuxer comes to `start`; None at the video's beginning.
         seekable: whether the video's container has dependable random access.
+        start_s: where the video's first frame lies on a player's clock, which begins with the container, in seconds.
         warnings: what a user should know of the file; the first segment has them.
     """
 
@@ -43,6 +44,7 @@ class Segment:
     end: int | None = None
     seek: int | None = None
     seekable: bool = False
+    start_s: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
@@ -69,57 +71,93 @@ def plan_segments(
     Raises:
         VideoError: the video cannot be opened, or no frame of it can be decoded.
     """
-    with open_video(uri, access) as (container, stream):
-        decoder = Decoder(stream.codec_context)
-        first = next(decoder.frames((packet, True) for packet in container.demux(stream)), None)
+    with open_video(uri, access) as source:
+        timeline = source.timeline()
+        decoder = Decoder(source)
+        packets = timeline.count(source.packets(), source.stream.index)
+        first = next(decoder.frames((packet, True) for packet in packets), None)
         if first is None:
-            raise VideoError(
-                f"no frame could be decoded ({decoder.damaged} damaged packets); it may be encrypted or cut off"
-            )
-        clock: Clock = SampleClock(first[0], stream.time_base, Fraction(fps).limit_denominator(10**6))
-        if draft is not None and not _shorter(container, stream, draft.min_length):
-            gap = Fraction(draft.max_gap).limit_denominator(10**6)
-            clock = DraftClock(clock.origin, clock.time_base, clock.fps, gap)
-        seekable = is_seekable(container)
-        borders = list(_borders(container, stream, clock, segment_length)) if segment_length and seekable else []
-    missing = 0
+            damaged = decoder.damaged + timeline.broken
+            raise VideoError(f"no frame could be decoded ({damaged} damaged packets); it may be encrypted or cut off")
+        clock = _clock(source, first[0], fps, draft)
+        borders = list(_borders(source, clock, segment_length)) if segment_length and source.seekable else []
+        seekable, start_s, warnings = source.seekable, _start_s(source, clock), _warnings(source)
     with contextlib.suppress(OSError), access.open(uri) as plain:
         missing = missing_bytes(plain)
+        if missing:
+            warnings += (f"the file lacks the last {missing:,} bytes of what it states; copy it again",)
     starts: list[tuple[int | None, int | None]] = [(None, None), *borders]
     ends = [start for start, _ in borders] + [None]
-    warnings = (f"the file lacks the last {missing:,} bytes of what it states; copy it again",) if missing else ()
     return [
-        Segment(i, len(starts), clock, start, end, seek, seekable, () if i else warnings)
+        Segment(i, len(starts), clock, start, end, seek, seekable, start_s, () if i else warnings)
         for i, ((start, seek), end) in enumerate(zip(starts, ends, strict=True))
     ]
 
 
-def _shorter(container: av.container.InputContainer, stream: av.VideoStream, seconds: float) -> bool:
+def _clock(source: Source, origin: int, fps: float | Fraction, draft: Draft | None) -> Clock:
+    exact = SampleClock(origin, source.stream.time_base, Fraction(fps).limit_denominator(10**6))
+    if draft is None or _shorter(source, draft.min_length):
+        return exact
+    return DraftClock(origin, exact.time_base, exact.fps, Fraction(draft.max_gap).limit_denominator(10**6))
+
+
+def _shorter(source: Source, seconds: float) -> bool:
     """Whether headers say that a video is shorter than that."""
+    stream, container = source.stream, source.container
     if stream.duration:
         return stream.duration * stream.time_base < seconds
     return container.duration is not None and container.duration < seconds * av.time_base
 
 
-def _borders(container, stream, clock: Clock, segment_length: float) -> Iterator[tuple[int, int]]:
-    """Random access points at least `segment_length` seconds apart, each with the time to seek to."""
+def _start_s(source: Source, clock: Clock) -> float:
+    """Where the first frame lies on a player's clock, which begins where the container does, in seconds."""
+    if source.container.start_time is None:
+        return 0.0
+    start_s = clock.origin * clock.time_base - Fraction(source.container.start_time, av.time_base)
+    return round(float(start_s), 6) if 0 < start_s < MAX_GAP_S else 0.0
+
+
+def _warnings(source: Source) -> tuple[str, ...]:
+    if not source.lacks_time_stamps:
+        return ()
+    return (f"it has no time stamps: its frames were counted, {float(source.rate):.6g} a second",)
+
+
+def _borders(source: Source, clock: Clock, segment_length: float) -> Iterator[tuple[int, int]]:
+    """Random access points at least `segment_length` seconds apart, each with the time to seek to.
+
+    None lies beyond a jump of the clock, which a time line does not follow.
+    """
     length = max(1, round(segment_length / clock.time_base))
-    seek = clock.origin + length
+    stride = max(1, round(MAX_GAP_S / 4 / clock.time_base))
+    begun = at = clock.origin
     while True:
+        seek = min(at + stride, begun + length)
         try:
-            start = next(packets_from_key(container, stream, seek, backward=False)).pts
+            start = next(packets_from_key(source, seek, backward=False)).pts
         except (StopIteration, av.error.FFmpegError):
             return
-        if start is None or start < seek:
+        if start is None or start < seek or (start - seek > stride and _jumps(source, at, start)):
             return
-        yield start, seek
-        seek = start + length
+        at = start
+        if start >= begun + length:
+            yield start, seek
+            begun = start
 
 
-def packets_from_key(container, stream, seek: int, backward: bool) -> Iterator[av.Packet]:
+def _jumps(source: Source, begun: int, until: int) -> bool:
+    """Whether the clock jumps between two random access points, and the time line ends there."""
+    timeline = source.timeline(begun)
+    for packet in timeline.count(packets_from_key(source, begun, backward=True), source.stream.index):
+        if packet.dts is not None and packet.dts >= until:
+            return False
+    return bool(timeline.warnings)
+
+
+def packets_from_key(source: Source, seek: int, backward: bool) -> Iterator[av.Packet]:
     """The packets from the first random access point that a seek leads to."""
-    container.seek(seek, stream=stream, backward=backward)
-    packets = container.demux(stream)
+    source.container.seek(seek, stream=source.stream, backward=backward)
+    packets = source.packets()
     for packet in packets:
         if packet.is_keyframe and packet.size:
             yield packet

@@ -76,12 +76,12 @@ def test_the_short_side_counts_after_squaring_and_turning(tmp_path):
     assert first_picture(odd).shape == (640, 360, 3)
 
 
-@given(st.integers(1, 4000), st.integers(1, 4000), st.fractions(Fraction(1, 6), 6, max_denominator=99) | st.none())
+@given(st.integers(16, 4000), st.integers(16, 4000), st.fractions(Fraction(1, 6), 6, max_denominator=99) | st.none())
 def test_shown_sizes(width, height, aspect):
     size = shown_size(width, height, aspect)
     assert min(size) >= 1 and min(size) <= max(ANALYSIS_SHORT_SIDE, 1)
     believed = aspect if aspect and Fraction(1, 4) <= aspect <= 4 and abs(aspect - 1) >= 0.02 else 1
-    assert size[0] / size[1] == pytest.approx(float(width * believed / height), rel=1.01 / min(size))
+    assert size[0] / size[1] == pytest.approx(float(width * believed / height), rel=1.5 / min(size))
     if min(width * believed, height) <= ANALYSIS_SHORT_SIDE:
         assert size[1] == height  # nothing is enlarged but the side that was squeezed
 

@@ -50,15 +50,15 @@ SMALL, LARGE = (96, 128), (192, 256)
 def test_the_film_is_chosen_not_what_comes_before_it(tmp_path, suffix, beside, flags):
     film = ("libx264", 40, 25, LARGE, flags)
     for streams, expected in ([(beside, film), 1], [(film, beside), 0]):
-        with open_video(write_streams(tmp_path / f"a.{suffix}", *streams)) as (container, stream):
-            assert stream.index == expected
-            first = next(packet for packet in container.demux(stream))  # nothing was read of it yet
-            assert first.is_keyframe and first.pts == (stream.start_time or 0)
+        with open_video(write_streams(tmp_path / f"a.{suffix}", *streams)) as source:
+            assert source.stream.index == expected
+            first = next(packet for packet in source.packets())  # nothing was read of it yet
+            assert first.is_keyframe and first.pts == (source.stream.start_time or 0)
 
 
 def test_of_equals_the_default_is_chosen_then_the_first(tmp_path):
     film = ("libx264", 50, 25, SMALL)
     for flags, expected in [((NONE, DEFAULT), 1), ((DEFAULT, DEFAULT), 0), ((NONE, NONE), 0)]:
         path = write_streams(tmp_path / "a.mkv", (*film, flags[0]), (*film, flags[1]))
-        with open_video(path) as (_, stream):
-            assert stream.index == expected
+        with open_video(path) as source:
+            assert source.stream.index == expected
