@@ -44,7 +44,7 @@ class Ensemble:
 
     @property
     def watch(self) -> dict[str, dict]:
-        """By tag, what the cards say under "watch": "threshold", and at that "recall", "interval", "stills_per_hour"."""
+        """By tag, what the cards' "watch" says: a threshold, and at that recall, its interval and stills an hour."""
         return {tag: dict(said) for bundle in self.bundles for tag, said in bundle.card.get("watch", {}).items()}
 
     @property

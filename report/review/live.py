@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from movie_tags import storage
 from movie_tags.errors import UserError
@@ -26,12 +26,14 @@ class Catalogue:
         rows: the films as the run wrote them, by the names of their pages.
         held: what people say.
         version: unlike that of any other state of this folder.
+        corrected: films with what people say of them, by the names of their pages: with the keys of what was said.
     """
 
     results: Results
     rows: dict[str, Film]
     held: Held
     version: tuple
+    corrected: dict[str, tuple[tuple[str, ...], Film]] = field(default_factory=dict)
 
     def verdicts(self, film: Film) -> Verdicts:
         """What people say of a film."""
@@ -44,7 +46,11 @@ class Catalogue:
             KeyError: there is none.
         """
         row = self.rows[name]
-        return overlay.film(row, self.verdicts(row))
+        verdicts = self.verdicts(row)
+        said = tuple(one.key for one in verdicts.values())
+        if said and self.corrected.get(name, ((), row))[0] != said:
+            self.corrected[name] = said, overlay.film(row, verdicts)
+        return self.corrected[name][1] if said else row
 
     def films(self) -> dict[str, Film]:
         """All films, by the names of their pages."""
