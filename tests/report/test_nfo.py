@@ -1,14 +1,18 @@
 """NFO beside films, in the folders that people have."""
 
+import contextlib
 import os
 import stat
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 from result_folders import film, tag, write_tables
 
 from movie_tags.pipeline.commands import main
 from movie_tags.report.exports.nfo_beside import is_episode, place_of
+from movie_tags.report.exports.nfo_text import NfoError
 
 MOVIE = "<movie>\n  <title>mine</title>\n</movie>\n"
 
@@ -209,6 +213,23 @@ def test_which_nfo_is_a_film_s(files, name, wanted, new):
     place = place_of(f"/lib/{name}", names)
     assert list(place.files) == [f"/lib/{file}" for file in wanted]
     assert place.new == f"/lib/{new}"
+
+
+STEMS = ["a", "A", "b", "a.b", "Caf\u00e9", "Cafe\u0301", "movie", "tvshow", "F", "S01E02", "a-trailer"]
+
+
+@given(st.sets(st.tuples(st.sampled_from(STEMS), st.sampled_from([".mp4", ".mkv", ".nfo", ".NFO"])), max_size=9))
+def test_no_nfo_is_ever_that_of_two_films(found):
+    """Of any folder: each NFO goes to one film at most (a trailer is none of its own), and is one that is there."""
+    names = {stem + suffix for stem, suffix in found}
+    taken = []
+    for name in sorted(names):
+        if name.lower().endswith((".mp4", ".mkv")):
+            with contextlib.suppress(NfoError):
+                taken += place_of(f"/lib/F/{name}", lambda folder: names if folder == "/lib/F" else set()).files
+    assert len(taken) == len(set(taken)) and {path.removeprefix("/lib/F/") for path in taken} <= names
+    own = {name.rpartition(".")[0] for name in names if name.endswith((".mp4", ".mkv"))}
+    assert "tvshow" in own or not any(path.lower().endswith("/tvshow.nfo") for path in taken)
 
 
 def test_an_nfo_of_two_films_is_left(exported, tmp_path):
