@@ -54,6 +54,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--create", action="store_true", help="nfo: one for each film without, too; xmp: beside the films"
     )
+    parser.add_argument(
+        "--retract", action="store_true", help="nfo: take out tags that the model knows and the film no longer has"
+    )
     parser.add_argument("--dry-run", action="store_true", help="nfo, xmp: only say which files would be written")
 
 
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     try:
         if args.back:
             return take_back(args.source, args.output or "SPANS.csv")
-        options = Options(args.min_confidence, args.unjoined, args.create, args.dry_run)
+        options = Options(args.min_confidence, args.unjoined, args.create, args.retract, args.dry_run)
         return write(args.source, args.to, args.output, options)
     except OSError as error:
         raise UserError(f"{args.output or args.source}: cannot be written to: {storage.plainly(error)}") from error
@@ -75,7 +78,7 @@ def write(folder: str, name: str, output: str | None, options: Options) -> int:
         OSError: nothing can be written there.
     """
     exporting = load(name)
-    for option in ("create", "dry_run"):
+    for option in ("create", "retract", "dry_run"):
         if getattr(options, option) and option not in getattr(exporting, "TAKES", ()):
             raise UserError(f"--{option.replace('_', '-')} is not for --to {name}")
     beside = hasattr(exporting, "is_beside") and exporting.is_beside(options)

@@ -48,6 +48,7 @@ class Options:
         min_confidence: how sure a tag must be, in [0, 1]; None: as the short list has it.
         unjoined: shots one by one, in place of spans of neighbouring shots.
         create: make files beside films that have none (formats that say so in TAKES).
+        retract: take tags of the model out that a film no longer has (the same).
         dry_run: write nothing, and say which files would be written (the same).
         threshold: how sure the run asked tags to be (`listing.threshold_of`).
     """
@@ -55,6 +56,7 @@ class Options:
     min_confidence: float | None = None
     unjoined: bool = False
     create: bool = False
+    retract: bool = False
     dry_run: bool = False
     threshold: float = THRESHOLD
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from movie_tags import storage
+from movie_tags.errors import UserError
 from movie_tags.records import Film
 from movie_tags.report.exports import (
     FilmError,
@@ -24,7 +25,7 @@ from movie_tags.report.phrases import number
 from movie_tags.results.tables import Results
 from movie_tags.storage import in_place
 
-TAKES = frozenset({"create", "dry_run"})
+TAKES = frozenset({"create", "retract", "dry_run"})
 MOST_FOLDERS = 1000
 """Of which listings are cached at a time."""
 
@@ -41,6 +42,14 @@ class Edit:
     path: str
     old: bytes | None
     new: bytes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The tags that a film's NFO shall have, and those that it shall not have unless it is among these."""
+
+    tags: Sequence[str]
+    retracted: Sequence[str] = ()
 
 
 class Folders:
@@ -70,35 +79,41 @@ class Folders:
 def write(results: Results, out: str | None, options: Options) -> Written:
     """Put each film's tags into every NFO of it, or, where `out` is given, an NFO a film into that folder.
 
-    Tags are added and never removed: who wrote one cannot be told. Idempotent. Of a dry run, `files` are those that
-    would change.
+    Tags are added, and removed only where `retract` asks for it: who wrote one cannot be told. Idempotent. Of a dry
+    run, `files` are those that would change.
 
     Raises:
         OSError: the folder may not be written to.
         OutputError: a table cannot be read.
+        UserError: tags shall be retracted, and the results do not say which the model knows.
     """
     written, folders = Written(), Folders()
+    retracted = vocabulary_of(results) if options.retract else ()
     untagged = without = 0
     for film, name in in_folder(results):
-        tags = [tag.tag for tag in listed_tags(film, options)]
-        if not tags:
-            untagged += 1
+        wanted = Wanted([tag.tag for tag in listed_tags(film, options)], retracted)
+        untagged += not wanted.tags
+        if not wanted.tags and not retracted:
             continue
         if out is None:
-            edits = list(_beside(film, tags, options.create, folders))
+            edits = list(_beside(film, wanted, options.create, folders))
         else:
-            edits = list(_elsewhere(film, tags, storage.join(out, f"{name}.nfo"), folders))
-        without += not edits
+            edits = list(_elsewhere(film, wanted, storage.join(out, f"{name}.nfo"), folders))
+        without += bool(wanted.tags) and not edits
         for edit in edits:
             _do(edit, film, options.dry_run, written, folders)
+    written.notes += _notes(without, untagged)
+    return written
+
+
+def _notes(without: int, untagged: int) -> Iterator[str]:
     if without:
-        written.notes.append(
+        yield (
             f"{number(without, 'film')} without an NFO, and none was made, since a new one can stop a media server "
             "from looking the film up; --create makes them"
         )
     if untagged:
-        written.notes.append(f"{number(untagged, 'film')} without a tag that is sure enough: nothing to write")
-    return written
+        yield f"{number(untagged, 'film')} without a tag that is sure enough: nothing to write"
 
 
 def _do(edit: Edit | LeftOut, film: Film, dry_run: bool, written: Written, folders: Folders) -> None:
@@ -133,7 +148,7 @@ def apply(edit: Edit) -> None:
         in_place.rewrite(edit.path, edit.old, edit.new)
 
 
-def _beside(film: Film, tags: list[str], create: bool, folders: Folders) -> Iterator[Edit | LeftOut]:
+def _beside(film: Film, wanted: Wanted, create: bool, folders: Folders) -> Iterator[Edit | LeftOut]:
     """Changes of every NFO of the film; none where it has none, unless `create`."""
     try:
         place = _place(film, folders)
@@ -143,14 +158,14 @@ def _beside(film: Film, tags: list[str], create: bool, folders: Folders) -> Iter
     for path in place.files:
         try:
             old = read(path)
-            yield Edit(path, old, merge(old, tags))
+            yield Edit(path, old, merge(old, wanted.tags, wanted.retracted))
         except (FilmError, OSError) as error:
             yield LeftOut(_left(path, error))
-    if create and not place.files:
-        yield Edit(place.new, None, new_nfo(tags, place.root, _title(film)))
+    if create and wanted.tags and not place.files:
+        yield Edit(place.new, None, new_nfo(wanted.tags, place.root, _title(film)))
 
 
-def _elsewhere(film: Film, tags: list[str], path: str, folders: Folders) -> Iterator[Edit | LeftOut]:
+def _elsewhere(film: Film, wanted: Wanted, path: str, folders: Folders) -> Iterator[Edit | LeftOut]:
     """A change of the file at `path`: it is merged into, or starts as a copy of the film's own NFO, or is new."""
     try:
         place = _place(film, folders)
@@ -158,10 +173,11 @@ def _elsewhere(film: Film, tags: list[str], path: str, folders: Folders) -> Iter
         place = Place((), path)
     there = storage.exists(path)
     source = path if there else next(iter(place.files), None)
+    if source is None and not wanted.tags:
+        return
     try:
-        old = read(source) if source else None
-        new = new_nfo(tags, place.root, _title(film)) if old is None else merge(old, tags)
-        yield Edit(path, old if there else None, new)
+        old = read(source) if source else new_nfo((), place.root, _title(film))
+        yield Edit(path, old if there else None, merge(old, wanted.tags, wanted.retracted))
     except (FilmError, OSError) as error:
         yield LeftOut(_left(source or path, error))
 
@@ -175,6 +191,18 @@ def _place(film: Film, folders: Folders) -> Place:
     except FileNotFoundError as error:
         raise NfoError(gone) from error
     return place_of(uri, folders)
+
+
+def vocabulary_of(results: Results) -> Sequence[str]:
+    """Every tag that the model of the last run knows.
+
+    Raises:
+        UserError: the results do not say.
+    """
+    known = ((results.run or {}).get("model") or {}).get("vocabulary")
+    if not known:
+        raise UserError(f"{results.folder}: run.json does not say which tags its model knows, as --retract must know")
+    return list(known)
 
 
 def read(path: str) -> bytes:

@@ -11,12 +11,14 @@ import contextlib
 import re
 import unicodedata
 import xml.parsers.expat as expat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from movie_tags.report.exports import FilmError, one_line
 
+Edit = tuple[int, int, str]
+"""A stretch of the UTF-8 text, its first byte and the first that is no longer in it, and what replaces it."""
 ROOTS = ("movie", "episodedetails", "musicvideo")
 SCRAPE = "<!-- Kodi looks the rest up because of this line: [scrape url] -->"
 """Without these two words Kodi takes an NFO for all that there is to know (CNfoFile::SearchNfoForScraperUrls)."""
@@ -96,19 +98,27 @@ def _codec(name: str) -> str | None:
 
 
 @dataclass
+class TagElement:
+    """A <tag> element: its text, where it stands in the UTF-8 text, and whether it has nothing but text in it."""
+
+    start: int
+    plain: bool
+    text: str = ""
+    end: int | None = None
+
+
+@dataclass
 class Root:
     """A root of an NFO and what is known of it: offsets in its UTF-8 text.
 
     Attributes:
         name: of the element.
-        tags: the texts of its <tag> elements.
-        last_tag_end: right behind the last of these.
+        tags: its <tag> elements.
         end: before its end tag; behind a root that has none.
     """
 
     name: str = ""
-    tags: list[str] = field(default_factory=list)
-    last_tag_end: int | None = None
+    tags: list[TagElement] = field(default_factory=list)
     end: int | None = None
 
 
@@ -136,7 +146,7 @@ class _Finder:
 
     def _mark(self) -> None:
         if self._behind_tag:
-            self.root.last_tag_end = self._at()
+            self.root.tags[-1].end = self._at()
             self._behind_tag = False
 
     def _started(self, name: str, attributes: dict) -> None:
@@ -145,7 +155,10 @@ class _Finder:
         if self._depth == 1:
             self.root.name = name
         elif self._depth == 2 and name == "tag":
+            self.root.tags.append(TagElement(self._at(), not attributes))
             self._text = []
+        elif self._text is not None:
+            self.root.tags[-1].plain = False
 
     def _characters(self, text: str) -> None:
         self._mark()
@@ -156,7 +169,7 @@ class _Finder:
         self._mark()
         self._depth -= 1
         if self._depth == 1 and name == "tag" and self._text is not None:
-            self.root.tags.append("".join(self._text).strip())
+            self.root.tags[-1].text = "".join(self._text).strip()
             self._text, self._behind_tag = None, True
         elif self._depth == 0:
             self.root.end = self._at()
@@ -202,8 +215,13 @@ def same(tag: str) -> str:
     return unicodedata.normalize("NFC", tag_text(tag)).casefold()
 
 
-def merge(data: bytes, tags: Iterable[str]) -> bytes:
+def merge(data: bytes, tags: Iterable[str], retracted: Iterable[str] = ()) -> bytes:
     """An NFO whose every root has the tags that it lacked, one <tag> each, behind those it had; idempotent.
+
+    Args:
+        data: the file.
+        tags: what it shall have.
+        retracted: what it shall not have, where it is not among `tags`: such elements go, those with attributes aside.
 
     Raises:
         NfoError: it is no XML of a film, or its encoding does not let anything be put in.
@@ -211,8 +229,11 @@ def merge(data: bytes, tags: Iterable[str]) -> bytes:
     found = decode(data)
     text = found.text.encode()
     wanted = [tag for tag in dict.fromkeys(map(tag_text, tags)) if tag]
-    edits = [edit for root in roots_of(text) if (edit := _edit(root, text, wanted))]
-    for start, end, inserted in reversed(edits):
+    unwanted = set(map(same, retracted)) - set(map(same, wanted))
+    edits: list[Edit] = []
+    for root in roots_of(text):
+        edits += [*_removals(root, text, unwanted), *_additions(root, text, wanted)]
+    for start, end, inserted in sorted(edits, reverse=True):
         data = _put_in(data, found, text, start, end, inserted)
         text = text[:start] + inserted.encode() + text[end:]
     return data
@@ -234,28 +255,40 @@ def _put_in(data: bytes, found: Decoded, text: bytes, start: int, end: int, inse
     return new
 
 
-def _edit(root: Root, text: bytes, wanted: list[str]) -> tuple[int, int, str] | None:
-    """What to replace by what in the UTF-8 text so that a root has all tags; None where it has them."""
-    have = set(map(same, root.tags))
+def _removals(root: Root, text: bytes, unwanted: Set[str]) -> Iterator[Edit]:
+    """What to take out of a root: elements with the line that they stand on by themselves."""
+    for tag in root.tags:
+        if tag.plain and tag.end is not None and same(tag.text) in unwanted:
+            margin = re.search(rb"\r?\n[ \t]*\Z", text[: tag.start])
+            alone = margin is not None and text[tag.end : tag.end + 1] in (b"\r", b"\n", b"")
+            yield margin.start() if margin and alone else tag.start, tag.end, ""
+
+
+def _additions(root: Root, text: bytes, wanted: list[str]) -> Iterator[Edit]:
+    """What to put into a root so that it has all tags."""
+    have = {same(tag.text) for tag in root.tags}
     elements = [f"<tag>{escape(tag)}</tag>" for tag in wanted if same(tag) not in have]
-    if not elements:
-        return None
+    if elements:
+        yield _addition(root, text, elements)
+
+
+def _addition(root: Root, text: bytes, elements: list[str]) -> Edit:
     line_end = "\r\n" if b"\r\n" in text else "\n"
-    if root.last_tag_end is not None:
-        return _behind_tags(text, root.last_tag_end, elements, line_end)
+    if root.tags and root.tags[-1].end is not None:
+        return _behind_tags(text, root.tags[-1].end, elements, line_end)
     if has_end_tag(root, text):
         return _before_end(text, root.end, elements, line_end)
     lines = "".join(f"  {element}{line_end}" for element in elements)
     return text.rindex(b"/", 0, root.end), root.end, f">{line_end}{lines}</{root.name}>"
 
 
-def _behind_tags(text: bytes, at: int, elements: list[str], line_end: str) -> tuple[int, int, str]:
+def _behind_tags(text: bytes, at: int, elements: list[str], line_end: str) -> Edit:
     indent = re.search(rb"([ \t]*)<tag\b[^\n]*\Z", text[:at])
     margin = line_end + (indent.group(1).decode() if indent and b"\n" in text[:at] else "")
     return at, at, "".join(margin + element for element in elements)
 
 
-def _before_end(text: bytes, at: int, elements: list[str], line_end: str) -> tuple[int, int, str]:
+def _before_end(text: bytes, at: int, elements: list[str], line_end: str) -> Edit:
     """Before the end tag, and before its own margin if it stands on a line by itself."""
     own = re.search(rb"[ \t]*\Z", text[:at]).group()
     alone = text[: at - len(own)].endswith(b"\n")

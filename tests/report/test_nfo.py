@@ -90,6 +90,18 @@ def test_a_film_without_tags_gets_nothing(exported, tmp_path):
     assert (tmp_path / "films/a.nfo").read_text() == MOVIE and not (tmp_path / "films/b.nfo").exists()
 
 
+def test_tags_that_a_film_no_longer_has_are_taken_out_only_when_asked(exported, tmp_path):
+    mine, other = put(tmp_path, "a.nfo", "<movie>\n  <tag>mine</tag>\n</movie>\n"), put(tmp_path, "b.nfo")
+    exported("a.mp4", "b.mp4", tags=("Animal", "War"))
+    exported("a.mp4", "b.mp4", tags=("Food",))
+    assert tags_of(mine) == ["mine", "Animal", "War", "Food"]
+    assert exported("a.mp4", "b.mp4", tags=("War",), more=["--retract"])[0] == 0
+    assert (tags_of(mine), tags_of(other)) == (["mine", "War"], ["War"])
+    status, _ = exported("a.mp4", "b.mp4", "c.mp4", tags=(), more=["--retract", "--create"])
+    assert status == 0 and (tags_of(mine), other.read_text()) == (["mine"], MOVIE)
+    assert not (tmp_path / "films/c.nfo").exists()
+
+
 BAD = {
     "wrong.nfo": b'<?xml version="1.0" encoding="utf-16"?><movie></movie>',
     "cut.nfo": b"<movie><title>",

@@ -134,6 +134,38 @@ def test_what_is_no_nfo_of_a_film_is_left_alone(old, reason):
         merge(old, ["a"])
 
 
+RETRACTED = """<movie>
+  <title>War</title>
+  <tag>war</tag>
+  <tag>mine</tag>
+  <tag>Animal</tag> <tag>Beach / Sea</tag><tag by="me">War</tag>
+  <set><tag>War</tag></set>
+  <tag>WAR</tag>
+</movie>
+"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_retracted_tags_go_and_nothing_else(line_end):
+    """Whole lines where the element stands alone; elements with attributes, and those of other elements, stay."""
+    old = RETRACTED.replace("\n", line_end)
+    known = ["War", "Animal", "Beach/Sea", "Food"]
+    new = merge(old.encode(), ["Animal", "Food"], known)
+    wanted = old.replace(f"{line_end}  <tag>war</tag>", "").replace("<tag>Beach / Sea</tag>", "")
+    assert new.decode() == wanted.replace("<tag>WAR</tag>", "<tag>Food</tag>")
+    assert merge(new, ["Animal", "Food"], known) == new
+
+
+@given(
+    st.lists(st.sampled_from("abc"), max_size=3),
+    st.sampled_from(["<movie>\n</movie>", "<movie>\r\n\t<tag>x</tag>\r\n</movie>", " <movie>\n  <set/>\n </movie>\n"]),
+    st.sampled_from(["utf-8", "utf-16", "utf-8-sig"]),
+)
+def test_what_was_put_in_is_taken_out_to_the_byte(tags, text, encoding):
+    old = text.encode(encoding)
+    assert merge(merge(old, tags), [], "abc") == old
+
+
 @given(st.lists(st.text(max_size=12), max_size=4), st.lists(st.text(max_size=12), max_size=4))
 @example([], ["a\0b", "]]>", "</tag>"])
 def test_any_text_becomes_tags_and_only_once(first, second):
