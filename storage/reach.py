@@ -44,18 +44,26 @@ def _await(bucket: str, wait_s: float, say: Callable[[str], None]) -> None:
     notice.daemon = True
     notice.start()
     try:
-        if _bounded(has_credentials, min(CREDENTIALS_S, wait_s)):
-            error = _bounded(lambda: ask(bucket, wait_s), wait_s)
-            if error is not None:
-                raise UnreachableError(f"{bucket}: cannot be reached: {error}")
-        elif not _bounded(lambda: is_public(bucket, wait_s), min(CREDENTIALS_S, wait_s)):
-            raise UnreachableError(f"{bucket}: {NO_CREDENTIALS}")
+        brief = min(CREDENTIALS_S, wait_s)
+        if not _is_so(has_credentials, brief):
+            if not _is_so(lambda: is_public(bucket, brief), brief):
+                raise UnreachableError(f"{bucket}: {NO_CREDENTIALS}")
+        elif error := _bounded(lambda: ask(bucket, wait_s), wait_s):
+            raise UnreachableError(f"{bucket}: cannot be reached: {error}")
     except TimeoutError:
         raise UnreachableError(
             f"{bucket}: has not answered in {wait_s:g} s; is the network up? --storage-wait SECONDS waits longer"
         ) from None
     finally:
         notice.cancel()
+
+
+def _is_so(question: Callable[[], bool], seconds: float) -> bool:
+    """What a question is answered with within a time; False where it is not."""
+    try:
+        return bool(_bounded(question, seconds))
+    except TimeoutError:
+        return False
 
 
 def _bounded(function: Callable[[], Answer], seconds: float) -> Answer | None:
@@ -87,7 +95,7 @@ def has_credentials() -> bool:
     """Whether there are Google's application default credentials."""
     # Of a machine that is none of Google's, the library would ask three times, for three seconds each.
     os.environ.setdefault("GCE_METADATA_TIMEOUT", "1")
-    os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "1")
+    os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "2")
     import google.auth
     from google.auth.exceptions import GoogleAuthError
 

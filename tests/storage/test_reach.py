@@ -46,7 +46,8 @@ def test_credentials_that_are_looked_for_too_long_are_none(monkeypatch):
     over = threading.Event()
     monkeypatch.setattr(reach, "CREDENTIALS_S", 0.1)
     monkeypatch.setattr(reach, "has_credentials", lambda: over.wait(60))
-    with pytest.raises(UnreachableError):
+    monkeypatch.setattr(reach, "is_public", lambda bucket, wait_s: over.wait(60))
+    with pytest.raises(UnreachableError, match="no Google credentials were found"):
         reach.await_storages(["gs://b/a"], 30, print)
     over.set()
 
