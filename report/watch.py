@@ -131,6 +131,9 @@ class Queue:
         tags: what is watched for.
         run: what run.json says.
         seconds, films, stills: how much was looked at, and how many stills there are of each tag.
+        total: how many stills there are.
+        left_out: key frames that were not looked at, having no information or no answer.
+        warned, failed: films of which parts may be missing; films without a result.
     """
 
     tags: tuple[Watched, ...]
@@ -139,6 +142,9 @@ class Queue:
     films: int = 0
     stills: dict[int, int] = field(default_factory=dict)
     total: int = 0
+    left_out: int = 0
+    warned: int = 0
+    failed: int = 0
     _first: list[Still] | None = None
     _pending: list[Still] = field(default_factory=list)
     _pages: int = 1
@@ -149,6 +155,8 @@ class Queue:
         """Take a film's key frames; gives the pages that are finished by that, as names and texts."""
         self.seconds += film.duration_s
         self.films += 1
+        self.left_out += film.key_frames_rejected + film.key_frames_failed
+        self.warned += bool(film.warnings)
         for frame in frames:
             tags = caught(self.tags, frame)
             if not tags:
@@ -162,8 +170,9 @@ class Queue:
             for number, _ in tags:
                 self.stills[number] = self.stills.get(number, 0) + 1
 
-    def finish(self) -> Iterator[tuple[str, str]]:
-        """The pages that are left, the first among them."""
+    def finish(self, failed: int = 0) -> Iterator[tuple[str, str]]:
+        """The pages that are left, the first among them. Args: how many films have no result."""
+        self.failed = failed
         yield from self._turn(last=True)
         yield PAGE.format(""), self._page(self._first or [], 1, self._pages == 1)
 
@@ -174,6 +183,15 @@ class Queue:
             yield PAGE.format(f"-{self._pages}"), self._page(self._pending, self._pages, last)
         self._pending = []
         self._pages += not last
+
+    def missing(self) -> list[str]:
+        """What of these films nobody looked at, in words."""
+        counted = (
+            (self.failed, "film", "that failed: see the end of the catalogue"),
+            (self.warned, "film", "with warnings, of which parts may be missing"),
+            (self.left_out, "key frame", "without information, or without an answer of the model"),
+        )
+        return [f"{phrases.number(count, what)} {why}" for count, what, why in counted if count]
 
     def rows(self) -> list[dict]:
         """For each tag: what is known of it, how many stills there are, and how many an hour of film."""
@@ -198,7 +216,7 @@ class Queue:
             total=self.total,
             films=self.films,
             per_hour=self.total / self.seconds * 3600 if self.seconds else 0.0,
-            not_seen=not_seen(self.run),
+            not_seen=[*self.missing(), *not_seen(self.run)],
             before=PAGE.format(f"-{number - 1}" if number > 2 else "") if number > 1 else "",
             after="" if last else PAGE.format(f"-{number + 1}"),
             page=number,

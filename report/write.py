@@ -115,9 +115,9 @@ class _Writing:
             for film in self.results.films():
                 entries.append(self.film(film))
                 self.tell(len(entries))
-            links = self.finish_queue()
             tagged = {entry.film.id for entry in entries}
             failed = [f for f in self.results.failures if not (f.of_key_frame and f.id in tagged)]
+            links = self.finish_queue(len(failed))
             self.put((INDEX,), catalogue_page(entries, failed, self.results.run, links).encode(errors="replace"))
             self.wait()
         self.remove_old()
@@ -171,11 +171,15 @@ class _Writing:
                 self.put((page_name,), text.encode(errors="replace"))
         return Entry(film, name, bool(first), bool(film.warnings or failures))
 
-    def finish_queue(self) -> list[tuple[str, str]]:
-        """Write what is left of the queue of stills. Returns what leads to it from the catalogue."""
+    def finish_queue(self, failed: int) -> list[tuple[str, str]]:
+        """Write what is left of the queue of stills. Returns what leads to it from the catalogue.
+
+        Args:
+            failed: how many films have no result.
+        """
         if not self.queue:
             return []
-        for name, text in self.queue.finish():
+        for name, text in self.queue.finish(failed):
             self.put((name,), text.encode(errors="replace"))
         tags = ", ".join(one.tag for one in self.queue.tags)
         return [(WATCH, f"Stills to look at: {tags} ({self.queue.total:,})")]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from result_folders import RUN, film, frame, jpeg, tag, with_thumbnails, write_tables
+from result_folders import RUN, failure, film, frame, jpeg, tag, with_thumbnails, write_tables
 
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands import main
@@ -70,13 +70,14 @@ def test_pages_hold_every_still_once_and_lead_to_each_other(monkeypatch, stills)
 
 def test_the_command_writes_the_queue_and_takes_an_old_one_away(tmp_path, capsys):
     seen = with_thumbnails(tmp_path, [frame("a", 1.0, {"War": 0.9}), frame("a", 3.0, {"Violence": 0.04})], range(2))
-    write_tables(tmp_path, SEEN, tags=[film("a", [tag("War", 1.0)])], key_frames=seen)
+    films = [film("a", [tag("War", 1.0)], key_frames_rejected=2)]
+    write_tables(tmp_path, SEEN, tags=films, key_frames=seen, errors=[failure("b", "no video")])
     assert main(["report", str(tmp_path), "--watch", "violence,smoking"]) == 0
     index = Path(capsys.readouterr().out.strip())
     page = (index.parent / "watch.html").read_text()
     assert page.count("data:image/jpeg") == 1 and "#t=3.0" in page and "#t=1.0" not in page
     assert "Stills to look at: Violence, Smoking (1)" in index.read_text()
-    for unseen in ("sound", "text", "less than a second"):
+    for unseen in ("sound", "text", "less than a second", "1 film that failed", "2 key frames without information"):
         assert unseen in page
     assert main(["report", str(tmp_path), "--watch", "violense"]) == 2
     assert "did you mean Violence" in capsys.readouterr().err
