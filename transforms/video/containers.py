@@ -14,6 +14,8 @@ MAX_FRAGMENTS = 20_000
 
 EBML = b"\x1a\x45\xdf\xa3"
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+FRAGMENT_BOXES = (b"styp", b"moof", b"sidx")
+WEBP_ANIMATION = 0x02
 
 
 def is_joined(stream: BinaryIO) -> bool:
@@ -95,3 +97,21 @@ def _end_of_matroska(head: bytes) -> int:
         return 0
     length, at = number(at + length + 4)
     return 0 if length is None else at + length
+
+
+def what_it_is(stream: BinaryIO) -> str | None:
+    """What a file is of which no picture can be had, with what may help, in words for the user; None if unknown."""
+    stream.seek(0)
+    head = stream.read(32)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        moving = head[12:16] == b"VP8X" and head[20] & WEBP_ANIMATION
+        what = "an animated WebP picture, which FFmpeg does not decode" if moving else "a WebP picture that is damaged"
+        return f"is {what}, not a video; convert it to one"
+    names = [name for name, _ in _boxes(stream, MAX_BOXES)]
+    if not set(names) & {*MP4_BOXES, *FRAGMENT_BOXES}:
+        return None
+    if b"moov" not in names and b"moof" in names:
+        return "is a fragment of a stream without its header; join it to its initialisation segment, which comes first"
+    if b"moov" in names and not set(names) & {b"mdat", b"moof"}:
+        return "is the initialisation segment of a stream, without pictures; join its fragments to it"
+    return None

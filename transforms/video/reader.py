@@ -17,13 +17,16 @@ from av.format import Flags
 
 from movie_tags.records import Failure
 from movie_tags.storage import StorageError, open_seekable, plainly
-from movie_tags.transforms.video.containers import is_joined
+from movie_tags.transforms.video.containers import is_joined, what_it_is
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.streams import best_stream, shown_streams
 from movie_tags.transforms.video.timeline import Timeline
 
 MAX_PIXELS = 8192 * 8192
 """Larger frames are refused: FFmpeg itself would allocate whatever a damaged header asks for."""
+
+ENCRYPTED_PACKETS = 9
+"""Packets looked at to tell whether a stream is encrypted: the first ones may be clear."""
 
 MAX_RATE = 1000
 """Frames a second; what a header states beyond is no rate."""
@@ -112,6 +115,15 @@ class Source:
         """The stream's own among some packets, by a time line of theirs."""
         return self.timeline().count(packets, self.stream.index)
 
+    def is_encrypted(self) -> bool:
+        """Whether the container says that the first packets are encrypted; they are read for it."""
+        with contextlib.suppress(av.error.FFmpegError):
+            self.container.seek(0)
+            return any(
+                packet.has_sidedata("encryption_info") for packet, _ in zip(self.packets(), range(9), strict=False)
+            )
+        return False
+
     def _has(self, flag: Flags) -> bool:
         return bool(self.container.format.flags & flag.value)
 
@@ -163,9 +175,10 @@ def _open_container(uri: str, access: Access) -> Iterator[tuple[av.container.Inp
         except MemoryError:
             raise
         except Exception as error:
-            raise VideoError(
+            unreadable = (
                 f"is not a video that FFmpeg can read, or its beginning is damaged or missing ({plainly(error)})"
-            ) from error
+            )
+            raise VideoError(what_it_is(stream_of_bytes) or unreadable) from error
         with container:
             yield container, whole
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 import av
 
 from movie_tags.transforms.video.clock import MAX_GAP_S, Clock
-from movie_tags.transforms.video.containers import missing_bytes
+from movie_tags.transforms.video.containers import missing_bytes, what_it_is
 from movie_tags.transforms.video.draft import Draft, DraftClock
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock
@@ -77,8 +77,7 @@ def plan_segments(
         packets = timeline.count(source.packets(), source.stream.index)
         first = next(decoder.frames((packet, True) for packet in packets), None)
         if first is None:
-            damaged = decoder.damaged + timeline.broken
-            raise VideoError(f"no frame could be decoded ({damaged} damaged packets); it may be encrypted or cut off")
+            raise VideoError(_why_nothing(uri, access, source, decoder.damaged + timeline.broken))
         clock = _clock(source, first[0], fps, draft)
         borders = list(_borders(source, clock, segment_length)) if segment_length and source.seekable else []
         seekable, start_s, warnings = source.seekable, _start_s(source, clock), _warnings(source)
@@ -92,6 +91,19 @@ def plan_segments(
         Segment(i, len(starts), clock, start, end, seek, seekable, start_s, () if i else warnings)
         for i, ((start, seek), end) in enumerate(zip(starts, ends, strict=True))
     ]
+
+
+def _why_nothing(uri: str, access: Access, source: Source, damaged: int) -> str:
+    """Why no frame of a video could be decoded, in words for the user."""
+    with access.open(uri) as plain:
+        known = what_it_is(plain)
+    if known:
+        return known
+    if source.is_encrypted():
+        return "its pictures are encrypted; only a player that has the key can show them"
+    if not damaged:
+        return "holds no pictures, though it has a stream for them; copy it again if it should"
+    return f"no frame could be decoded ({damaged} damaged packets); it is damaged or cut off; copy it again"
 
 
 def _clock(source: Source, origin: int, fps: float | Fraction, draft: Draft | None) -> Clock:

@@ -1,7 +1,9 @@
 import io
 import struct
+import subprocess
 
 import av
+import imageio_ffmpeg
 import pytest
 from films import picture, write_video
 from google.api_core.exceptions import Forbidden, NotFound
@@ -11,6 +13,8 @@ from movie_tags.transforms.video.containers import missing_bytes
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.reader import failure_of
 from movie_tags.transforms.video.segments import plan_segments
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def test_storage_refusals_are_said_plainly():
@@ -68,3 +72,40 @@ def test_a_truncated_matroska_film_gets_a_warning(tmp_path):
 )
 def test_heads_that_tell_nothing_raise_nothing(data):
     assert missing_bytes(io.BytesIO(data)) == 0
+
+
+def reason_of(path):
+    with pytest.raises(VideoError) as raised:
+        plan_segments(str(path))
+    assert not raised.value.retryable
+    return raised.value.reason
+
+
+def test_parts_of_a_stream_are_called_what_they_are(tmp_path):
+    whole = tmp_path / "whole.mp4"
+    plain = write_video(tmp_path / "plain.mp4", [picture(k // 25) for k in range(50)])
+    fragments = ["-movflags", "+frag_keyframe+empty_moov+default_base_moof"]
+    subprocess.run([FFMPEG, "-v", "error", "-i", plain, "-c", "copy", *fragments, whole], check=True)
+    data = whole.read_bytes()
+    begun = data.index(b"moof") - 4
+    (tmp_path / "init.mp4").write_bytes(data[:begun])
+    (tmp_path / "1.m4s").write_bytes(data[begun:])
+    assert "initialisation segment of a stream" in reason_of(tmp_path / "init.mp4")
+    assert "fragment of a stream without its header" in reason_of(tmp_path / "1.m4s")
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.mp4"])
+def test_pictures_that_move_are_called_so(tmp_path, name):
+    source = ["-f", "lavfi", "-i", "testsrc=s=64x64:r=5:d=1", "-c:v", "libwebp_anim", "-f", "webp"]
+    subprocess.run([FFMPEG, "-v", "error", *source, tmp_path / name], check=True)
+    assert "animated WebP" in reason_of(tmp_path / name)
+
+
+def test_only_what_says_so_is_called_encrypted(tmp_path):
+    plain = write_video(tmp_path / "plain.mp4", [picture(k // 25) for k in range(50)])
+    key = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "ab" * 16, "-encryption_kid", "cd" * 16]
+    subprocess.run([FFMPEG, "-v", "error", "-i", plain, "-c", "copy", *key, tmp_path / "locked.mp4"], check=True)
+    assert "encrypted" in reason_of(tmp_path / "locked.mp4")
+    head, middle, rest = plain.read_bytes().partition(b"mdat")
+    (tmp_path / "damaged.mp4").write_bytes(head + middle + bytes(len(rest)))
+    assert "encrypted" not in reason_of(tmp_path / "damaged.mp4")
