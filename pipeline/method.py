@@ -11,6 +11,7 @@ from movie_tags.transforms.shots.detector import DETECTORS, HSV_HISTOGRAM
 from movie_tags.transforms.video.limits import Limits
 
 if TYPE_CHECKING:
+    from movie_tags.stopping import StopFile
     from movie_tags.transforms.thumbnails import Thumbnails
     from movie_tags.transforms.video.draft import Draft
 
@@ -79,6 +80,7 @@ class Work:
         threads: of the model in each worker process.
         limits: of the processes in which films are decoded; None decodes in the workers themselves.
         thumbnails: where a small JPEG of each key frame is kept; None keeps none.
+        stop: tells workers on this machine to begin no further film; None: nothing does.
     """
 
     segment_length: float = 60.0
@@ -87,6 +89,7 @@ class Work:
     threads: int = 1
     limits: Limits | None = field(default_factory=Limits)
     thumbnails: Thumbnails | None = None
+    stop: StopFile | None = None
 
 
 def method_key(method: Method, fingerprint: str) -> str:

@@ -1,8 +1,4 @@
-"""The tables of results: their rows, written by a pipeline; `movie_tags.results.reading` reads them again.
-
-A folder of results shows, for each of TABLES, one file NAME.jsonl, and run.json, which says how the last run went.
-`movie_tags.results.snapshots` says how they come there.
-"""
+"""The two ends of a run's graph: the list of what is due, read; the tables of results, written."""
 
 from __future__ import annotations
 
@@ -12,18 +8,37 @@ from datetime import UTC, datetime
 
 import apache_beam as beam
 
-from movie_tags import storage
+from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.records import KEY_FRAME_STAGES, TAGGED, Entry, Failure, Film, Video, named
-from movie_tags.results.manifest import failed_entry
+from movie_tags.results.manifest import failed_entry, read_due
+from movie_tags.results.parts import COUNTS, Part
 from movie_tags.results.reading import TABLES
 from movie_tags.results.schema import MANIFEST, to_line, to_row
+from movie_tags.stopping import INTERRUPTED
 
-RAW = "raw-"
-"""What the names of a part's tables begin with until they are in order."""
-DUE = "due"
-COUNTS = "counts"
-THUMBNAILS = "thumbnails"
+
+class ReadDue(beam.PTransform):
+    """The address of a list of `Due` lines -> its videos under the names of `DistinctVideos`' outputs."""
+
+    def __init__(self, uri: str):
+        super().__init__()
+        self.uri = uri
+
+    def expand(self, root: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
+        due = (
+            root
+            | "List" >> beam.Create([self.uri], reshuffle=False)
+            | "Read" >> beam.FlatMap(read_due)
+            | "Spread" >> beam.Reshuffle()
+        )
+        nothing = root.pipeline | "Nothing" >> beam.Create([], reshuffle=False)
+        return {
+            DistinctVideos.VIDEOS: due | "Videos" >> beam.Map(lambda item: item.video),
+            DistinctVideos.WARNED: due | "Warnings" >> beam.FlatMap(lambda i: [(i.video, text) for text in i.warnings]),
+            DistinctVideos.FAILED: nothing,
+            DistinctVideos.MERGED: nothing,
+        }
 
 
 def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
@@ -43,50 +58,45 @@ def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
 
 
 class WriteTables(beam.PTransform):
-    """The tables and the inputs read -> files of lines of JSON in a part's folder -> their paths.
+    """`TagMovies`' results -> files of lines of JSON in a part's folder -> their paths.
 
-    Takes a dictionary of collections: `TagMovies`' results; "read", an element for each input, and DUE, each `Due`,
-    where they are known here. Each table is one file or several, whose names begin with RAW: they are in no order yet.
-    Beside TABLES there are the manifest's entries, the list of what was due, and COUNTS, of the objects {"name", "n"}.
+    Each table is one file or several, in no order yet. Beside TABLES there are the manifest's entries and COUNTS, of
+    the objects {"name", "n"}. What was not done because the run was told to end is left out.
     """
 
-    def __init__(self, folder: str, single_file: bool, method_key: str, run_id: str):
+    def __init__(self, part: Part, single_file: bool, method_key: str, run_id: str):
         super().__init__()
-        self.folder = folder
+        self.part = part
         self.single_file = single_file
         self.method_key = method_key
         self.run_id = run_id
 
     def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
         written, counts, entries = [], [], []
-        if "read" in tables:
-            counts.append(tables["read"] | "Read" >> beam.Map(lambda _: ("inputs_read", 1)))
-            counts.append(tables[TagMovies.MERGED] | "Merged" >> beam.Map(lambda _: ("inputs_merged", 1)))
-        if DUE in tables:
-            counts.append(tables[DUE] | "CountDue" >> beam.Map(lambda item: (f"due: {item.why}", 1)))
-            lines = tables[DUE] | "DueLine" >> beam.Map(lambda item: item.line().decode().rstrip("\n"))
-            written.append(lines | f"Write_{DUE}" >> self._write(DUE, lines=True))
         for name in TABLES:
-            if name not in tables:
-                continue
-            rows = tables[name] | f"Row_{name}" >> beam.MapTuple(lambda video, record: to_row(named(record, video)))
+            done = tables[name]
+            if name == TagMovies.ERRORS:
+                done |= "NotInterrupted" >> beam.Filter(lambda element: element[1].stage != INTERRUPTED)
+            rows = done | f"Row_{name}" >> beam.MapTuple(lambda video, record: to_row(named(record, video)))
             counts.append(rows | f"Count_{name}" >> beam.FlatMap(lambda row, name=name: counts_of(name, row)))
-            written.append(rows | f"Write_{name}" >> self._write(name))
-            if name in ("tags", "errors"):
-                entries.append(tables[name] | f"Entry_{name}" >> beam.FlatMap(entries_of, self.method_key, self.run_id))
-        written.append(entries | "Entries" >> beam.Flatten() | f"Write_{MANIFEST}" >> self._write(MANIFEST, lines=True))
-        written.append(
-            counts
-            | "Counts" >> beam.Flatten()
-            | "Sum" >> beam.CombinePerKey(sum)
-            | "CountRow" >> beam.MapTuple(lambda name, n: {"name": name, "n": n})
-            | "Write_counts" >> self._write(COUNTS, single_file=True)
-        )
+            lines = rows | f"Line_{name}" >> beam.Map(json.dumps, ensure_ascii=False)
+            written.append(lines | f"Write_{name}" >> self._write(name))
+            if name in (TagMovies.TAGS, TagMovies.ERRORS):
+                entries.append(done | f"Entry_{name}" >> beam.FlatMap(entries_of, self.method_key, self.run_id))
+        written.append(entries | "Entries" >> beam.Flatten() | f"Write_{MANIFEST}" >> self._write(MANIFEST))
+        summed = counts | "Counts" >> beam.Flatten() | "Sum" >> beam.CombinePerKey(sum)
+        lines = summed | "CountLine" >> beam.MapTuple(lambda name, n: json.dumps({"name": name, "n": n}))
+        written.append(lines | "Write_counts" >> self._write(COUNTS, single_file=True))
         return written | "Written" >> beam.Flatten()
 
-    def _write(self, name: str, lines: bool = False, single_file: bool | None = None) -> beam.PTransform:
+    def _write(self, table: str, single_file: bool | None = None) -> beam.PTransform:
         single = self.single_file if single_file is None else single_file
-        return _WriteLines(storage.join(self.folder, f"{RAW}{name}"), single, lines)
+        return beam.io.WriteToText(
+            self.part.raw(table),
+            file_name_suffix=".jsonl",
+            num_shards=1 if single else 0,
+            shard_name_template="" if single else None,
+        )
 
 
 def entries_of(element: tuple[Video, Film | Failure], method_key: str, run_id: str) -> Iterator[str]:
@@ -101,23 +111,3 @@ def entries_of(element: tuple[Video, Film | Failure], method_key: str, run_id: s
     else:
         entry = failed_entry(video, result, method_key, run_id, at)
     yield to_line(entry).decode().rstrip("\n")
-
-
-class _WriteLines(beam.PTransform):
-    """Rows, or lines as they stand, -> a file or shards."""
-
-    def __init__(self, prefix: str, single_file: bool, lines: bool):
-        super().__init__()
-        self.prefix = prefix
-        self.single_file = single_file
-        self.lines = lines
-
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        return (
-            rows if self.lines else rows | "Line" >> beam.Map(json.dumps, ensure_ascii=False)
-        ) | "Write" >> beam.io.WriteToText(
-            self.prefix,
-            file_name_suffix=".jsonl",
-            num_shards=1 if self.single_file else 0,
-            shard_name_template="" if self.single_file else None,
-        )

@@ -13,8 +13,8 @@ from apache_beam.metrics import Metrics
 from movie_tags.models import DEFAULT
 from movie_tags.models.bundle import BundleError, ModelBundle
 from movie_tags.models.ensemble import Ensemble, read_models
+from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
-from movie_tags.pipeline.read_inputs import DistinctVideos
 from movie_tags.records import Failure, Film, TagStrength, Video, named
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.shots.detector import rule_of
@@ -64,6 +64,7 @@ class TagMovies(beam.PTransform):
             work.limits,
             method.draft,
             method.exact_cuts,
+            work.stop,
         )
         # A shot's key frame comes from within a segment or was read again. Both ways are tagged side by side rather
         # than flattened first: a flatten would hold pixels in the runner's memory.

@@ -11,8 +11,8 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 
 TABLES = ("tags", "key_frames", "spans", "errors")
-RUN_JSON = "run.json"
-VIEWS = "views"
+RUN_JSON, VIEW_JSON = "run.json", "view.json"
+VIEWS, RUNS, THUMBNAILS = "views", "runs", "thumbnails"
 LATEST, LATEST_JSON = "latest", "latest.json"
 PARQUET = ".parquet"
 FORMATS = ("jsonl", "parquet")

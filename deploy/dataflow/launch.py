@@ -17,6 +17,7 @@ from movie_tags.pipeline.commands import command_parser, parse
 from movie_tags.pipeline.commands.common import WRONG_USAGE
 from movie_tags.pipeline.commands.tag import prepare
 from movie_tags.pipeline.run import TaggingRun
+from movie_tags.results.folder import ResultsFolder
 
 
 def command_line(words: Sequence[str]) -> list[str]:
@@ -49,7 +50,9 @@ def build(words: Sequence[str]) -> TaggingRun:
     args, beam_words = parse(command_line(words))
     if args.output is None:
         raise UserError("output must name a folder for the results")
-    run = prepare(args, args.output, beam_words)
+    run = prepare(args, ResultsFolder(args.output), beam_words)
+    if run.options is None:  # of Beam's options none was given
+        raise UserError("Beam's own options must name the runner")
     if not run.workers and not run.options.view_as(WorkerOptions).sdk_container_image:
         raise UserError("sdk_container_image must name this image, or the workers will not have movie-tags")
     # Nothing in this file is needed on the workers.

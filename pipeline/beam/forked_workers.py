@@ -40,7 +40,7 @@ class WorkerDied(RuntimeError):
 _running: set[multiprocessing.process.BaseProcess] = set()
 
 URN = "movie-tags:env:forked:v1"
-PRELOADED = ["apache_beam.runners.worker.sdk_worker_main", "ai_edge_litert.interpreter", "movie_tags.pipeline.run"]
+PRELOADED = ["apache_beam.runners.worker.sdk_worker_main", "ai_edge_litert.interpreter", "movie_tags.pipeline.graph"]
 
 
 @environments.Environment.register_urn(URN, bytes)
@@ -159,6 +159,8 @@ def work(environment: Mapping[str, str]) -> None:
     """Entry point of a worker process: its whole environment, which says where its runner is, is given."""
     os.environ.clear()
     os.environ.update(environment)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to all; the driver says what they mean
+        signal.signal(number, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main
 
     threading.Thread(target=_end_with_the_driver, daemon=True).start()

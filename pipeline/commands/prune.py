@@ -7,26 +7,23 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.pruning import gone, named_by, why_not_believed
-from movie_tags.pipeline.run import adopt, new_run_id
-from movie_tags.pipeline.tables import DUE, RAW
-from movie_tags.records import GONE, Entry
-from movie_tags.results import lock
-from movie_tags.results import snapshots as views
+from movie_tags.pipeline.run import new_run_id
+from movie_tags.records import Entry
+from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import entry_of
-from movie_tags.results.reading import FORMATS, RUN_JSON, OutputError, latest_view, read_json
-from movie_tags.results.schema import MANIFEST, to_line
+from movie_tags.results.reading import OutputError
+from movie_tags.results.run_records import RunRecord, iso
+from movie_tags.results.sort import lines_of
 
 OPTIONS = {
     "description": "Remove from a folder of results what belongs to videos that these inputs no longer name: their\n"
     "rows in the tables and their thumbnails. What past runs wrote (DIR/runs) stays.",
 }
 SHOWN = 20
-PRUNED = "pruned"
 NO_RESULTS = "{}: no folder of results of this version of movie-tags"
 
 
@@ -50,27 +47,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
-    inputs = Inputs.of(args.catalogue, args.all_videos)
+    inputs, results = Inputs.of(args.catalogue, args.all_videos), ResultsFolder(args.output)
     inputs.check()
-    if latest_view(args.output) is None and not views.unfinished_runs(args.output):
-        raise OutputError(NO_RESULTS.format(args.output))
+    if results.latest is None and not results.unfinished_runs():
+        raise OutputError(NO_RESULTS.format(results))
     begun = time.time()
-    run_id = new_run_id(begun)
-    with lock.locked(args.output, run_id, args.break_lock):
-        adopt(args.output, sys.maxsize)
-        view = latest_view(args.output)
-        if view is None:
-            raise OutputError(NO_RESULTS.format(args.output))
-        removed = to_be_removed(view, inputs, args.yes or args.dry_run, SHOWN if not args.dry_run else sys.maxsize)
+    run = RunRecord(new_run_id(begun), iso(begun))
+    with results.locked(run.run_id, args.break_lock):
+        results.adopt(sys.maxsize)
+        manifest = results.manifest
+        if manifest is None:
+            raise OutputError(NO_RESULTS.format(results))
+        removed = to_be_removed(manifest, inputs, args.yes or args.dry_run, sys.maxsize if args.dry_run else SHOWN)
         if removed and not args.dry_run:
-            remove(args.output, view, run_id, removed, begun)
+            results.prune(run, [entry.id for entry in removed])
     would = " and would be removed" if args.dry_run else "; they are removed"
     print(f"{len(removed)} videos are no longer named{would}")
     return DONE
 
 
-def to_be_removed(view: str, inputs: Inputs, meant: bool, shown: int) -> list[Entry]:
-    """The entries of a view that inputs do not name; the first of them are printed.
+def to_be_removed(manifest: str, inputs: Inputs, meant: bool, shown: int) -> list[Entry]:
+    """The entries of a manifest that inputs do not name; the first of them are printed.
 
     Raises:
         UserError: it may not be true that they are gone, and it is not said that it is meant.
@@ -79,9 +76,8 @@ def to_be_removed(view: str, inputs: Inputs, meant: bool, shown: int) -> list[En
 
     def entries() -> Iterator[Entry]:
         nonlocal total
-        with storage.open_stream(storage.join(view, f"{MANIFEST}.jsonl")) as lines:
-            for total, line in enumerate(lines, 1):  # noqa: B007
-                yield entry_of(line)
+        for total, line in enumerate(lines_of([manifest]), 1):  # noqa: B007
+            yield entry_of(line)
 
     removed = list(gone(entries(), named))
     for entry in removed[:shown]:
@@ -92,37 +88,3 @@ def to_be_removed(view: str, inputs: Inputs, meant: bool, shown: int) -> list[En
     if why:
         raise UserError(f"{len(removed)} videos are no longer named and would be removed: {why}. --yes if it is meant")
     return removed
-
-
-def remove(output: str, view: str, run_id: str, removed: Sequence[Entry], begun: float) -> None:
-    """Publish a view without some videos."""
-    folder = views.run_folder(output, run_id)
-    part = storage.join(folder, PRUNED)
-    storage.make_folder(part)
-    try:
-        lines = b"".join(to_line(Entry(entry.id, status=GONE)) for entry in removed)
-        storage.write_bytes(storage.join(part, f"{RAW}{MANIFEST}.jsonl"), lines)
-        storage.write_bytes(storage.join(part, f"{RAW}{DUE}.jsonl"), b"")
-        now = views.iso(time.time())
-        views.commit_part(part, None, {"run_id": run_id, "method_key": "", "at": now, "counters": {}})
-        # What run.json says of the last tagging run goes on being said.
-        said = read_json(storage.join(view, RUN_JSON)) or {}
-        views.publish(output, run_id, [part], said, sys.maxsize, False, said.get("format", FORMATS[0]))
-        views.close_run(output, summary(run_id, begun, len(removed)))
-        views.tidy(output)
-    except BaseException:
-        storage.remove_folder(folder)
-        raise
-
-
-def summary(run_id: str, begun: float, removed: int) -> dict:
-    """What the run's own run.json says."""
-    ended = time.time()
-    return {
-        "run_id": run_id,
-        "begun": views.iso(begun),
-        "state": PRUNED,
-        "ended": views.iso(ended),
-        "wall_s": round(ended - begun, 3),
-        "counts": {"removed": removed},
-    }

@@ -13,11 +13,12 @@ from rich.table import Table
 from movie_tags import storage
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.records import FAILED, QUARANTINED, TAGGED
-from movie_tags.results import lock
-from movie_tags.results import snapshots as views
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.lock import Held
 from movie_tags.results.manifest import entry_of
-from movie_tags.results.reading import RUN_JSON, OutputError, latest_view, read_json
-from movie_tags.results.schema import MANIFEST
+from movie_tags.results.parts import RunFolder
+from movie_tags.results.reading import OutputError
+from movie_tags.results.sort import lines_of
 
 OPTIONS = {
     "description": "Say how many videos of a folder of results are done, due again, failed and quarantined, and why,\n"
@@ -35,15 +36,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
-    said = status_of(args.output)
+    results = ResultsFolder(args.output)
+    said = status_of(results)
     if args.json:
         print(json.dumps(said, indent=2, ensure_ascii=False))
     else:
-        show(Console(markup=False), args.output, said)
+        show(Console(markup=False), results, said)
     return DONE
 
 
-def status_of(output: str) -> dict:
+def status_of(results: ResultsFolder) -> dict:
     """What is known of a folder of results.
 
     Returns:
@@ -55,74 +57,78 @@ def status_of(output: str) -> dict:
         OutputError: it is no folder of results, or cannot be read.
     """
     try:
-        view = latest_view(output)
-        runs = storage.list_folders(storage.join(output, views.RUNS))
-        held = lock.read_lock(output)
-        by_status: Counter = Counter(dict.fromkeys((TAGGED, FAILED, QUARANTINED), 0))
-        reasons: Counter = Counter()
-        due_again, film_s = 0, 0.0
-        if view:
-            with storage.plain_errors(), storage.open_stream(storage.join(view, f"{MANIFEST}.jsonl")) as lines:
-                for entry in map(entry_of, lines):
-                    by_status[entry.status] += 1
-                    film_s += entry.film_s
-                    due_again += entry.status == FAILED and entry.retryable
-                    if entry.status != TAGGED:
-                        reasons[entry.stage, entry.reason[:REASON_LENGTH], entry.status] += 1
-        last = [_run(output, run_id) for run_id in sorted(runs, reverse=True)[:SHOWN_RUNS]]
-        died = [run_id for run_id in views.unfinished_runs(output) if held is None or run_id != held[0].run_id]
-        waiting = sum(len(views.finished_parts(output, run_id)) for run_id in views.unfinished_runs(output))
+        manifest, runs, unfinished = results.manifest, results.runs(), results.unfinished_runs()
+        if manifest is None and not runs:
+            raise OutputError(f"{results}: no folder of results of this version of movie-tags")
+        held = results.held()
+        last = [_run(run) for run in sorted(runs, key=lambda run: run.run_id, reverse=True)[:SHOWN_RUNS]]
+        waiting = sum(len(run.finished_parts()) for run in unfinished)
+        return {
+            **_videos(manifest),
+            "waiting_parts": waiting,
+            "runs": [run for run in last if run],
+            "died": [run.run_id for run in unfinished if held is None or run.run_id != held.owner.run_id],
+            "lock": None if held is None else _holder(held),
+        }
     except OSError as error:
-        raise OutputError(f"{output}: cannot be read: {storage.plainly(error)}") from error
-    if view is None and not runs:
-        raise OutputError(f"{output}: no folder of results of this version of movie-tags")
+        raise OutputError(f"{results}: cannot be read: {storage.plainly(error)}") from error
+
+
+def _videos(manifest: str | None) -> dict:
+    """What a manifest says of its videos."""
+    by_status: Counter = Counter(dict.fromkeys((TAGGED, FAILED, QUARANTINED), 0))
+    reasons: Counter = Counter()
+    due_again, film_s = 0, 0.0
+    for entry in map(entry_of, lines_of([manifest] if manifest else ())):
+        by_status[entry.status] += 1
+        film_s += entry.film_s
+        due_again += entry.status == FAILED and entry.retryable
+        if entry.status != TAGGED:
+            reasons[entry.stage, entry.reason[:REASON_LENGTH], entry.status] += 1
     return {
         "videos": {**by_status, "due_again": due_again},
         "film_s": round(film_s, 3),
         "reasons": [[*what, n] for what, n in reasons.most_common(SHOWN_REASONS)],
-        "waiting_parts": waiting,
-        "runs": [run for run in last if run],
-        "died": died,
-        "lock": None
-        if held is None
-        else {
-            "user": held[0].user,
-            "host": held[0].host,
-            "run_id": held[0].run_id,
-            "pid": held[0].pid,
-            "silent_s": round(held[1]),
-        },
     }
 
 
-def _run(output: str, run_id: str) -> dict | None:
-    """What there is to say of a run."""
-    folder = storage.join(output, views.RUNS, run_id)
-    said = read_json(storage.join(folder, RUN_JSON))
-    if said is None:
-        begun = read_json(storage.join(folder, views.BEGUN_JSON))
-        return begun and {"run_id": run_id, "begun": begun["begun"], "state": "unfinished"}
-    counts = said.get("counts", {})
-    film_s = counts.get("film_ms", 0) / 1000
+def _holder(held: Held) -> dict:
+    owner = held.owner
     return {
-        "run_id": run_id,
-        "begun": said["begun"],
-        "state": said["state"],
-        "wall_s": said["wall_s"],
-        "due": said.get("due", {}),
-        "tagged": counts.get("videos_tagged", 0),
-        "failed": counts.get("videos_failed", 0),
-        "left": said.get("left", 0),
-        "film_s": film_s,
-        "times_real_time": round(film_s / said["wall_s"], 1) if said["wall_s"] else 0.0,
+        "user": owner.user,
+        "host": owner.host,
+        "run_id": owner.run_id,
+        "pid": owner.pid,
+        "silent_s": round(held.silent_s),
     }
 
 
-def show(console: Console, output: str, said: dict) -> None:
+def _run(run: RunFolder) -> dict | None:
+    """What there is to say of a run."""
+    said = run.ended
+    if said is None:
+        begun = run.begun
+        return None if begun is None else {"run_id": run.run_id, "begun": begun.begun, "state": "unfinished"}
+    film_s = said.counts.get("film_ms", 0) / 1000
+    return {
+        "run_id": run.run_id,
+        "begun": said.begun,
+        "state": said.state,
+        "wall_s": said.wall_s,
+        "due": said.due,
+        "tagged": said.counts.get("videos_tagged", 0),
+        "failed": said.counts.get("videos_failed", 0),
+        "left": said.left,
+        "film_s": film_s,
+        "times_real_time": round(film_s / said.wall_s, 1) if said.wall_s else 0.0,
+    }
+
+
+def show(console: Console, results: ResultsFolder, said: dict) -> None:
     """Print it as tables."""
     videos = said["videos"]
     console.print(
-        f"{output}: {videos[TAGGED]} videos tagged ({said['film_s'] / 3600:.1f} h of film), {videos[FAILED]} failed "
+        f"{results}: {videos[TAGGED]} videos tagged ({said['film_s'] / 3600:.1f} h of film), {videos[FAILED]} failed "
         f"({videos['due_again']} of them due again), {videos[QUARANTINED]} quarantined",
         highlight=False,
         soft_wrap=True,

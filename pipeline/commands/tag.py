@@ -6,16 +6,12 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
-import signal
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from movie_tags.errors import UserError
-from movie_tags.pipeline.beam.local_workers import end_workers
 from movie_tags.pipeline.commands.common import (
     DONE,
     RUN_FAILED,
@@ -32,11 +28,16 @@ from movie_tags.pipeline.commands.common import (
 from movie_tags.pipeline.commands.printing import print_tags
 from movie_tags.pipeline.display import RunProgress, watching
 from movie_tags.pipeline.inputs import Inputs
+from movie_tags.pipeline.interruption import Interruption
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
 from movie_tags.pipeline.prometheus import write_failure, write_metrics
-from movie_tags.pipeline.run import Interrupted, TaggingRun, told_to_end
+from movie_tags.pipeline.run import Interrupted, TaggingRun
 from movie_tags.records import FAILED, QUARANTINED, Film
+from movie_tags.results import run_records
+from movie_tags.results.folder import ResultsFolder, scratch_results
+from movie_tags.results.manifest import Rules, read_due
 from movie_tags.results.reading import FORMATS
+from movie_tags.results.run_records import RunRecord
 from movie_tags.results.schema import from_row
 from movie_tags.transforms.shots.detector import DETECTORS
 from movie_tags.transforms.video.limits import Limits
@@ -253,7 +254,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) -> TaggingRun:
+def prepare(args: argparse.Namespace, results: ResultsFolder, beam_words: Sequence[str]) -> TaggingRun:
     """The run that a command line asks for, checked and not yet started.
 
     Raises:
@@ -266,97 +267,83 @@ def prepare(args: argparse.Namespace, output: str, beam_words: Sequence[str]) ->
     if args.exact_cuts and args.sampling != EXACT:
         raise UserError("--exact-cuts looks at all frames between samples, which a draft leaves out: give one of them")
     given = vars(args)
-    method = Method(**{f.name: given[f.name] for f in dataclasses.fields(Method) if f.name in given})
-    numbers = {f.name: given[f.name] for f in dataclasses.fields(Work) if f.name in given and f.name != "thumbnails"}
     limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
-    work = Work(**numbers, limits=limits)
     return TaggingRun(
         Inputs.of(args.inputs, args.all_videos),
-        output,
+        results,
         models_of(args),
-        method,
-        work,
+        Method(**given_of(Method, given)),
+        Work(**given_of(Work, {**given, "limits": limits, "thumbnails": None})),
+        Rules(**given_of(Rules, given)),
         beam_words,
         thumbnails=args.thumbnails,
         table_format=args.format,
-        force=args.force,
-        retry=args.retry,
-        max_attempts=args.max_attempts,
-        limit=args.limit,
         part_size=args.part_size,
         break_lock=args.break_lock,
     )
 
 
+def given_of(record: type, given: dict) -> dict:
+    """What of a command line are the fields of a record."""
+    return {field.name: given[field.name] for field in dataclasses.fields(record) if field.name in given}
+
+
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     if args.report and args.output is None:
         raise UserError("--report makes its pages in the folder of results: give one with --output DIR")
-    console = Console(stderr=True)
-    with folder_for(args.output) as output, ended_by_signals():
+    folder = scratch_results() if args.output is None else contextlib.nullcontext(ResultsFolder(args.output))
+    interruption = Interruption()
+    with folder as results, interruption.handling():
         if args.dry_run:
-            return say_what_is_due(prepare(args, output, beam_words))
-        progress = RunProgress(console)
-        tagging, interrupted = None, False
-        try:
-            tagging = prepare(args, output, beam_words)
-            said = tagging.run(watching(progress, args.verbose))
-        except Interrupted as error:
-            interrupted, said = True, error.said
-        except Exception:
-            if args.metrics_file:
-                with contextlib.suppress(UserError):  # which would hide why the run failed
-                    write_failure(args.metrics_file, output, tagging.said if tagging else None)
-            raise
-        if progress.films:
-            console.print(progress.text(), highlight=False, soft_wrap=True)
+            return say_what_is_due(prepare(args, results, beam_words))
+        tagging, run = tag(args, results, beam_words, interruption)
         shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
         print_tags(Console(), (from_row(Film, row) for row in shown))
         errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
     if args.metrics_file:
-        write_metrics(args.metrics_file, said)
-    counts = said["counts"]
+        write_metrics(args.metrics_file, run)
+    interrupted = run.state == run_records.INTERRUPTED
     reported = make_report(args.output) if args.report and not interrupted else DONE
-    if counts["videos_tagged"] > len(shown):
+    if run.counts["videos_tagged"] > len(shown):
         more = f"… and more, in {args.output}" if args.output else "… and more; --output keeps them all"
-        console.print(more, highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(more, highlight=False, markup=False, soft_wrap=True)
     if interrupted:
-        return say_how_to_go_on(args.output, said)
-    if not sum(said["due"].values()) and counts["inputs_read"]:
-        console.print(nothing_due(args.output, said["totals"]), highlight=False, markup=False, soft_wrap=True)
-    return report_failures(args.output, counts, errors, args.format) or reported
+        return say_how_to_go_on(args.output, run)
+    if not sum(run.due.values()) and run.counts["inputs_read"]:
+        said = nothing_due(args.output, run.totals)
+        Console(stderr=True).print(said, highlight=False, markup=False, soft_wrap=True)
+    return report_failures(args.output, run, errors) or reported
 
 
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end what is going on at once, workers first: the runner waits for these."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(*_) -> None:
-        told_to_end.set()
-        end_workers()
-        raise KeyboardInterrupt
-
-    told_to_end.clear()
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+def tag(
+    args: argparse.Namespace, results: ResultsFolder, beam_words: Sequence[str], interruption: Interruption
+) -> tuple[TaggingRun, RunRecord]:
+    """Prepare a run and take it to its end, which an interruption may bring."""
+    console = Console(stderr=True)
+    progress = RunProgress(console)
+    tagging = None
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        tagging = prepare(args, results, beam_words)
+        run = tagging.run(watching(progress, args.verbose), interruption)
+    except Interrupted as error:
+        run = error.said
+    except Exception:
+        if args.metrics_file:
+            with contextlib.suppress(UserError):  # which would hide why the run failed
+                write_failure(args.metrics_file, results, tagging.said if tagging else None)
+        raise
+    if progress.films:
+        console.print(progress.outcome(run.counts), highlight=False, soft_wrap=True)
+    return tagging, run
 
 
 def say_what_is_due(tagging: TaggingRun) -> int:
     """Print what a run would do; returns the exit status."""
-    try:
-        due = tagging.plan()
-        for item in tagging.due_items():
+    with tagging.dry_run() as plan:
+        for item in read_due(plan.due):
             print(f"{item.why}\t{item.video.id}")
-    finally:
-        tagging.discard()
-    reasons = ", ".join(f"{n} {why}" for why, n in due.items())
-    print(f"{sum(due.values())} videos are due" + (f": {reasons}" if reasons else ""), file=sys.stderr)
+    reasons = ", ".join(f"{n} {why}" for why, n in plan.reasons.items())
+    print(f"{plan.films} videos are due" + (f": {reasons}" if reasons else ""), file=sys.stderr)
     return DONE
 
 
@@ -369,28 +356,18 @@ def nothing_due(output: str | None, totals: dict) -> str:
     return text
 
 
-def say_how_to_go_on(output: str | None, said: dict) -> int:
+def say_how_to_go_on(output: str | None, run: RunRecord) -> int:
     """Say what an interrupted run has left; returns the exit status."""
-    done = said["counts"]["videos_tagged"] + said["counts"]["videos_failed"]
+    done = run.counts["videos_tagged"] + run.counts["videos_failed"]
     if output is None or not done:
         print("movie-tags: interrupted; no results were written", file=sys.stderr)
     else:
-        more = f", {said['left']} are still due" if said["left"] else ""
+        more = f", {run.left} are still due" if run.left else ""
         print(
             f"movie-tags: interrupted; {done} videos are done and in {output}{more}; the same command goes on",
             file=sys.stderr,
         )
     return RUN_FAILED
-
-
-@contextlib.contextmanager
-def folder_for(output: str | None) -> Iterator[str]:
-    """The folder of results, or one that lasts as long as the context."""
-    if output is not None:
-        yield output
-        return
-    with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
-        yield scratch
 
 
 def make_report(output: str) -> int:
@@ -412,14 +389,14 @@ def make_report(output: str) -> int:
     return DONE
 
 
-def report_failures(output: str | None, counts: dict[str, int], errors: Sequence[dict], table_format: str) -> int:
+def report_failures(output: str | None, run: RunRecord, errors: Sequence[dict]) -> int:
     """Say what failed; returns the exit status."""
-    failed = counts["videos_failed"] + counts["key_frames_failed"] + counts.get("videos_lost", 0)
+    failed = sum(run.counts.get(name, 0) for name in ("videos_failed", "key_frames_failed", "videos_lost"))
     if not failed:
         return DONE
     if output is None:
         for row in errors:
             print(f"movie-tags: {row['uri']}: {row['reason']}", file=sys.stderr)
     else:
-        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{table_format}", file=sys.stderr)
+        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{run.format}", file=sys.stderr)
     return SOME_FAILED

@@ -115,7 +115,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_before_the_run(films, tmp_path
     assert main(["tag", str(films), "--output", str(out), "--model", broken, *HERE]) == 2
     message = capsys.readouterr().err
     assert broken in message and "no model that LiteRT can run" in message and "Traceback" not in message
-    assert not out.exists()
+    assert not list(out.iterdir())
 
 
 def test_a_run_that_fails_leaves_nothing_behind(films, tmp_path, small_bundle, capsys, monkeypatch):
@@ -165,7 +165,7 @@ def test_what_a_run_of_prune_says_is_of_itself(films, tmp_path, small_bundle, ca
     assert main(["prune", str(out), "--catalogue", str(films / "a.mp4"), "--yes"]) == 0
     (pruned,) = (json.loads(p.read_text()) for p in out.glob("runs/*/run.json") if p.parent.name != tagged["run_id"])
     assert pruned["begun"] > tagged["ended"] and pruned["counts"] == {"removed": 1}
-    assert pruned.keys() == {"run_id", "begun", "ended", "state", "wall_s", "counts"}
+    assert not any(pruned[name] for name in ("inputs", "model", "method", "due", "counters", "totals"))
     capsys.readouterr()
     assert main(["status", str(out), "--json"]) == 0
     assert [(run["state"], run["due"]) for run in json.loads(capsys.readouterr().out)["runs"]] == [

@@ -14,13 +14,13 @@ import psutil
 import pytest
 from films import picture, write_video
 
+from movie_tags.pipeline import graph
 from movie_tags.pipeline import run as runs
+from movie_tags.pipeline.batches import cut, halve
+from movie_tags.pipeline.beam import local_workers
 from movie_tags.pipeline.commands import main
-from movie_tags.pipeline.inputs import Inputs
 from movie_tags.records import FAILED, QUARANTINED, Entry, Video
-from movie_tags.results import lock
-from movie_tags.results import snapshots as views
-from movie_tags.results.lock import LockError, Owner, acquire, read_lock, release
+from movie_tags.results import folder, lock
 from movie_tags.results.manifest import (
     AGAIN,
     CHANGED,
@@ -28,9 +28,12 @@ from movie_tags.results.manifest import (
     METHOD,
     NEW,
     RETRIED,
+    Due,
     Rules,
+    read_due,
     why_due,
 )
+from movie_tags.results.parts import PLAN
 from movie_tags.results.reading import TABLES
 
 ROUNDS = int(os.environ.get("MOVIE_TAGS_KILLS", "3"))
@@ -198,9 +201,9 @@ def test_metrics_of_a_run_that_fails_say_so(films, tmp_path, small_bundle, monke
     assert main(["tag", str(films / "f00.mp4"), *words]) == 0 and metrics(file)["movie_tags_run_succeeded",] == 1
 
     def fail(*_):
-        raise runs.RunError("out of luck")
+        raise graph.RunError("out of luck")
 
-    monkeypatch.setattr(runs.TaggingRun, "part_pipeline", fail)
+    monkeypatch.setattr(graph.Graph, "build", fail)
     for inputs, status in ((str(films), 1), ("nowhere.mp4", 2)):
         file.unlink()
         assert main(["tag", inputs, *words]) == status
@@ -287,29 +290,26 @@ def test_killed_at_random_it_ends_in_the_same_tables(made, small_bundle, undistu
 
 
 def test_a_film_that_kills_its_worker_costs_itself(films, tmp_path, small_bundle, monkeypatch):
-    """The part is begun three times, then halved until the film is alone."""
+    """The batch is begun three times, then halved until the film is alone."""
     begun = []
 
-    def deadly(self, pipeline):
-        part = begun[-1]
-        if "f02" in Path(part.due).read_text():
-            runs.deaths.append("a worker process was killed by SIGSEGV")
-            raise RuntimeError(runs.deaths[-1])
-        return execute(self, pipeline)
+    def deadly(pipeline):
+        if "f02" in Path(begun[-1]).read_text():
+            local_workers.deaths.append("a worker process was killed by SIGSEGV")
+            raise RuntimeError(local_workers.deaths[-1])
+        return execute(pipeline)
 
-    def part_pipeline(self, part):
-        begun.append(part)
-        return build(self, part)
+    def built(self, due, part, publish=None):
+        begun.append(due)
+        return build(self, due, part, publish)
 
-    execute, build = runs.TaggingRun.execute, runs.TaggingRun.part_pipeline
-    monkeypatch.setattr(runs.TaggingRun, "part_pipeline", part_pipeline)
-    monkeypatch.setattr(
-        runs.TaggingRun, "execute", lambda self, pipeline: (deadly if begun else execute)(self, pipeline)
-    )
+    execute, build = graph.execute, graph.Graph.build
+    monkeypatch.setattr(graph.Graph, "build", built)
+    monkeypatch.setattr(graph, "execute", deadly)
     out = tmp_path / "out"
     words = ["tag", str(films), "--output", str(out), "--model", small_bundle, *HERE]
     assert main(words) == 3
-    assert [part.videos for part in begun][:3] == [4, 4, 4]
+    assert len(begun[:3]) == 3 and len(set(begun[:3])) == 1
     assert {Path(row["id"]).name for row in rows(out, "tags")} == {"f00.mp4", "f01.mp4", "f03.mp4"}
     (error,) = rows(out, "errors")
     assert error["stage"] == "worker" and "SIGSEGV" in error["reason"]
@@ -324,31 +324,25 @@ def test_little_work_whose_driver_dies_before_it_is_published_is_not_done_again(
     class Killed(BaseException):
         pass
 
-    def die(*_):
+    def die(*_, **__):
         raise Killed
 
     out = tmp_path / "out"
     words = ["tag", str(films / "f00.mp4"), "--output", str(out), "--model", small_bundle]
     with monkeypatch.context() as dying, pytest.raises(Killed):
-        dying.setattr(views, "publish", die)
+        dying.setattr(folder, "publish", die)
         main(words)
-    assert [path.parent.name for path in out.glob("runs/*/*/part.json")] == [runs.PLAN]
+    assert {path.parent.name for path in out.glob("runs/*/*/part.json")} == {PLAN, "part-00000"}
     assert main(words) == 0
     assert "nothing is due: 1 videos are tagged" in capsys.readouterr().err and len(rows(out, "tags")) == 1
 
 
 def test_when_everything_kills_its_worker_the_run_says_so(made, tmp_path, small_bundle, monkeypatch, capsys):
-    built = []
+    def deadly(_):
+        local_workers.deaths.append("a worker process was killed by SIGKILL")
+        raise RuntimeError(local_workers.deaths[-1])
 
-    def deadly(self, pipeline):
-        if not built:
-            return execute(self, pipeline)
-        runs.deaths.append("a worker process was killed by SIGKILL")
-        raise RuntimeError(runs.deaths[-1])
-
-    execute, build = runs.TaggingRun.execute, runs.TaggingRun.part_pipeline
-    monkeypatch.setattr(runs.TaggingRun, "part_pipeline", lambda self, part: built.append(part) or build(self, part))
-    monkeypatch.setattr(runs.TaggingRun, "execute", deadly)
+    monkeypatch.setattr(graph, "execute", deadly)
     words = ["tag", str(made), "--output", str(tmp_path / "out"), "--model", small_bundle, *HERE]
     assert main(words) == 1
     assert "memory enough" in capsys.readouterr().err
@@ -383,49 +377,28 @@ def test_a_folder_is_for_one_run_at_a_time(films, tmp_path, small_bundle, capsys
     out = tmp_path / "out"
     words = ["tag", str(films / "f00.mp4"), "--output", str(out), "--model", small_bundle, *HERE]
     out.mkdir()
-    with lock.locked(str(out), "other"):
-        assert main(words) == 2
-        assert f"(process {os.getpid()}) is writing to it" in capsys.readouterr().err
-        assert main([*words, "--break-lock"]) == 2  # not while it lives
+    code = "import sys; from movie_tags.results.lock import locked\nwith locked(sys.argv[1], 'r'): print(1); input()"
+    other = subprocess.Popen([sys.executable, "-uc", code, str(out)], stdin=-1, stdout=-1, text=True)
+    other.stdout.readline()
+    assert main(words) == 2
+    assert f"(process {other.pid}) is writing to it" in capsys.readouterr().err
+    assert main([*words, "--break-lock"]) == 2  # not while it lives
+    assert lock.held(str(out)).owner.run_id == "r"
+    other.kill()
+    other.wait()
+    assert lock.held(str(out)) is None  # it ends with its process
     assert main(words) == 0
     assert not (out / ".lock").exists()
 
 
-def owner(**changes):
-    return Owner(**{**vars(Owner.here("other", False)), "token": "x", **changes})
-
-
-def test_a_dead_runs_lock_is_taken_and_anothers_only_when_told(tmp_path, monkeypatch):
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    cases = [
-        (owner(pid=dead.pid), 0, True),
-        (owner(machine="elsewhere"), 0, False),
-        (owner(machine="elsewhere"), lock.LAPSES_S + 1, True),
-        (owner(machine="elsewhere", pid=0), lock.LAPSES_S + 1, False),  # a job on a cluster may take all night
-    ]
-    for holder, silent_s, taken in cases:
-        path = tmp_path / lock.NAME
-        path.write_text(json.dumps(vars(holder)))
-        os.utime(path, (time.time() - silent_s,) * 2)
-        if not taken:
-            with pytest.raises(LockError, match="--break-lock"):
-                acquire(str(tmp_path), "mine")
-        assert acquire(str(tmp_path), "mine", break_lock=not taken).run_id == "mine"
-        assert read_lock(str(tmp_path))[0].run_id == "mine"
-        release(str(tmp_path), "another")
-        assert path.exists()
-        release(str(tmp_path), "mine")
-        assert not path.exists()
-
-
 def test_of_many_who_want_a_lock_one_gets_it(tmp_path):
     code = (
-        "import sys; from movie_tags.results.lock import acquire, LockError\n"
-        "try: acquire(sys.argv[1], sys.argv[2]); print('mine', flush=True); sys.stdin.read()\n"
+        "import sys; from movie_tags.results.lock import locked, LockError\n"
+        "try:\n"
+        "    with locked(sys.argv[1], sys.argv[2]): print('mine', flush=True); sys.stdin.read()\n"
         "except LockError: print('no')"
     )
-    (tmp_path / lock.NAME).write_text(json.dumps(vars(owner(pid=2**22 - 1))))  # of a run that died
+    (tmp_path / lock.NAME).write_text("of a run that died")
     all = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(i)], stdin=-1, stdout=-1, text=True)
         for i in range(4)
@@ -434,16 +407,23 @@ def test_of_many_who_want_a_lock_one_gets_it(tmp_path):
     for process in all:
         process.communicate()
     assert sorted(answers) == ["mine", "no", "no", "no"]
+    assert not (tmp_path / lock.NAME).exists()
 
 
-def test_parts_are_cut_by_number_or_by_size(tmp_path, films, small_bundle, monkeypatch):
-    run = runs.TaggingRun(Inputs.of([str(films)]), str(tmp_path / "out"), small_bundle, beam_words=HERE)
-    items = [views.Due(Video(f"{i}", "u", "", "v"), 600 << 20, NEW) for i in range(20)]
-    (tmp_path / "due.jsonl").write_bytes(b"".join(item.line() for item in items))
+def test_batches_are_cut_by_number_or_by_size(tmp_path):
+    items = [Due(Video(f"{i}", "u", "", "v"), 600 << 20, NEW) for i in range(20)]
+    due = tmp_path / "due.jsonl"
+    due.write_bytes(b"".join(item.line() for item in items))
     for size, expected in ((None, [4] * 5), (7, [7, 7, 6]), (1, [1] * 20)):
-        run.part_size = size
-        (tmp_path / f"lists-{size}").mkdir()
-        parts = list(run.cut([str(tmp_path / "due.jsonl")], str(tmp_path / f"lists-{size}"), str(tmp_path)))
-        assert [part.videos for part in parts] == expected
-        found = [item for part in parts for item in runs.read_due(part.due)]
+        lists = tmp_path / f"lists-{size}"
+        lists.mkdir()
+        batches = cut(str(due), str(lists), size, 1)
+        assert [batch.videos for batch in batches] == expected
+        found = [item for batch in batches for item in read_due(batch.due)]
         assert sorted(item.video.id for item in found) == sorted(item.video.id for item in items)
+        assert [b.begun for b in halve(batches[0])] == [2, 2]
+
+
+def test_workers_follow_from_the_bytes_due(monkeypatch):
+    monkeypatch.setattr(runs, "cores", lambda: 4)
+    assert [runs.workers_for(n << 20) for n in (0, 40, 60, 100, 10**6)] == [1, 1, 2, 3, 4]

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import tempfile
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,21 +12,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie_tags import storage
-from movie_tags.pipeline import run as runs
-from movie_tags.records import FAILED, GONE, QUARANTINED, TAGGED, Entry
-from movie_tags.results import snapshots as views
-from movie_tags.results.manifest import CATALOGUE, entry_of, id_of
+from movie_tags.records import FAILED, QUARANTINED, TAGGED, Entry, Video
+from movie_tags.results import merge
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.manifest import CATALOGUE, NEW, Due, entry_of, id_of
+from movie_tags.results.parts import PLAN, Part
 from movie_tags.results.reading import FORMATS, TABLES, OutputError, latest_view, read_run, read_table
+from movie_tags.results.run_records import DONE, PartRecord, RunRecord
 from movie_tags.results.schema import MANIFEST, to_line, to_row
+from movie_tags.results.sort import in_order, joined, key_of, lines_of
+
+FRONT = "errors.jsonl key_frames.jsonl latest manifest.jsonl notes.txt run.json runs spans.jsonl tags.jsonl views"
 
 IDS = st.sampled_from(["a", "b", 'quo"ted', "ü", "b/2", "\\"])
 ENDS = st.sampled_from(["tagged", "passing", "for good"])
 
 
 def write_part(output, run_id, name, films, method="m"):
-    """A part as a pipeline leaves it, films (id -> how it ended) in no order; committed."""
-    part = os.path.join(views.run_folder(str(output), run_id), name)
-    os.makedirs(part)
+    """A part as a pipeline leaves it, films (id -> how it ended) in no order; finished."""
+    part = ResultsFolder(str(output)).run(run_id).part(name)
+    os.makedirs(part.address)
     lines = {table: [] for table in (*TABLES, MANIFEST)}
     for film, end in films.items():
         about = {"id": film, "run": run_id}
@@ -40,25 +44,20 @@ def write_part(output, run_id, name, films, method="m"):
         entry = Entry(film, film, "v", method, TAGGED if end == "tagged" else FAILED, 0, retryable=end == "passing")
         lines[MANIFEST].append(to_row(replace(entry, run_id=run_id)))
     for table, rows in lines.items():
-        Path(part, f"{views.RAW}{table}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
-    Path(part, f"{views.RAW}{views.DUE}.jsonl").write_text("")
-    counts = Counter(videos_tagged=sum(end == "tagged" for end in films.values()))
-    text = "".join(json.dumps({"name": k, "n": n}) + "\n" for k, n in counts.items())
-    Path(part, f"{views.RAW}counts.jsonl").write_text(text)
-    views.commit_part(part, None, {"run_id": run_id, "method_key": method, "at": "2026-01-01T00:00:00+00:00"})
-    return part
+        part.write(table, ((json.dumps(row) + "\n").encode() for row in reversed(rows)))
+    part.write_counts({"videos_tagged": sum(end == "tagged" for end in films.values())})
+    part.finish(PartRecord(run_id, method, "2026-01-01T00:00:00+00:00"))
+    return part.address
 
 
-def begin(output, run_id):
-    folder = views.run_folder(str(output), run_id)
-    os.makedirs(folder, exist_ok=True)
-    said = {"run_id": run_id, "begun": "2026-01-01T00:00:00+00:00"}
-    Path(folder, views.BEGUN_JSON).write_text(json.dumps(said))
-    return said
+def begin(output, run_id, **more):
+    run = RunRecord(run_id, "2026-01-01T00:00:00+00:00", **more)
+    ResultsFolder(str(output)).run(run_id).begin(run)
+    return run
 
 
-def end(output, said, state="done", max_attempts=99):
-    return runs.finish(str(output), said, 1767225600.0, state, max_attempts)
+def end(output, run, state=DONE, max_attempts=99):
+    return ResultsFolder(str(output)).finish(run, state, max_attempts)
 
 
 def shown(output):
@@ -71,7 +70,7 @@ def shown(output):
 def test_the_view_is_what_the_runs_say_one_after_the_other(history):
     results, failures = {}, {}
     with tempfile.TemporaryDirectory() as output, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "MERGED_AT_ONCE", 2)
+        patch.setattr(merge, "MERGED_AT_ONCE", 2)
         for number, parts in enumerate(history):
             run_id, seen = f"run-{number}", set()
             said = begin(output, run_id)
@@ -106,7 +105,7 @@ def test_lines_in_order_whatever_fits_into_memory(rows, at_once):
         files = [Path(folder, f"{i}.jsonl") for i in range(2)]
         for i, file in enumerate(files):
             file.write_text("".join(json.dumps({"id": a, "time_s": t}) + "\n" for a, t in rows[i::2]))
-        lines = list(views.in_order(map(str, files), views.key_of, folder, at_once))
+        lines = list(in_order(lines_of(map(str, files)), key_of, folder, at_once))
         assert [(json.loads(line)["id"], json.loads(line)["time_s"]) for line in lines] == sorted(rows)
         assert len(os.listdir(folder)) == 2
 
@@ -179,9 +178,9 @@ def test_whenever_a_run_dies_readers_see_one_view_and_the_next_run_goes_on(tmp_p
                 by_hand = json.loads((output / "run.json").read_text())["run_id"]
                 ids = [json.loads(line)["run"] for line in (output / "tags.jsonl").read_text().splitlines()]
                 assert ids == [by_hand] * 2 or (not linked and ids == [read_run(str(output))["run_id"]] * 2)
-            runs.adopt(str(output), 99)
+            ResultsFolder(str(output)).adopt(99)
             assert shown(output) == new
-            assert views.unfinished_runs(str(output)) == []
+            assert ResultsFolder(str(output)).unfinished_runs() == []
             assert len(os.listdir(output / "views")) == 2
             assert not [path for path in output.rglob("*") if "unfinished" in path.name]
         if countdown.left >= 0:
@@ -201,9 +200,9 @@ def test_a_part_is_none_until_it_is_whole(tmp_path):
             countdown.left = operations
             with contextlib.suppress(PowerCut):
                 write_part(output, "r", "part-0", {"b": "tagged", "a": "passing"})
-        for part in views.finished_parts(str(output), "r"):
-            assert [row["id"] for row in read_table(part, "tags")] == ["b"]
-            assert [row["id"] for row in read_table(part, "errors")] == ["a"]
+        for part in ResultsFolder(str(output)).run("r").finished_parts():
+            assert [row["id"] for row in read_table(part.address, "tags")] == ["b"]
+            assert [row["id"] for row in read_table(part.address, "errors")] == ["a"]
         if countdown.left >= 0:
             break
         operations += 1
@@ -224,7 +223,7 @@ def test_attempts_are_counted_over_runs_and_too_many_quarantine(tmp_path):
 @pytest.mark.parametrize("table_format", FORMATS)
 def test_a_night_with_nothing_due_leaves_the_tables_as_they_are(tmp_path, table_format):
     def ended(run_id, films, name="plan"):
-        said = begin(tmp_path, run_id) | {"format": table_format}
+        said = begin(tmp_path, run_id, format=table_format)
         write_part(tmp_path, run_id, name, films)
         end(tmp_path, said)
         files = [path for path in (tmp_path / "views" / run_id).iterdir() if path.stem in (*TABLES, MANIFEST)]
@@ -242,10 +241,10 @@ def test_a_night_with_nothing_due_leaves_the_tables_as_they_are(tmp_path, table_
 def test_a_night_with_nothing_due_finds_the_catalogue_mended(tmp_path):
     for run_id, lines in (("r0", [to_line(Entry("row 7", attempts=1, stage=CATALOGUE, status=FAILED))]), ("r1", [])):
         said = begin(tmp_path, run_id)
-        part = tmp_path / "runs" / run_id / "plan"
-        part.mkdir()
-        (part / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(b"".join(lines))
-        views.commit_part(str(part), None, {"run_id": run_id, "method_key": "m", "at": ""})
+        part = ResultsFolder(str(tmp_path)).run(run_id).part(PLAN)
+        storage.make_folder(part.address)
+        part.write(MANIFEST, lines)
+        part.finish(PartRecord(run_id, "m", said.begun))
         end(tmp_path, said)
         assert (tmp_path / f"{MANIFEST}.jsonl").read_bytes() == b"".join(lines)
 
@@ -269,12 +268,10 @@ def test_what_is_gone_is_gone_and_runs_stay_as_they_were(tmp_path):
     part = write_part(tmp_path, "r0", "part-0", {"a": "tagged", "b": "tagged", "c": "passing"})
     end(tmp_path, said)
     before = {path: path.read_bytes() for path in Path(part).iterdir()}
-    gone = tmp_path / "runs" / "p" / "pruned"
-    gone.mkdir(parents=True)
-    (gone / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(b"".join(to_line(Entry(i, status=GONE)) for i in "ca"))
-    (gone / f"{views.RAW}{views.DUE}.jsonl").touch()
-    views.commit_part(str(gone), None, {"run_id": "p", "method_key": "", "at": ""})
-    views.publish(str(tmp_path), "p", [str(gone)], said, 3, reread=False)
+    run = RunRecord("p", said.begun)
+    assert ResultsFolder(str(tmp_path)).prune(run, iter("ca")) == 2
+    assert ResultsFolder(str(tmp_path)).run("p").ended.counts == {"removed": 2}
+    assert ResultsFolder(str(tmp_path)).last_run.run_id == "r0"
     assert shown(tmp_path) == {
         name: [("b", "r0")] * (2 if name == "key_frames" else name != "errors") for name in TABLES
     }
@@ -282,22 +279,18 @@ def test_what_is_gone_is_gone_and_runs_stay_as_they_were(tmp_path):
 
 
 def test_a_video_of_which_nothing_comes_back_is_a_failure(tmp_path):
-    part = tmp_path / "part"
-    part.mkdir()
-    due = "".join(
-        json.dumps({"key": k, "id": k, "uri": k, "title": "", "version": "v", "size": 0, "why": "new", "warnings": []})
-        + "\n"
-        for k in "cab"
-    )
-    (part / f"{views.RAW}{views.DUE}.jsonl").write_text(due)
-    (part / f"{views.RAW}{MANIFEST}.jsonl").write_bytes(to_line(Entry("b", "b", "v", "m")))
-    said = views.commit_part(str(part), None, {"run_id": "r", "method_key": "m", "at": ""})
-    assert said["counts"]["videos_lost"] == 2
-    assert [(row["id"], row["stage"], row["retryable"]) for row in read_table(str(part), "errors")] == [
+    part = Part(str(tmp_path / "part"))
+    storage.make_folder(part.address)
+    due = tmp_path / "due.jsonl"
+    due.write_bytes(b"".join(Due(Video(k, k, "", "v"), 0, NEW).line() for k in "cab"))
+    part.write(MANIFEST, [to_line(Entry("b", "b", "v", "m"))])
+    said = part.finish(PartRecord("r", "m", ""), str(due))
+    assert said.counts["videos_lost"] == 2
+    assert [(row["id"], row["stage"], row["retryable"]) for row in read_table(part.address, "errors")] == [
         ("a", "accounting", True),
         ("c", "accounting", True),
     ]
-    lines = (part / f"{MANIFEST}.jsonl").read_bytes().splitlines()
+    lines = Path(part.address, f"{MANIFEST}.jsonl").read_bytes().splitlines()
     assert [(entry_of(line).id, entry_of(line).status) for line in lines] == [
         ("a", FAILED),
         ("b", TAGGED),
@@ -306,16 +299,18 @@ def test_a_video_of_which_nothing_comes_back_is_a_failure(tmp_path):
 
 
 def test_a_reader_that_has_found_a_view_keeps_it_through_the_next_run(tmp_path):
-    end(tmp_path, begin(tmp_path, "r0") and _with_part(tmp_path, "r0"))
+    begin(tmp_path, "r0")
+    end(tmp_path, _with_part(tmp_path, "r0"))
     view = latest_view(str(tmp_path))
-    end(tmp_path, begin(tmp_path, "r1") and _with_part(tmp_path, "r1"))
+    begin(tmp_path, "r1")
+    end(tmp_path, _with_part(tmp_path, "r1"))
     assert [row["run"] for row in read_table(view, "tags")] == ["r0"]
     assert [row["run"] for row in read_table(str(tmp_path), "tags")] == ["r1"]
 
 
 def _with_part(output, run_id):
     write_part(output, run_id, "part-0", {"a": "tagged"})
-    return {"run_id": run_id, "begun": "2026-01-01T00:00:00+00:00"}
+    return RunRecord(run_id, "2026-01-01T00:00:00+00:00")
 
 
 def test_tables_of_one_file_and_of_shards_are_read_alike(tmp_path):
@@ -328,11 +323,43 @@ def test_tables_of_one_file_and_of_shards_are_read_alike(tmp_path):
         list(read_table(str(tmp_path), "errors"))
 
 
-def test_a_folder_that_cannot_be_made_or_is_of_an_earlier_version_is_refused(tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file/out: cannot be"):
-        views.check_output(str(tmp_path / "file" / "out"), False)
-    (tmp_path / "run.json").touch()
-    with pytest.raises(OutputError, match="earlier version"):
-        views.check_output(str(tmp_path), False)
-    views.check_output(str(tmp_path), True)
+        ResultsFolder(str(tmp_path / "file" / "out")).check()
+
+
+@pytest.mark.parametrize("name", ["tags.jsonl", "errors.parquet", "run.json", "manifest.jsonl", "latest"])
+def test_files_that_we_did_not_write_are_refused_and_never_lost(tmp_path, name):
+    results = ResultsFolder(str(tmp_path))
+    (tmp_path / "notes.txt").write_text("mine")
+    results.check()
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"{name}: was not written by this version"):
+        results.check()
+    (tmp_path / name).unlink()
+    night(tmp_path, "r", {"a": "tagged"})
+    results.check()
+    assert sorted(os.listdir(tmp_path)) == FRONT.split()
+    (tmp_path / "tags.jsonl").unlink()
+    (tmp_path / "tags.jsonl").write_text("mine")  # somebody's own, in place of our link
+    with pytest.raises(OutputError, match=r"tags\.jsonl: was not written"):
+        results.check()
+
+
+def test_a_folder_of_another_layout_is_refused_in_a_sentence(tmp_path):
+    night(tmp_path, "r", {"a": "tagged"})
+    said = tmp_path / "views" / "r" / "view.json"
+    said.write_text(json.dumps(json.loads(said.read_text()) | {"layout": 1}))
+    for ask in (lambda: ResultsFolder(str(tmp_path)).check(), lambda: ResultsFolder(str(tmp_path)).latest):
+        with pytest.raises(OutputError, match="another version of movie-tags"):
+            ask()
+
+
+@given(st.lists(st.tuples(IDS, st.integers())), st.lists(st.tuples(IDS, st.integers())))
+def test_a_merge_join_is_that_of_dictionaries(left, right):
+    left, right = (sorted(side, key=lambda item: item[0]) for side in (left, right))
+    found = list(joined(left, right))
+    assert [key for key, _, _ in found] == sorted({key for key, _ in left + right})
+    for key, ours, theirs in found:
+        assert (ours, theirs) == tuple([value for k, value in side if k == key] for side in (left, right))

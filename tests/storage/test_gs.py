@@ -19,7 +19,8 @@ from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, load_saved_model
 from movie_tags.pipeline.commands import main
-from movie_tags.results import lock
+from movie_tags.results import lease, lock
+from movie_tags.results.folder import ResultsFolder
 from movie_tags.storage import StorageError, create_new, open_seekable, replace_version
 from movie_tags.storage.range_reader import LEAST_FETCH, MOST_AHEAD, RangeReader
 from movie_tags.transforms.video.reader import Access
@@ -121,22 +122,39 @@ def test_locks_on_gs(gs, films, capsys):
     uri = gs.put(films / "b.mkv", "locked.mkv")
     output = uri.replace("locked.mkv", "locked-out")
     words = ["tag", uri, "--output", output, *HERE]
-    with lock.locked(output, "other"):
+    with ResultsFolder(output).locked("other"):
         assert main(words) == 2
         assert "is writing to it" in capsys.readouterr().err
-    elsewhere = vars(lock.Owner.here("other", False)) | {"machine": "elsewhere"}
-    assert create_new(f"{output}/{lock.NAME}", json.dumps(elsewhere).encode())
+    assert lease.held(output) is None
+    other = lock.Owner.here("other")
+    assert create_new(f"{output}/{lock.NAME}", other.data)
     assert not create_new(f"{output}/{lock.NAME}", b"")
     assert main(words) == 2
     assert "--break-lock" in capsys.readouterr().err
-    holder, _, version = lock.read_lock(output)
+    _, generation = lease.read(output)
     assert not replace_version(f"{output}/{lock.NAME}", None, "generation:1")
-    assert lock.read_lock(output)[2] == version and holder.run_id == "other"
+    assert lease.read(output)[1] == generation
+    lease.release(output, "another")
+    assert lease.held(output).owner == other
     assert main([*words, "--break-lock"]) == 0
-    assert lock.read_lock(output) is None
-    assert create_new(f"{output}/{lock.NAME}", json.dumps(elsewhere | {"machine": holder.machine, "pid": 0}).encode())
-    lock.release(output, "other")  # as the job does at its end
-    assert lock.read_lock(output) is None
+    assert lease.held(output) is None
+    assert lease.acquire(output, "other", job=True).pid == 0
+    with pytest.raises(lock.LockError, match=r"a job on a cluster, begun .*--break-lock"):
+        lease.acquire(output, "mine")
+    lease.release(output, "other")  # as the job does at its end
+    assert lease.held(output) is None
+
+
+def test_a_lease_lapses_when_nobody_renews_it_but_a_jobs_does_not(gs, films, monkeypatch):
+    output = gs.put(films / "b.mkv", "lapsing.mkv").replace(".mkv", "-out")
+    lease.acquire(output, "died")
+    monkeypatch.setattr(lease, "LAPSES_S", -1.0)
+    assert lease.acquire(output, "next").run_id == "next"
+    lease.release(output, "next")
+    lease.acquire(output, "job", job=True)
+    with pytest.raises(lock.LockError):
+        lease.acquire(output, "next")
+    lease.release(output, "job")
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -312,7 +330,7 @@ def test_addresses_that_lead_nowhere_are_refused_before_any_work(gs, films, caps
 
 def test_a_run_that_fails_leaves_nothing_on_gs(gs, films, tmp_path):
     uri = gs.put(films / "b.mkv", "failing.mkv")
-    gs.fault = lambda request: 403 if "errors" in request.what and "o-failed" in request.what else None
+    gs.fault = lambda request: 403 if "part-00000" in request.what and "errors" in request.what else None
     words = ["--output", uri.replace("failing.mkv", "o-failed"), "--model", resolve("compact"), *HERE]
     assert main(["tag", uri, *words]) == 1
     gs.fault = lambda request: None

@@ -18,6 +18,7 @@ from apache_beam.metrics import Metrics
 
 from movie_tags.progress import report_progress
 from movie_tags.records import EXACT, Failure, Film, Video
+from movie_tags.stopping import INTERRUPTED, StopFile, Stopped, until_stopped
 from movie_tags.storage import is_remote
 from movie_tags.transforms.shots.cuts import Cut, locate
 from movie_tags.transforms.shots.detector import Rule
@@ -106,6 +107,7 @@ class FindShots(beam.PTransform):
         limits: Limits | None = Limits(),
         draft: Draft | None = None,
         exact_cuts: bool = False,
+        stop: StopFile | None = None,
     ):
         """
         Args:
@@ -115,6 +117,7 @@ class FindShots(beam.PTransform):
             limits: of the processes in which films are decoded; None decodes in the workers themselves.
             draft: what a draft may leave out; None samples exactly.
             exact_cuts: find the frame with which each shot begins; of a draft there are none.
+            stop: tells to begin no further film, and to break off those begun.
         """
         super().__init__()
         self.decoding = Decoding(limits)
@@ -123,16 +126,17 @@ class FindShots(beam.PTransform):
         self.segment_length = segment_length
         self.draft = draft
         self.cuts = CutFinder(self.decoding, rule) if exact_cuts and draft is None else None
+        self.stop = stop
 
     def expand(self, videos: beam.PCollection) -> dict[str, beam.PCollection]:
         planned = videos | "Plan" >> beam.ParDo(
-            _PlanSegments(self.decoding, self.fps, self.segment_length, self.draft)
+            _PlanSegments(self.decoding, self.fps, self.segment_length, self.draft, self.stop)
         ).with_outputs(self.FAILED, main="segments")
         found = (
             planned.segments
             | "Spread" >> beam.Reshuffle()
             | "Find"
-            >> beam.ParDo(_FindInside(self.decoding, self.rule, self.cuts)).with_outputs(
+            >> beam.ParDo(_FindInside(self.decoding, self.rule, self.cuts, self.stop)).with_outputs(
                 _FindInside.STRETCHES, self.FAILED, main=self.INSIDE
             )
         )
@@ -157,6 +161,10 @@ def _failed(video: Video, error: Exception, stage: str) -> beam.pvalue.TaggedOut
     return beam.pvalue.TaggedOutput(FindShots.FAILED, (video, failure_of(error, stage)))
 
 
+def _interrupted(video: Video) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput(FindShots.FAILED, (video, Failure(INTERRUPTED, "the run was told to end", True)))
+
+
 def _report(video: Video, segments: int, **what) -> None:
     """Say that one of a video's segments is done, and its share of the file's bytes, as far as these are known here."""
     size = 0
@@ -169,7 +177,15 @@ def _report(video: Video, segments: int, **what) -> None:
 class _PlanSegments(beam.DoFn):
     """Video -> (video, segment) for each of its segments."""
 
-    def __init__(self, decoding: Decoding, fps: float, segment_length: float | None, draft: Draft | None):
+    def __init__(
+        self,
+        decoding: Decoding,
+        fps: float,
+        segment_length: float | None,
+        draft: Draft | None,
+        stop: StopFile | None = None,
+    ):
+        self.stop = stop
         self.decoding = decoding
         self.fps = fps
         self.segment_length = segment_length
@@ -179,6 +195,9 @@ class _PlanSegments(beam.DoFn):
         self.decoded = Metrics.counter("sampling", "frames_decoded")
 
     def process(self, video: Video) -> Iterator:
+        if self.stop is not None and self.stop.asked:
+            yield _interrupted(video)
+            return
         try:
             segments = self.decoding.plan(video.uri, self.fps, self.segment_length, self.draft)
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
@@ -197,10 +216,11 @@ class _FindInside(beam.DoFn):
 
     STRETCHES = "stretches"
 
-    def __init__(self, decoding: Decoding, rule: Rule, cuts: CutFinder | None):
+    def __init__(self, decoding: Decoding, rule: Rule, cuts: CutFinder | None, stop: StopFile | None):
         self.decoding = decoding
         self.rule = rule
         self.cuts = cuts
+        self.stop = stop
         self.frames = Metrics.counter("shots", "frames_sampled")
         self.found = Metrics.counter("shots", "shots_inside_segments")
         self.decoded = Metrics.counter("sampling", "frames_decoded")
@@ -216,9 +236,12 @@ class _FindInside(beam.DoFn):
         finder = ShotFinder(segment, self.rule, locate=locate_cut)
         try:
             samples = self.decoding.samples(video.uri, segment, tally, between=self.cuts is not None)
-            for item in finder.key_frames(samples, tally):
+            for item in finder.key_frames(until_stopped(samples, self.stop), tally):
                 found += 1
                 yield video, item
+        except Stopped:
+            yield _interrupted(video)
+            return
         except Exception as error:  # whatever a storage client or a decoder may raise costs this video alone
             _report(video, segment.count)
             yield _failed(video, error, "sampling")
