@@ -294,7 +294,8 @@ class TaggingRun:
         from movie_tags.models.loading import forget_models
         from movie_tags.pipeline.beam.local_workers import end_workers, warm_up
 
-        self._choose_workers(plan.bytes)
+        if self.workers:  # those of clusters are not ours to choose
+            self._choose_workers(plan.bytes)
         self.interruption.end_workers = end_workers
         threads = max(1, cores() // self.workers) if self.workers else 1
         if self.workers > 1:
