@@ -196,7 +196,7 @@
   };
   const from = new URLSearchParams(location.hash.slice(1)).get("t");
   if (from !== null) {
-    const at = items.find((item) => item.querySelector("[data-t]").dataset.t === from);
+    const at = items[data.shots.findIndex(([start, end]) => start <= Number(from) && Number(from) < end)];
     at?.classList.add("found");
     at?.scrollIntoView({ block: "center" });
   }

@@ -15,7 +15,7 @@
     $("told").textContent = reply.error || (reply.scenes.length ? `${reply.scenes.length} scenes` : "There is no such scene.");
     $("scenes").replaceChildren(...(reply.scenes || []).map((scene) => {
       const row = document.createElement("tr");
-      const link = Object.assign(document.createElement("a"), { href: `/films/${scene.name}.html`, textContent: scene.title });
+      const link = Object.assign(document.createElement("a"), { href: `/films/${scene.name}.html#t=${scene.start_s}`, textContent: scene.title });
       row.append(cell(link), cell(`${timecode(scene.start_s)} to ${timecode(scene.end_s)}`), cell(scene.sure === null ? "" : `probability ${Math.round(100 * scene.sure)} %`));
       return row;
     }));

@@ -154,6 +154,7 @@ def test_scenes_are_found_as_one_types(browser, tmp_path):
         browser.get(page.link.partition("?")[0] + "scenes")
         one(browser, "#q").send_keys("animal food")
         until(browser, lambda: [e.text for e in all_of(browser, "#scenes td:nth-child(2)")] == ["0:00 to 0:02"])
+        assert one(browser, "#scenes a").get_attribute("href").endswith(".html#t=0")
         one(browser, "#q").send_keys("zzz")
         until(browser, lambda: "did you mean" in one(browser, "#told").text)
         browser.get_log("browser")  # that a request was refused
