@@ -91,7 +91,7 @@ def write(folder: str, name: str, output: str | None, options: Options) -> int:
     return SOME_FAILED if written.left_out else DONE
 
 
-def show(written: Written, where: str, dry_run: bool) -> None:
+def show(written: Written, where: str, dry_run: bool = False) -> None:
     """Say what was written, and what was left out and why."""
     for path in written.files if dry_run else ():
         print(path)

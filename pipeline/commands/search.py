@@ -13,16 +13,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from movie_tags.pipeline.commands.common import DONE, count, share
+from movie_tags.errors import UserError
+from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, count, share
+from movie_tags.pipeline.commands.export import show
+from movie_tags.records import Film
+from movie_tags.report.exports.scenes import SCENE_FORMATS, Scene, write_scenes
 from movie_tags.report.phrases import clock, percent, seen, sureness, timecode
 from movie_tags.results.expressions import parse, resolve, terms_of
 from movie_tags.results.search import Found, Search
 from movie_tags.results.synonyms import words_of
+from movie_tags.storage import plainly
 
 OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
     "  movie-tags search results/ 'beach and children and not violence'\n"
-    "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes",
+    "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes\n"
+    "  movie-tags search results/ 'car chase' --scenes --to clips --output chases/",
     "epilog": "A tag is named by itself, by words of it or by synonyms in English, German, French, Spanish and Hindi:\n"
     "beach and boat are Beach/Sea. Words side by side are one tag, or else several, all of which are wanted;\n"
     "-violence is not violence. A film has the tags of its short list; with --min, those of which the model is so\n"
@@ -46,6 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a film has a tag of which the model is so sure, 0 to 1; where it does not say, by relative strength [as "
         "the run listed]",
     )
+    parser.add_argument(
+        "--to",
+        choices=SCENE_FORMATS,
+        help="write the scenes for an editor: a clip of each, copied where the codec's key frames allow and re-encoded "
+        "elsewhere; or one OpenTimelineIO timeline or EDL of all (needs --scenes and --output)",
+    )
+    parser.add_argument("--output", metavar="DIR", help="the folder that --to writes into")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="so many at most [50]")
     parser.add_argument("--json", action="store_true", help="print an object a line: what a program reads")
 
@@ -56,6 +69,10 @@ def as_typed(words: Sequence[str]) -> list[str]:
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    if args.to and not (args.scenes and args.output):
+        raise UserError("--to writes scenes into a folder: give --scenes and --output DIR with it")
+    if args.output and not args.to:
+        raise UserError(f"--output is where --to writes: give one of --to {', '.join(SCENE_FORMATS)} with it")
     with Search(args.results) as search:
         expression = resolve(parse(" ".join(args.expression)), search.vocabulary())
         for term in terms_of(expression):
@@ -64,6 +81,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         find = search.scenes if args.scenes else search.films
         found = find(expression, args.min, args.limit + 1)  # one more tells whether there are more
     shown, more = found[: args.limit], len(found) > args.limit
+    if args.to:
+        return write(shown, args, more)
     if args.json:
         for one in shown:
             row = dataclasses.asdict(one)
@@ -76,6 +95,30 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     if more:
         print("… and more; --limit shows them")
     return DONE
+
+
+def write(found: Sequence[Found], args: argparse.Namespace, more: bool) -> int:
+    """Write the scenes found as --to says; returns the exit status.
+
+    Raises:
+        UserError: nothing can be written there, or a library is missing.
+    """
+    scenes = [
+        Scene(
+            Film(id=one.id, uri=one.uri, title=one.title, duration_s=one.duration_s),
+            one.start_s or 0.0,
+            one.end_s or 0.0,
+        )
+        for one in found
+    ]
+    try:
+        written = write_scenes(scenes, args.to, args.output, " ".join(args.expression))
+    except OSError as error:
+        raise UserError(f"{args.output}: cannot be written to: {plainly(error)}") from error
+    show(written, args.output)
+    if more:
+        print("… and more; --limit takes them, too")
+    return SOME_FAILED if written.left_out else DONE
 
 
 def _table(found: Sequence[Found]) -> Table:

@@ -87,8 +87,12 @@ class FilmError(UserError):
     """A film that an export cannot take; the message says why and what helps."""
 
 
-def load(name: str) -> ModuleType:
+def load(name: str, asked: str | None = None) -> ModuleType:
     """The module of a format.
+
+    Args:
+        name: of the module, with hyphens.
+        asked: the format as the user named it, where that is another name.
 
     Raises:
         UserError: libraries that it needs are not installed.
@@ -98,7 +102,9 @@ def load(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("movie_tags"):
             raise
-        raise UserError(f"--to {name} needs the package {error.name}: pip install 'movie-tags[{EXTRA}]'") from error
+        raise UserError(
+            f"--to {asked or name} needs the package {error.name}: pip install 'movie-tags[{EXTRA}]'"
+        ) from error
 
 
 def listed_tags(film: Film, options: Options) -> tuple[TagStrength, ...]:
