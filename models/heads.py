@@ -112,10 +112,16 @@ def read_head(bundle: ModelBundle) -> LinearHead | None:
     Raises:
         BundleError: it cannot be read.
     """
-    said = bundle.card.get(HEAD_CARD)
-    if said is None:
-        return None
-    path = storage.join(bundle.uri, HEAD)
+    return head_at(bundle.uri, bundle.card) if HEAD_CARD in bundle.card else None
+
+
+def head_at(uri: str, card: dict) -> LinearHead:
+    """The head in a bundle's folder, whose `model.json` is `card`.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    path, said = storage.join(uri, HEAD), card.get(HEAD_CARD, {})
     try:
         with np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False) as arrays:
             kernel, bias = (np.asarray(arrays[name], np.float32) for name in ("kernel", "bias"))

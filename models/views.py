@@ -58,15 +58,20 @@ def _lit_ends(lit: np.ndarray) -> tuple[int, int]:
     return (begin, end) if lit.any() and begin <= MOST_BAR * n and n - end <= MOST_BAR * n else (0, n)
 
 
-def middle_mirrored(pixels: np.ndarray) -> np.ndarray:
-    """The largest square in the middle, mirrored: uint8 RGB [H, W, 3] -> [S, S, 3], S the shorter side."""
+def middle(pixels: np.ndarray) -> np.ndarray:
+    """The largest square in the middle: uint8 RGB [H, W, 3] -> [S, S, 3], S the shorter side."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return cv2.flip(pixels[top : top + side, left : left + side], 1)
+    return pixels[top : top + side, left : left + side]
 
 
-CUTS = {"whole": whole, "without_bars": without_bars, "middle_mirrored": middle_mirrored}
+def middle_mirrored(pixels: np.ndarray) -> np.ndarray:
+    """The largest square in the middle, mirrored: as `middle`."""
+    return cv2.flip(middle(pixels), 1)
+
+
+CUTS = {"whole": whole, "without_bars": without_bars, "middle": middle, "middle_mirrored": middle_mirrored}
 
 
 def canvas_size(views: Sequence[View]) -> tuple[int, int]:

@@ -148,6 +148,7 @@ class TaggingRun:
                 "fingerprint": self.models.fingerprint,
                 "vocabulary": self.models.vocabulary,
                 "thresholds": dict(zip(self.models.vocabulary, self.models.thresholds, strict=True)),
+                "watch": self.models.watch,
                 "bundles": [
                     {"uri": bundle.uri, "name": bundle.name, "fingerprint": bundle.fingerprint}
                     for bundle in self.models.bundles

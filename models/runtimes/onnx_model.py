@@ -12,7 +12,7 @@ import numpy as np
 
 from movie_tags import storage
 from movie_tags.models.bundle import MODEL_JSON, ONNX, BundleError
-from movie_tags.models.heads import ACTIVATIONS
+from movie_tags.models.heads import ACTIVATIONS, head_at
 from movie_tags.models.runtimes import Answers, Model
 
 CARD_KEY = "onnx"
@@ -34,6 +34,8 @@ class Preprocessing:
         jpeg: the quality at which the picture is made a JPEG and read again before; None leaves that out.
         activation: what turns its outputs into probabilities, of ACTIVATIONS.
         outputs: which of its outputs are the tags, in order; None: all.
+        embedding: the output that is an embedding, to be taken at length 1, on which the bundle's head stands; None of
+            a classifier.
     """
 
     layout: str = "nchw"
@@ -45,6 +47,7 @@ class Preprocessing:
     jpeg: int | None = None
     activation: str = "none"
     outputs: tuple[int, ...] | None = None
+    embedding: str | None = None
 
     def to_card(self) -> dict:
         return json.loads(json.dumps(asdict(self)))
@@ -100,7 +103,7 @@ def activate(outputs: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def load_onnx(uri: str, threads: int = 1) -> Model:
-    """Load a bundle's ONNX model, to be run on one picture at a time; it gives no features.
+    """Load a bundle's ONNX model, to be run on one picture at a time; features come of an embedding alone.
 
     Args:
         uri: the bundle's folder.
@@ -111,17 +114,35 @@ def load_onnx(uri: str, threads: int = 1) -> Model:
         BundleError: ONNX Runtime is not installed, or cannot run it.
     """
     try:
-        preprocessing = preprocessing_of(json.loads(storage.read_text(storage.join(uri, MODEL_JSON))))
+        card = json.loads(storage.read_text(storage.join(uri, MODEL_JSON)))
+        preprocessing = preprocessing_of(card)
     except ValueError as error:
         raise BundleError(f"{uri}: {error}") from error
     session = open_session(storage.read_bytes(storage.join(uri, ONNX)), uri, threads)
+    head = head_at(uri, card) if preprocessing.embedding else None
     turn = threading.Lock()
 
     def describe(pictures: np.ndarray) -> Answers:
         with turn:
-            return Answers(np.stack([classify(session, picture, preprocessing) for picture in pictures]))
+            if head is None:
+                return Answers(np.stack([classify(session, picture, preprocessing) for picture in pictures]))
+            features = [embed(session, picture, preprocessing) for picture in pictures]
+        return Answers(np.concatenate([head(row) for row in features]), np.concatenate(features))
 
     return Model(describe)
+
+
+def embed(session: Any, picture: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """An image model's embedding, of length 1, float32 [1, width], of a picture uint8 RGB [H, W, 3]."""
+    taken = session.get_inputs()[0].name
+    (found,) = session.run([preprocessing.embedding], {taken: preprocess(picture, preprocessing)})
+    return unit_length(found)
+
+
+def unit_length(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1: float32 [N, width]."""
+    rows = np.asarray(rows, np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def classify(session: Any, picture: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -148,6 +169,8 @@ def open_session(data: bytes, uri: str, threads: int = 1) -> Any:
     options.use_deterministic_compute = True
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if data[:2] in (b"PK", b"\x80\x02"):
+        raise BundleError(f"{uri}: is a pickle of PyTorch, which is not opened; export the model to ONNX")
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no class in common

@@ -1,4 +1,4 @@
-"""`movie-tags model`: builds the models known by name, imports classifiers of others."""
+"""`movie-tags model`: builds the models known by name, imports classifiers and pairs of image and text models."""
 
 from __future__ import annotations
 
@@ -26,17 +26,42 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="DIR", help="into a folder of your own, local or gs:// [this machine's cache]"
     )
     taken = kinds.add_parser(
-        "import", help="make a bundle of an ONNX classifier, run by ONNX Runtime", allow_abbrev=False
+        "import", help="make a bundle of a classifier, or of a CLIP or SigLIP, in ONNX", allow_abbrev=False
     )
-    taken.add_argument("--onnx", required=True, metavar="FILE", help="the model: one batch of pictures in, outputs out")
+    add_import_options(taken)
+    for kind in (build, taken):
+        add_common(kind)
+
+
+def add_import_options(taken: argparse.ArgumentParser) -> None:
+    """The options of `movie-tags model import`."""
+    source = taken.add_mutually_exclusive_group(required=True)
+    source.add_argument("--onnx", metavar="FILE", help="a classifier: one batch of pictures in, outputs out")
+    source.add_argument(
+        "--clip",
+        metavar="FOLDER",
+        help="a CLIP or SigLIP as the model hubs lay it out: onnx/vision_model.onnx, onnx/text_model.onnx, "
+        "tokenizer.json, config.json, preprocessor_config.json",
+    )
     taken.add_argument(
-        "--vocabulary", required=True, metavar="FILE", help="one tag a line, in the order of the outputs"
+        "--vocabulary",
+        metavar="FILE",
+        help="of --onnx: one tag a line, in the order of the outputs; of --clip: a line TAG or TAG: prompt, prompt "
+        "[the paper's fifty tags]",
     )
-    taken.add_argument("--size", required=True, type=count, metavar="N", help="side in pixels pictures are squeezed to")
+    taken.add_argument("--size", type=count, metavar="N", help="of --onnx: side in pixels pictures are squeezed to")
     taken.add_argument("--output", required=True, metavar="BUNDLE", help="folder for the bundle, local or gs://")
     taken.add_argument("--name", metavar="NAME", help="what the bundle calls itself [the file's name]")
-    taken.add_argument("--threshold", type=share, metavar="P", help="believe tags from this probability on, 0 to 1 [0]")
-    shown = taken.add_argument_group("how it is shown a picture: (pixels · scale - mean) / deviation")
+    taken.add_argument(
+        "--threshold",
+        type=share,
+        metavar="P",
+        help="believe tags from this probability on, 0 to 1 [0; CLIP 0.5, SigLIP 0.1]",
+    )
+    pair = taken.add_argument_group("of --clip, where no file says them: probability = sigmoid(scale · cosine + bias)")
+    pair.add_argument("--logit-scale", type=positive, metavar="S", help="exp(logit_scale) of the model [CLIP: 100]")
+    pair.add_argument("--logit-bias", type=float, metavar="B", help="of a SigLIP")
+    shown = taken.add_argument_group("of --onnx, how it is shown a picture: (pixels · scale - mean) / deviation")
     shown.add_argument("--scale", type=positive, default=1.0, help="0.00392157 for pixels from 0 to 1 [1]")
     shown.add_argument("--mean", type=float, nargs="+", default=[0.0], metavar="M", help="of all channels or each [0]")
     shown.add_argument("--deviation", type=positive, nargs="+", default=[1.0], metavar="D", help="likewise [1]")
@@ -54,8 +79,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         const="softmax",
         help="its outputs are logits of one choice",
     )
-    for kind in (build, taken):
-        add_common(kind)
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
@@ -72,19 +95,28 @@ def build_model(args: argparse.Namespace) -> None:
 
 def import_model(args: argparse.Namespace) -> None:
     """`movie-tags model import`."""
-    from movie_tags.models.bundle import MODEL_JSON, THRESHOLDS
-    from movie_tags.models.importing import import_onnx
-    from movie_tags.models.runtimes.onnx_model import Preprocessing
+    from movie_tags.models.bundle import MODEL_JSON
 
     if storage.exists(storage.join(args.output, MODEL_JSON)):
         raise UserError(f"{args.output}: holds a model bundle already; choose another folder")
+    try:
+        tags = import_pair_of_models(args) if args.clip else import_classifier(args)
+    except OSError as error:
+        raise UserError(f"--output {args.output}: cannot be written: {storage.plainly(error)}") from error
+    print(f"{args.output}: {tags} tags")
+
+
+def import_classifier(args: argparse.Namespace) -> int:
+    """`movie-tags model import --onnx`; returns the number of tags."""
+    from movie_tags.models.bundle import THRESHOLDS
+    from movie_tags.models.importing import import_onnx
+    from movie_tags.models.runtimes.onnx_model import Preprocessing
+
+    if args.size is None or args.vocabulary is None:
+        raise UserError("--onnx needs --size and --vocabulary")
     if args.crop is not None and args.crop > args.size:
         raise UserError(f"--crop {args.crop} is more than --size {args.size}")
-    try:
-        lines = storage.read_text(args.vocabulary).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--vocabulary {args.vocabulary}: cannot be read: {storage.plainly(error)}") from error
-    vocabulary = [line.strip() for line in lines if line.strip()]
+    vocabulary = [line.strip() for line in _vocabulary(args.vocabulary).splitlines() if line.strip()]
     if not vocabulary or len(set(vocabulary)) != len(vocabulary):
         raise UserError(f"{args.vocabulary}: has no tags, or one twice")
     preprocessing = Preprocessing(
@@ -99,11 +131,31 @@ def import_model(args: argparse.Namespace) -> None:
     card = {"name": args.name or storage.base_name(args.onnx).removesuffix(".onnx"), "backbone": "ONNX"}
     if args.threshold is not None:
         card[THRESHOLDS] = dict.fromkeys(vocabulary, args.threshold)
+    import_onnx(args.onnx, vocabulary, (args.size, args.size), preprocessing, args.output, card)
+    return len(vocabulary)
+
+
+def import_pair_of_models(args: argparse.Namespace) -> int:
+    """`movie-tags model import --clip`; returns the number of tags."""
+    from movie_tags.models.clip.clip_bundle import import_pair
+    from movie_tags.models.clip.prompts import own_prompts, read_prompts
+
+    prompts = read_prompts(_vocabulary(args.vocabulary), args.vocabulary) if args.vocabulary else own_prompts()
+    thresholds = None if args.threshold is None else dict.fromkeys(prompts, args.threshold)
+    name = args.name or storage.base_name(args.clip)
+    found = import_pair(args.clip, prompts, args.output, name, thresholds, args.logit_scale, args.logit_bias)
+    print(
+        f"of {found.drawn} drawn pictures {found.nearest} are nearest to their own words; "
+        f"scale {found.scale:.4g}, bias {found.bias:.4g}"
+    )
+    return len(prompts)
+
+
+def _vocabulary(path: str) -> str:
     try:
-        import_onnx(args.onnx, vocabulary, (args.size, args.size), preprocessing, args.output, card)
-    except OSError as error:
-        raise UserError(f"--output {args.output}: cannot be written: {storage.plainly(error)}") from error
-    print(f"{args.output}: {len(vocabulary)} tags")
+        return storage.read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--vocabulary {path}: cannot be read: {storage.plainly(error)}") from error
 
 
 def each_channel(values: Sequence[float], option: str) -> tuple[float, float, float]:

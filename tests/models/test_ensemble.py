@@ -53,6 +53,12 @@ def test_their_order_does_not_matter(small_bundle, other_bundle):
     assert alone.fingerprint == read_bundle(small_bundle).fingerprint != one.fingerprint
 
 
+def test_what_cards_know_of_watching_is_put_together(small_bundle, tmp_path):
+    said = {"Robot": {"threshold": 0.01, "recall": 0.9, "interval": [0.8, 0.95], "stills_per_hour": 30}}
+    other = write_untrained(tmp_path, ("Beach/Sea", "Robot"), 48, 8, {"name": "another", "watch": said})
+    assert read_models([small_bundle, other]).watch == said and read_models(small_bundle).watch == {}
+
+
 def test_a_tag_that_two_claim_is_refused(small_bundle, tmp_path):
     copy = renamed(small_bundle, tmp_path / "copy", "copy", ["One", "Two", "War", "Three", "Animal"])
     with pytest.raises(BundleError, match="both claim"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from movie_tags.models import graph_views, views
 from movie_tags.models.views import View
 
-LOOKS = (View("without_bars", (48, 64)), View("middle_mirrored", (40, 40)), View("whole", (20, 30)))
+LOOKS = (View("without_bars", (48, 64)), View("middle_mirrored", (40, 40)), View("middle", (20, 30)))
 
 
 def film_picture(seed, height, width, bars=(0, 0)):

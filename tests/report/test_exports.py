@@ -316,6 +316,7 @@ def test_video_intelligence_is_read_by_googles_own_types(films, tmp_path):
     assert whole.confidence == pytest.approx(0.9)
     assert whole.segment.end_time_offset.total_seconds() == 20.02
     shots = {label.entity.description: label.segments for label in result.shot_label_annotations}
+    assert set(shots) == {"Beach/Sea", "Children"}  # of its listed tags alone
     assert [s.segment.start_time_offset.total_seconds() for s in shots["Children"]] == [2.0, 7.0]
     assert [s.confidence for s in shots["Children"]] == pytest.approx([0.25, 0.7])
     # What scripts for the REST interface walk through.

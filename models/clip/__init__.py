@@ -1,0 +1,1 @@
+"""Pairs of an image and a text model, CLIP and SigLIP, that users bring: any word as a tag."""

@@ -1,0 +1,242 @@
+"""Pairs of models that users bring: against numpy, and the sentences of folders that cannot be used."""
+
+import json
+import shutil
+import unicodedata
+from functools import cache
+
+import numpy as np
+import pytest
+from films import picture, write_video
+from onnx import TensorProto
+from tiny_pairs import (
+    CONTEXT,
+    CORPUS,
+    DEVIATION,
+    END,
+    MEAN,
+    Graph,
+    Pair,
+    embeds,
+    reference_tokens,
+    unit,
+    write_pair,
+)
+
+from movie_tags.models.bundle import BundleError, read_bundle
+from movie_tags.models.clip.clip_bundle import import_pair
+from movie_tags.models.clip.hub_folder import TextSettings, preprocessing_of_hub, text_settings
+from movie_tags.models.clip.prompts import NEUTRAL, own_prompts, read_prompts
+from movie_tags.models.clip.text_encoder import load_text_encoder, open_tokenizer
+from movie_tags.models.heads import read_head
+from movie_tags.models.loading import load_model, predict
+from movie_tags.models.views import View
+from movie_tags.pipeline.commands import main
+from movie_tags.training.data.vocabulary import TAGS
+
+pytest.importorskip("tokenizers")
+PROMPTS = {"lighthouse": ("a lighthouse", "the beam of a lighthouse"), "red dress": ("a red dress",)}
+SCALES = {"clip": (100.0, 0.0), "siglip": (20.0, -3.0)}
+
+
+@pytest.fixture(scope="module", params=["clip", "siglip"])
+def pair(request, tmp_path_factory):
+    """(the networks in numpy, their folder, the bundle made of it)"""
+    folder = tmp_path_factory.mktemp(request.param)
+    networks, (scale, bias) = write_pair(folder / "hub", request.param), SCALES[request.param]
+    import_pair(str(folder / "hub"), PROMPTS, str(folder / "bundle"), "tiny", scale=scale, bias=bias)
+    return networks, folder / "hub", read_bundle(str(folder / "bundle"))
+
+
+def words_of(networks, texts):
+    return networks.word(np.array([reference_tokens(text) for text in texts]))
+
+
+def test_embeddings_and_probabilities_are_those_of_numpy(pair):
+    networks, _, bundle = pair
+    pictures = [picture(seed, 48, 64) for seed in range(5)]
+    answers = predict(load_model(bundle), pictures, bundle.fitted)
+    canvases = np.stack([bundle.fitted(pixels) for pixels in pictures]).transpose(0, 3, 1, 2) / 255
+    shown = (canvases - np.reshape(MEAN, (3, 1, 1))) / np.reshape(DEVIATION, (3, 1, 1))
+    image = networks.image(shown)
+    assert np.abs([answer.features for answer in answers] - image).max() < 1e-5
+    tags = unit(np.stack([words_of(networks, texts).mean(0) for texts in PROMPTS.values()]))
+    scale, bias = SCALES[networks.family]
+    logits = scale * image @ tags.T + bias
+    if networks.family == "clip":
+        logits -= scale * image @ unit(words_of(networks, NEUTRAL).mean(0, keepdims=True)).T
+    expected = 1 / (1 + np.exp(-logits))
+    found = np.stack([answer.probabilities for answer in answers])
+    assert np.abs(found - expected).max() < 1e-5 and np.ptp(found) > 0.05
+    assert np.abs(read_head(bundle)(np.stack([answer.features for answer in answers])) - found).max() < 1e-6
+
+
+def test_words_of_a_bundle_are_those_of_numpy(pair):
+    networks, _, bundle = pair
+    texts = ["Lighthouse at dusk", "a red dress, a crowded street", "маяк на море", "海边的灯塔" * 9, ""]
+    assert np.abs(load_text_encoder(bundle)(texts) - words_of(networks, texts)).max() < 1e-5
+
+
+def test_other_tags_are_another_model_with_the_same_features(pair, tmp_path):
+    _, hub, bundle = pair
+    import_pair(str(hub), {"street": ("a street",)}, str(tmp_path / "other"), "other", scale=5, bias=-1)
+    other = read_bundle(str(tmp_path / "other"))
+    assert other.features_fingerprint == bundle.features_fingerprint and other.fingerprint != bundle.fingerprint
+
+
+@cache
+def tokenizer():
+    from tiny_pairs import clip_tokenizer
+
+    return open_tokenizer(json.dumps(clip_tokenizer()).encode(), TextSettings(CONTEXT, END, True), "tiny")
+
+
+def test_tokens_are_those_of_the_published_algorithm():
+    words = regexless_words(CORPUS)
+    random = np.random.default_rng(1)
+    texts = [" ".join(random.choice(words, random.integers(1, 7))) for _ in range(170)]
+    texts += ["", "  two   spaces\t", "It's we'll I'd", "don't stop!?", "a1b22 333", "½ ² Ⅷ", "naïve café", "ПРИВЕТ",
+              "emoji 🎬🎥", "日本語テキスト", "ไทย", "नमस्ते दुनिया", "שלום", "مرحبا", "Ελληνικά", "한국어", "Tiếng Việt",
+              "ქართული", "հայերեն", "தமிழ்", "বাংলা", "አማርኛ", "ខ្មែរ", "မြန်မာ", "𝔘𝔫𝔦", "…—–“”", "x" * 99, "ß ẞ", "ﬁ",  # noqa: RUF001
+              "a-b_c/d"]  # fmt: skip
+    assert len(texts) == 200
+    for text in texts:
+        text = unicodedata.normalize("NFC", text)
+        found = tokenizer().encode(text.lower()).ids
+        assert found == reference_tokens(text), text
+
+
+def regexless_words(text):
+    return [word.strip(",.;") for word in text.split()]
+
+
+def test_a_film_is_tagged_with_any_word(pair, tmp_path):
+    _, hub, _ = pair
+    (tmp_path / "tags.txt").write_text("# of ours\nlighthouse: a lighthouse, the beam of a lighthouse\nred dress\n")
+    bundle = tmp_path / "bundle"
+    words = ["model", "import", "--clip", str(hub), "--vocabulary", str(tmp_path / "tags.txt"), "--threshold", "0"]
+    assert main([*words, "--logit-scale", "20", "--logit-bias", "-3", "--output", str(bundle)]) == 0
+    film = write_video(tmp_path / "a.mp4", [picture(k // 40) for k in range(160)])
+    out = tmp_path / "out"
+    assert main(["tag", str(film), "--model", str(bundle), "--output", str(out), "--direct_num_workers", "1"]) == 0
+    row = json.loads((out / "key_frames.jsonl").read_text().splitlines()[0])
+    assert {tag["tag"] for tag in row["top_k"]} == {"lighthouse", "red dress"}
+
+
+def test_the_papers_fifty_have_prompts():
+    assert list(own_prompts()) == list(TAGS) and all(own_prompts().values())
+    found = read_prompts("Beach/Sea\nlighthouse\nBar: a bar, a pub\n", "f")
+    assert found["Beach/Sea"] == own_prompts()["Beach/Sea"] and found["Bar"] == ("a bar", "a pub")
+    assert found["lighthouse"] == ("a film frame that shows lighthouse",)
+
+
+@pytest.mark.parametrize(
+    ("said", "view", "crop"),
+    [
+        ({"size": 224, "crop_size": 224}, View("middle", (224, 224)), None),
+        ({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}, View("middle", (256, 256)), 224),
+        ({"size": {"height": 384, "width": 384}}, View("whole", (384, 384)), None),
+        ({"size": [224, 224], "resize_mode": "shortest"}, View("middle", (224, 224)), None),
+        ({"size": [256, 256], "resize_mode": "squash"}, View("whole", (256, 256)), None),
+    ],
+)
+def test_sizes_as_hubs_write_them(said, view, crop):
+    found, preprocessing = preprocessing_of_hub({"image_mean": MEAN, "image_std": DEVIATION, **said})
+    assert (found, preprocessing.crop) == (view, crop) and preprocessing.scale == pytest.approx(1 / 255)
+    plain = preprocessing_of_hub({"size": 224, "do_normalize": False, "image_mean": MEAN, "image_std": DEVIATION})[1]
+    assert plain.mean == (0, 0, 0) and plain.deviation == (1, 1, 1)
+
+
+def test_siglip_pads_as_its_tokenizer_says():
+    fixed = {"padding": {"strategy": {"Fixed": 64}, "pad_id": 0, "pad_token": "<pad>"}}
+    assert text_settings({}, {"pad_token": "</s>"}, fixed, "siglip") == TextSettings(64, "<pad>", False)
+    assert text_settings({}, {"pad_token": {"content": "</s>"}}, {}, "siglip").pad_token == "</s>"
+
+
+def rewrite(name, **change):
+    def do(hub):
+        content = json.loads((hub / name).read_text())
+        (hub / name).write_text(json.dumps({**content, **change}))
+
+    return do
+
+
+def other_text(hub):
+    """The text model of a family that also takes token types, as BERT."""
+    graph = Graph()
+    both = graph.op("Add", "input_ids", "token_type_ids")
+    x = graph.op("Gather", graph.constant(np.ones((2000, 8))), both)
+    graph.op("ReduceMean", x, graph.constant([1], np.int64), keepdims=0, to="pooler_output")
+    tokens = [(name, TensorProto.INT64, ["n", CONTEXT]) for name in ("input_ids", "token_type_ids")]
+    graph.save(hub / "onnx/text_model.onnx", tokens, [embeds("pooler_output")])
+
+
+def narrow_text(hub):
+    """A text model that gives fewer numbers than the image model."""
+    graph = Graph()
+    x = graph.op("Gather", graph.constant(np.ones((2000, 5))), "input_ids")
+    graph.op("ReduceMean", x, graph.constant([1], np.int64), keepdims=0, to="text_embeds")
+    outputs = [("text_embeds", TensorProto.FLOAT, ["n", 5])]
+    graph.save(hub / "onnx/text_model.onnx", [("input_ids", TensorProto.INT64, ["n", CONTEXT])], outputs)
+
+
+def fewer_words(hub):
+    """A text model that knows fewer tokens than the tokenizer."""
+    graph, small = Graph(), Pair("clip", 20, 0)
+    graph.word(small, "text_embeds")
+    graph.save(
+        hub / "onnx/text_model.onnx", [("input_ids", TensorProto.INT64, ["n", CONTEXT])], [embeds("text_embeds")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda hub: (hub / "tokenizer.json").unlink(), "the tokenizer is missing"),
+        (lambda hub: (hub / "config.json").unlink(), "a configuration is missing"),
+        (lambda hub: (hub / "onnx/text_model.onnx").unlink(), "the text model is missing"),
+        (lambda hub: (hub / "onnx/vision_model.onnx").write_bytes(b"PK\3\4 zip"), "is a pickle of PyTorch"),
+        (lambda hub: (hub / "onnx/vision_model.onnx").write_bytes(b"no model"), "no model that ONNX Runtime can run"),
+        (lambda hub: (hub / "tokenizer.json").write_text('{"padding": null}'), "is no tokenizer"),
+        (lambda hub: (hub / "preprocessor_config.json").write_text("[]"), "cannot be read as JSON"),
+        (rewrite("config.json", model_type="bert"), "of a bert, neither CLIP nor SigLIP"),
+        (rewrite("preprocessor_config.json", size=64, crop_size=64), "takes pictures of 32 x 32, but"),
+        (rewrite("preprocessor_config.json", image_std=[1, 0, 1]), "deviation of a channel is 0"),
+        (rewrite("tokenizer_config.json", pad_token="[PAD]"), "does not know the token [PAD]"),
+        (rewrite("tokenizer_config.json", pad_token=None), "says the token that pads texts"),
+        (other_text, "takes input_ids, token_type_ids"),
+        (narrow_text, "they are no pair"),
+        (fewer_words, "does not take the tokens of its tokenizer"),
+    ],
+)
+def test_folders_that_cannot_be_used_say_so(tmp_path, capsys, damage, says):
+    hub = tmp_path / "hub"
+    write_pair(hub, "clip")
+    damage(hub)
+    assert main(["model", "import", "--clip", str(hub), "--output", str(tmp_path / "bundle")]) == 2
+    said = capsys.readouterr().err
+    assert says in said and "Traceback" not in said and len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_the_joint_model_says_the_scale(tmp_path, family):
+    write_pair(tmp_path / "hub", family, joint=SCALES[family])
+    found = import_pair(str(tmp_path / "hub"), PROMPTS, str(tmp_path / "bundle"), "tiny")
+    assert (found.scale, found.bias) == pytest.approx(SCALES[family], rel=1e-3)
+
+
+def test_two_models_that_are_no_pair_and_a_siglip_without_its_scale(tmp_path):
+    write_pair(tmp_path / "one", "siglip", 0, (20.0, -3.0))
+    write_pair(tmp_path / "two", "siglip", 1)
+    with pytest.raises(BundleError, match="give --logit-scale and --logit-bias"):
+        import_pair(str(tmp_path / "two"), PROMPTS, str(tmp_path / "bundle"), "two")
+    import_pair(str(tmp_path / "two"), PROMPTS, str(tmp_path / "bundle"), "two", scale=10, bias=-1)
+    shutil.copy(tmp_path / "two/onnx/text_model.onnx", tmp_path / "one/onnx/text_model.onnx")
+    with pytest.raises(BundleError, match="do not belong together"):
+        import_pair(str(tmp_path / "one"), PROMPTS, str(tmp_path / "other"), "one")
+
+
+def test_a_bundle_without_words_says_so(small_bundle):
+    with pytest.raises(BundleError, match="knows no words"):
+        load_text_encoder(read_bundle(small_bundle))
