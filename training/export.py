@@ -17,18 +17,44 @@ from movie_tags.models.bundle import (
     FEATURES_FINGERPRINT,
     HEAD,
     HEAD_CARD,
+    ONNX,
     SAVED_MODEL,
     VIEWS,
     VOCABULARY,
+    ModelBundle,
     digest_of_files,
     write_card,
 )
+from movie_tags.models.clip.text_encoder import TEXT_CARD, TEXT_MODEL, TOKENIZER
 from movie_tags.models.heads import LinearHead, write_head
+from movie_tags.models.runtimes.onnx_model import CARD_KEY
 from movie_tags.models.runtimes.saved_model import FEATURES, PROBABILITIES
 from movie_tags.models.serving import GraphHead, PictureServer
 from movie_tags.models.views import View, canvas_size
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
+
+
+def write_bundle_on(
+    folder: str | Path, below: ModelBundle, head: LinearHead, vocabulary: Sequence[str], card: dict
+) -> None:
+    """Write a bundle of another one's ONNX image model, and its text model if there is one, with a new head.
+
+    Args:
+        folder: where, local or remote.
+        below: the other bundle, whose embeddings the head takes.
+        head: on these embeddings, calibrated.
+        vocabulary: the tags in the order of the head's outputs.
+        card: what `model.json` is to say besides.
+    """
+    kept = (VIEWS, CARD_KEY, TEXT_CARD, FEATURES_FINGERPRINT)
+    said = {name: below.card[name] for name in kept if name in below.card}
+    storage.make_folder(str(folder))
+    for name in (ONNX, *((TEXT_MODEL, TOKENIZER) if TEXT_CARD in said else ())):
+        storage.write_bytes(storage.join(str(folder), name), storage.read_bytes(storage.join(below.uri, name)))
+    write_head(storage.join(str(folder), HEAD), head)
+    storage.write_text(storage.join(str(folder), VOCABULARY), "".join(f"{tag}\n" for tag in vocabulary))
+    write_card(str(folder), {"input_size": list(below.input_size), **said, **card, HEAD_CARD: head.to_card()})
 
 
 class HalfStored(tf.Module):

@@ -25,7 +25,7 @@ from movie_tags.models.serving import GraphHead
 from movie_tags.training.cautions import cautions
 from movie_tags.training.data.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.evaluate.accuracy import accuracy, fit_temperature, softmax
-from movie_tags.training.export import write_bundle
+from movie_tags.training.export import write_bundle, write_bundle_on
 from movie_tags.training.features import read_features, read_pictures
 from movie_tags.training.heads import scaling
 from movie_tags.training.heads.fitting import learn, settings_of
@@ -131,7 +131,6 @@ def train(
 
         scale, layer = scaling.load_scaling(graph)
         learnt = learned.served(isinstance(settings, MultiLabelSettings))
-        served = GraphHead(learnt)
         card = {
             "name": metrics["name"],
             "backbone": metrics["backbone"],
@@ -150,17 +149,7 @@ def train(
             },
             "left_out": metrics["left_out"],
         }
-        write_bundle(
-            output,
-            backbone.compute,
-            (backbone.tracked, layer, served),
-            on_unscaled(learnt, scale),
-            vocabulary,
-            backbone.spec.views,
-            card,
-            backbone.fingerprint,
-            lambda features: served([scale(features)]),
-        )
+        _write(output, backbone, learnt, vocabulary, card, (scale, layer))
         stale = storage.list_files(storage.join(output, REPORT))
         if stale:
             storage.remove(stale)
@@ -206,6 +195,28 @@ class _Learned:
         kernel, bias = (np.asarray(part / self.temperature, np.float32) for part in (self.head.kernel, self.head.bias))
         activation = "sigmoid" if sigmoids else "softmax"
         return LinearHead(kernel, bias, (len(kernel),), activation=activation, relu=self.head.relu)
+
+
+def _write(
+    output: str, backbone: Backbone, head: LinearHead, vocabulary: tuple[str, ...], card: dict, scaling: tuple
+) -> None:
+    """Write the bundle of a head on scaled features; `scaling` is what `load_scaling` gives."""
+    scale, layer = scaling
+    unscaled, served = on_unscaled(head, scale), GraphHead(head)
+    if backbone.onnx:
+        write_bundle_on(output, backbone.onnx, unscaled, vocabulary, card)
+        return
+    write_bundle(
+        output,
+        backbone.compute,
+        (backbone.tracked, layer, served),
+        unscaled,
+        vocabulary,
+        backbone.spec.views,
+        card,
+        backbone.fingerprint,
+        lambda features: served([scale(features)]),
+    )
 
 
 def on_unscaled(head: LinearHead, scale: Callable[[tf.Tensor], tf.Tensor]) -> LinearHead:

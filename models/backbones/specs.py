@@ -24,7 +24,9 @@ from movie_tags.models.backbones.applications import (
     usual_size,
 )
 from movie_tags.models.backbones.registry import BACKBONES, BackboneError, plain_name, registered
-from movie_tags.models.bundle import MODEL_JSON, SAVED_MODEL, read_bundle
+from movie_tags.models.bundle import MODEL_JSON, SAVED_MODEL, ModelBundle, read_bundle
+from movie_tags.models.heads import read_head
+from movie_tags.models.loading import load_model
 from movie_tags.models.runtimes import configure
 from movie_tags.models.runtimes.saved_model import CANVAS, FEATURES
 from movie_tags.models.views import View, canvas_size
@@ -70,6 +72,7 @@ class Backbone:
         width: how many features.
         fingerprint: SHA-256, in hex, of its weights, its name and its views.
         tracked: what must be kept, and saved with anything that calls `compute`.
+        onnx: the bundle whose ONNX model `compute` runs: it cannot be saved with a graph.
     """
 
     spec: BackboneSpec
@@ -77,6 +80,7 @@ class Backbone:
     width: int
     fingerprint: str
     tracked: Any
+    onnx: ModelBundle | None = None
 
 
 def backbone_names() -> list[str]:
@@ -144,7 +148,7 @@ def _load_registered(spec: BackboneSpec) -> Backbone:
 def _load_of_bundle(spec: BackboneSpec) -> Backbone:
     bundle = read_bundle(spec.name)
     if SAVED_MODEL not in bundle.parts:
-        raise BackboneError(f"{spec.name}: has no {SAVED_MODEL}/, from which features could be learned on")
+        return _load_of_onnx(spec, bundle)
     with storage.fetch(storage.join(bundle.uri, SAVED_MODEL)) as folder:
         loaded = tf.saved_model.load(folder)
     signature = loaded.signatures.get(CANVAS)
@@ -157,6 +161,22 @@ def _load_of_bundle(spec: BackboneSpec) -> Backbone:
     width = signature.structured_outputs[FEATURES].shape[-1]
     digest = hashlib.sha256(f"{BUNDLE} {spec.views} {bundle.fingerprint}".encode())
     return Backbone(spec, compute, width, digest.hexdigest(), loaded)
+
+
+def _load_of_onnx(spec: BackboneSpec, bundle: ModelBundle) -> Backbone:
+    head = read_head(bundle)
+    if head is None or bundle.features_fingerprint is None:
+        raise BackboneError(
+            f"{spec.name}: this bundle's model gives no features; a CLIP or SigLIP does, or one of ours"
+        )
+    model, width = load_model(bundle), sum(head.widths)
+
+    def compute(pictures: tf.Tensor) -> tf.Tensor:
+        canvases = tf.cast(tf.round(pictures), tf.uint8)
+        features = tf.numpy_function(lambda shown: model.describe(shown).features, [canvases], tf.float32)
+        return tf.ensure_shape(features, [None, width])
+
+    return Backbone(spec, compute, width, bundle.features_fingerprint, None, bundle)
 
 
 def _load_application(spec: BackboneSpec) -> Backbone:

@@ -23,16 +23,18 @@ from tiny_pairs import (
     write_pair,
 )
 
+from movie_tags.models.backbones.specs import load_backbone, make_spec
 from movie_tags.models.bundle import BundleError, read_bundle
 from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.models.clip.hub_folder import TextSettings, preprocessing_of_hub, text_settings
 from movie_tags.models.clip.prompts import NEUTRAL, own_prompts, read_prompts
 from movie_tags.models.clip.text_encoder import load_text_encoder, open_tokenizer
-from movie_tags.models.heads import read_head
+from movie_tags.models.heads import LinearHead, read_head
 from movie_tags.models.loading import load_model, predict
 from movie_tags.models.views import View
 from movie_tags.pipeline.commands import main
 from movie_tags.training.data.vocabulary import TAGS
+from movie_tags.training.export import write_bundle_on
 
 pytest.importorskip("tokenizers")
 PROMPTS = {"lighthouse": ("a lighthouse", "the beam of a lighthouse"), "red dress": ("a red dress",)}
@@ -82,6 +84,21 @@ def test_other_tags_are_another_model_with_the_same_features(pair, tmp_path):
     import_pair(str(hub), {"street": ("a street",)}, str(tmp_path / "other"), "other", scale=5, bias=-1)
     other = read_bundle(str(tmp_path / "other"))
     assert other.features_fingerprint == bundle.features_fingerprint and other.fingerprint != bundle.fingerprint
+
+
+def test_a_head_may_be_learned_on_it(pair, tmp_path):
+    _, _, bundle = pair
+    backbone = load_backbone(make_spec(bundle.uri))
+    canvases = np.stack([bundle.fitted(picture(seed, 48, 64)) for seed in range(4)])
+    features = backbone.compute(canvases.astype(np.float32)).numpy()
+    assert np.array_equal(features, load_model(bundle).describe(canvases).features)
+    head = LinearHead(np.eye(8, 3, dtype=np.float32) * 9, np.zeros(3, np.float32), (8,), activation="softmax")
+    write_bundle_on(tmp_path / "new", bundle, head, ("One", "Two", "Three"), {"name": "new"})
+    new = read_bundle(str(tmp_path / "new"))
+    expected = np.exp(features[:, :3] * 9)
+    assert np.abs(load_model(new)(canvases) - expected / expected.sum(1, keepdims=True)).max() < 1e-6
+    assert new.features_fingerprint == bundle.features_fingerprint == backbone.fingerprint
+    assert np.array_equal(load_text_encoder(new)(["a"]), load_text_encoder(bundle)(["a"]))
 
 
 @cache
