@@ -10,7 +10,7 @@
   const data = JSON.parse($("data").textContent);
   const PAGE = 60, SHOWN_TAGS = 3, ROWS = 100, ALL = 1e6;
   // As results/synonyms.py folds: without case and accents of Latin letters, words parted by blanks.
-  const fold = (text) => (text.toLowerCase().normalize("NFKD").replace(/[\u0300-\u036f]/g, "")
+  const fold = (text) => (text.toLowerCase().replaceAll("ß", "ss").normalize("NFKD").replace(/[\u0300-\u036f]/g, "")
     .match(/[^\s\/.,;:!?&+"'\u2019()_|-]+/g) || []).join(" ");
   const number = (n) => n.toLocaleString("en");
 

@@ -390,6 +390,8 @@ def test_the_catalogue_finds_what_is_asked_for(browser, catalogue, asked, query)
         ("drama -food", dict(all=["Drama"], none=["Food"])),
         ("Strand krieg", dict(all=["Beach/Sea", "War"])),
         ("fac -drama glass", dict(all=["College/Univ."], none=["Drama"], words=["glass"])),
+        ("युद्ध -खाना", dict(all=["War"], none=["Food"])),
+        ("HÖRSAAL", dict(all=["College/Univ."])),
         ("dram", dict(all=["Drama"])),
         ("dram ", None),
         ("gun", None),
