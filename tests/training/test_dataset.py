@@ -68,6 +68,9 @@ def test_what_near_duplicates_know_together():
     assert (kept.tags, kept.maybe, kept.complete) == (("War",), ("Food",), True)
     (kept,), _, _ = merge([item("a", ("War",)), item("b", (), (), True)])  # one of nothing that stands under a tag, too
     assert (kept.tags, kept.complete) == (("War",), False)
+    both = [item("a", ("War", "Food"), (), True), item("b", ("War",), ("Drama",), True)]
+    (kept,), _, _ = merge(both)  # two labellers of one picture: what both say applies, what one says may
+    assert (kept.tags, kept.maybe, kept.complete) == (("War",), ("Drama", "Food"), True)
 
 
 SOURCED = st.lists(

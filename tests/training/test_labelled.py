@@ -130,8 +130,8 @@ def test_pictures_of_a_folder(tmp_path):
 
 def test_a_candidate_survives_its_example():
     item = Candidate("x.jpg", "ab", 2**64 - 1, "one", ("Beach/Sea", "été"), b"\x00\xff", ("War",), True)
-    for complete in (True, False):
-        item = replace(item, complete=complete)
+    for complete, film in ((True, False), (False, True)):
+        item = replace(item, complete=complete, film=film)
         back = from_example(to_example(item))
         assert (back, back.image) == (item, item.image)
 
@@ -160,7 +160,7 @@ def test_a_table_of_frames_in_either_form(tmp_path):
     ]
     lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
     expected = [
-        LabelledPicture(f"{tmp_path}/c.jpg", (), "one", ("War",), True),
+        LabelledPicture(f"{tmp_path}/c.jpg", (), "one", ("War",), True, True),
         LabelledVideo(f"{tmp_path}/a/b.mp4", (), (FrameLabels(62, ("Food", "War"), ("Drama",)),), ""),
         LabelledVideo("/x/d.mp4", (), (FrameLabels(2, ()),), "two"),
     ]

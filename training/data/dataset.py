@@ -2,8 +2,8 @@
 
 manifest.json    what is in it, what was dropped and why, how it was made; written last
 MANIFEST.md      the same for people
-index.jsonl      one picture a line: id, key, source, split, tags, maybe, complete
-SPLIT-*.tfrecord tf.train.Examples of image (encoded bytes), id, key, hash, source, tags, maybe, complete
+index.jsonl      one picture a line: id, key, source, split, tags, maybe, complete, film
+SPLIT-*.tfrecord tf.train.Examples of image (encoded bytes), id, key, hash, source, tags, maybe, complete, film
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.training.data.complete_labels import agreed, completed
 from movie_tags.training.data.labelled import (
     Candidate,
     LabelledPicture,
@@ -57,6 +58,7 @@ class Entry:
         tags: what is in it.
         maybe: tags of which nobody knows whether they apply.
         complete: whether all other tags are known not to apply, as of labelled frames and pictures of nothing.
+        film: whether it is a frame of a film.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Entry:
     tags: tuple[str, ...]
     maybe: tuple[str, ...] = ()
     complete: bool = False
+    film: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,9 @@ def merge(
 ) -> tuple[list[Candidate], dict[str, str], dict[str, str]]:
     """Keep one of each group of near-duplicates, with the tags of all of them.
 
-    What one of them has for certain is no longer a maybe. One that is labelled completely makes the group so, unless
-    others have tags that it does not know of.
+    Where all are labelled completely, a tag applies that all say, and what only some say may. Otherwise what one of
+    them has for certain is no longer a maybe, and one that is labelled completely makes the group so, unless others
+    have tags that it does not know of.
 
     Returns:
         (the candidates kept, in order of id; then {id of one left out: id of the one kept in its place}: of those whose
@@ -138,11 +142,16 @@ def merge(
 
 
 def _joined(kept: Candidate, group: Sequence[Candidate]) -> Candidate:
+    film = any(item.film for item in group)
+    complete = [item for item in group if item.complete]
+    if len(complete) == len(group):
+        plain, unsure = agreed([(frozenset(item.tags), frozenset(item.maybe)) for item in group])
+        return replace(kept, tags=tuple(sorted(plain)), maybe=tuple(sorted(unsure)), film=film)
     tags = {tag for item in group for tag in item.tags}
     maybe = {tag for item in group for tag in item.maybe} - tags
-    complete = [item for item in group if item.complete]
-    agreed = all(tags <= {*item.tags, *item.maybe} for item in complete)
-    return replace(kept, tags=tuple(sorted(tags)), maybe=tuple(sorted(maybe)), complete=bool(complete) and agreed)
+    known = all(tags <= {*item.tags, *item.maybe} for item in complete)
+    whole = bool(complete) and known
+    return replace(kept, tags=tuple(sorted(tags)), maybe=tuple(sorted(maybe)), complete=whole, film=film)
 
 
 def split_by_source(items: Sequence[Candidate], previous: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -216,7 +225,7 @@ class ExtractCandidates(beam.PTransform):
 
 
 def _summary(item: Candidate) -> list:
-    return [item.id, item.key, item.hash, item.source, item.tags, item.maybe, item.complete]
+    return [item.id, item.key, item.hash, item.source, item.tags, item.maybe, item.complete, item.film]
 
 
 class WriteSplits(beam.PTransform):
@@ -255,14 +264,14 @@ class _Choose(beam.DoFn):
 
 
 def _labelled(item: Candidate, entry: Entry) -> Candidate:
-    return replace(item, tags=entry.tags, maybe=entry.maybe, complete=entry.complete)
+    return replace(item, tags=entry.tags, maybe=entry.maybe, complete=entry.complete, film=entry.film)
 
 
 def read_summaries(staging: str) -> tuple[list[Candidate], list[tuple[str, str]]]:
     """What `ExtractCandidates` wrote: the candidates without their pictures, and (id, reason) of what was dropped."""
     items = [
-        Candidate(id, key, hash, source, tuple(tags), b"", tuple(maybe), complete)
-        for id, key, hash, source, tags, maybe, complete in _rows(staging, "summaries")
+        Candidate(id, key, hash, source, tuple(tags), b"", tuple(maybe), complete, film)
+        for id, key, hash, source, tags, maybe, complete, film in _rows(staging, "summaries")
     ]
     return items, sorted((id, reason) for id, reason in _rows(staging, "dropped"))
 
@@ -413,7 +422,7 @@ def build_dataset(
             labelled = read_labels(uri)
         else:
             pictures_here, ignored = find_pictures(uri, source_pattern)
-            labelled = [*pictures_here]
+            labelled = [*completed(uri, pictures_here)]
             passed_over += ignored
         for item in labelled:
             if isinstance(item, LabelledPicture):
@@ -450,6 +459,7 @@ def build_dataset(
                 item.tags,
                 item.maybe,
                 item.complete,
+                item.film,
             )
             for item in kept
         ]

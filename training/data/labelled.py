@@ -25,6 +25,7 @@ from PIL import Image
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.progress import report_progress
+from movie_tags.records import TITLE_CARD
 from movie_tags.training.data.vocabulary import NOTHING_FOLDER, tag_of_folder
 from movie_tags.transforms.entropy import entropy
 from movie_tags.transforms.shots.detector import compare, rule_of
@@ -56,6 +57,7 @@ class LabelledPicture:
         source: the film, clip or collection it comes from.
         maybe: tags of which nobody knows whether they apply.
         complete: whether all other tags are known not to apply; otherwise nothing is known of them.
+        film: whether it is a frame of a film.
     """
 
     uri: str
@@ -63,6 +65,7 @@ class LabelledPicture:
     source: str
     maybe: tuple[str, ...] = ()
     complete: bool = False
+    film: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -107,7 +110,7 @@ class Candidate:
         source: the film, clip or collection it comes from.
         tags: what is in it.
         image: its encoded bytes (JPEG, PNG, …); left out where only the decision about it is at stake.
-        maybe, complete: as of `LabelledPicture`.
+        maybe, complete, film: as of `LabelledPicture`.
     """
 
     id: str
@@ -118,6 +121,7 @@ class Candidate:
     image: bytes = field(default=b"", repr=False, compare=False)
     maybe: tuple[str, ...] = ()
     complete: bool = False
+    film: bool = False
 
 
 def find_pictures(
@@ -233,8 +237,8 @@ def read_frames(uri: str) -> list[LabelledPicture | LabelledVideo]:
     `file` is a video or a picture, below the table's folder unless its address is whole; `time_s` is when the frame is
     on screen, in seconds or [hh:]mm:ss after the video's first frame; a picture needs none. `tags` plainly apply,
     `maybe` nobody knows of, all other tags do not apply: lists in JSON, separated by `;` in CSV. `maybe` may be left
-    out, and so may `film` (or `group`): what the file was cut from, by default the file itself. Other columns are
-    passed over.
+    out, and so may `film` (or `group`): what the file was cut from, by default the file itself. Where `card` is true,
+    the frame is a title card: that is a tag, too (TITLE_CARD). Other columns are passed over.
 
     Raises:
         LabelError: the file cannot be read, or a row makes no sense; the message names the line.
@@ -251,9 +255,11 @@ def read_frames(uri: str) -> list[LabelledPicture | LabelledVideo]:
                 whole = os.path.isabs(name) or storage.scheme_of(name) is not None
                 path = name if whole or not folder else storage.join(folder, name)
                 tags, maybe = _tag_list(row.get("tags")), _tag_list(row.get("maybe"))
+                if str(row.get("card")).lower() in ("true", "1"):
+                    tags = (*tags, TITLE_CARD)
                 source = str(row.get("film") or row.get("group") or "").strip()
                 if path.lower().endswith(PICTURE_SUFFIXES):
-                    pictures[LabelledPicture(path, tags, source or posixpath.basename(path), maybe, True)] = None
+                    pictures[LabelledPicture(path, tags, source or posixpath.basename(path), maybe, True, True)] = None
                 else:
                     time = row.get("time_s")
                     at = seconds("" if time is None else str(time))
@@ -422,7 +428,13 @@ def _decoded(jpeg: np.ndarray) -> np.ndarray:
 
 
 def candidate(
-    id: str, image: bytes, source: str, tags: Iterable[str], maybe: Iterable[str] = (), complete: bool = False
+    id: str,
+    image: bytes,
+    source: str,
+    tags: Iterable[str],
+    maybe: Iterable[str] = (),
+    complete: bool = False,
+    film: bool = False,
 ) -> Candidate | None:
     """Hash an encoded picture; None where the bytes are no picture."""
     pixels = decode_picture(image)
@@ -430,7 +442,8 @@ def candidate(
         return None
     bits = imagehash.phash(Image.fromarray(pixels)).hash.ravel()
     number = int("".join("1" if bit else "0" for bit in bits), 2)
-    return Candidate(id, hashlib.sha256(image).hexdigest(), number, source, tuple(tags), image, tuple(maybe), complete)
+    key = hashlib.sha256(image).hexdigest()
+    return Candidate(id, key, number, source, tuple(tags), image, tuple(maybe), complete, film)
 
 
 def to_example(item: Candidate) -> bytes:
@@ -448,6 +461,7 @@ def to_example(item: Candidate) -> bytes:
         "tags": strings(*item.tags),
         "maybe": strings(*item.maybe),
         "complete": tf.train.Feature(int64_list=tf.train.Int64List(value=[item.complete])),
+        "film": tf.train.Feature(int64_list=tf.train.Int64List(value=[item.film])),
     }
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
 
@@ -461,8 +475,9 @@ def from_example(data: bytes) -> Candidate:
 
     (image,) = feature["image"].bytes_list.value
     (id,), (key,), (digits,), (source,) = (strings(name) for name in ("id", "key", "hash", "source"))
-    complete = any(feature["complete"].int64_list.value)
-    return Candidate(id, key, int(digits, 16), source, tuple(strings("tags")), image, tuple(strings("maybe")), complete)
+    complete, film = (any(feature[name].int64_list.value) for name in ("complete", "film"))
+    tags, maybe = tuple(strings("tags")), tuple(strings("maybe"))
+    return Candidate(id, key, int(digits, 16), source, tags, image, maybe, complete, film)
 
 
 class ReadLabelled(beam.DoFn):
@@ -494,7 +509,9 @@ class ReadLabelled(beam.DoFn):
         try:
             with storage.open_stream(element.uri) as stream:
                 image = stream.read()
-            found = candidate(element.uri, image, element.source, element.tags, element.maybe, element.complete)
+            found = candidate(
+                element.uri, image, element.source, element.tags, element.maybe, element.complete, element.film
+            )
         except Exception as error:  # whatever a storage client may raise costs this picture alone
             yield self._drop(element.uri, f"cannot be read: {error}")
             return
@@ -538,7 +555,7 @@ class ReadLabelled(beam.DoFn):
                     yield self._drop(id, "the video has no frame then")
                     continue
                 self.read.inc()
-                yield candidate(id, to_jpeg(pixels), source, frame.tags, frame.maybe, True)
+                yield candidate(id, to_jpeg(pixels), source, frame.tags, frame.maybe, True, True)
         except Exception as error:  # a damaged video costs itself alone
             yield self._drop(element.uri, failure_of(error, "sampling").reason)
 
