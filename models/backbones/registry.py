@@ -6,6 +6,7 @@ test. Any network of keras.applications needs no line: `movie_tags.models.backbo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from movie_tags.models.backbones import compact_weights, efficientnet_lite
 
 if TYPE_CHECKING:
     from movie_tags.models.backbones.frozen import FrozenNetwork
+    from movie_tags.models.backbones.low_level import LowLevel
 
 
 class BackboneError(UserError):
@@ -39,7 +41,21 @@ class RegisteredBackbone:
     size: int
     width: int
     digest: Callable[[], str]
-    load: Callable[[], FrozenNetwork]
+    load: Callable[[], FrozenNetwork | LowLevel]
+
+
+LOW_LEVEL = b"low_level 1"
+"""Goes up when the numbers of `low_level` become others: they have no weights to tell them by."""
+
+
+def _low_level_digest() -> str:
+    return hashlib.sha256(LOW_LEVEL).hexdigest()
+
+
+def _low_level() -> LowLevel:
+    from movie_tags.models.backbones.low_level import LowLevel
+
+    return LowLevel()
 
 
 def _compact() -> FrozenNetwork:
@@ -52,6 +68,7 @@ BACKBONES = {
     backbone.name: backbone
     for backbone in (
         RegisteredBackbone("compact", 128, 640, compact_weights.digest, _compact),
+        RegisteredBackbone("low_level", 112, 120, _low_level_digest, _low_level),
         *(
             RegisteredBackbone(
                 name,
