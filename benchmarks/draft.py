@@ -12,7 +12,6 @@ of the strengths W of all tags that count; Jaccard that of the short lists.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 import sys
 import time
@@ -24,16 +23,18 @@ from measuring import footage, long_film, need_footage
 
 from movie_tags.models import resolve
 from movie_tags.models.bundle import ModelBundle, read_bundle
+from movie_tags.models.ensemble import unite
 from movie_tags.models.loading import load_model, predict
 from movie_tags.models.runtimes import Model
 from movie_tags.pipeline.method import Method
+from movie_tags.pipeline.tag_movies import film_rule
 from movie_tags.records import TagStrength
 from movie_tags.transforms.entropy import entropy
 from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.inside import KeyFramePicture, ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import close
-from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, short_list, with_confidence
-from movie_tags.transforms.tagging import believed, top_tags
+from movie_tags.transforms.strength import short_list, strengths, totals_of, with_confidence
+from movie_tags.transforms.tagging import FrameRule
 from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.pictures import use_one_thread
@@ -73,21 +74,17 @@ def key_frames_of(film: str, draft: Draft | None) -> Iterator[KeyFramePicture]:
 
 def tag(film: str, draft: Draft | None, bundle: ModelBundle, model: Model) -> Tagged:
     """The strengths of a film's tags, by the method's defaults; without a draft samples are exact."""
-    thresholds = dict(zip(bundle.vocabulary, bundle.thresholds, strict=True))
+    models = unite([bundle])
+    rule = FrameRule.of(models, METHOD.top_k)
     begun = time.process_time()
     frames = [frame for frame in key_frames_of(film, draft) if entropy(frame.pixels) > METHOD.min_entropy]
     fed_s = time.process_time() - begun
-    combine, found = CombineStrengths(), []
+    found = []
     for frame in frames:
         (prediction,) = predict(model, [frame.pixels], bundle.fitted)
-        seen = top_tags(prediction.probabilities, bundle.vocabulary, METHOD.top_k)
-        found.append(dataclasses.replace(frame.frame, tags=believed(seen, thresholds), top_k=seen))
-    total = combine.create_accumulator()
-    for frame_tags in found:
-        total = combine.add_input(total, frame_tags)
-    sure = FilmConfidence.of_card(bundle.card)
-    by_tag = dict.fromkeys(bundle.vocabulary, sure) if sure else {}
-    tags = with_confidence(combine.extract_output(total), len(found), by_tag)
+        found.append(rule.tagged(frame.frame, prediction.probabilities))
+    key_frames, confidence = film_rule(models, METHOD).judge(found)
+    tags = with_confidence(strengths(totals_of(key_frames)), confidence)
     return Tagged(len(found), tags, time.process_time() - begun, fed_s)
 
 

@@ -32,7 +32,7 @@ from movie_tags.results.parquet import SCHEMAS
 from movie_tags.results.reading import RUN_JSON
 from movie_tags.results.schema import to_row
 from movie_tags.transforms.spans import find_spans
-from movie_tags.transforms.strength import CombineStrengths, short_list
+from movie_tags.transforms.strength import short_list, strengths, totals_of
 
 KEY_FRAMES = 200
 ROUNDS = 3
@@ -64,14 +64,10 @@ def key_frames(vocabulary: list[str], random: np.random.Generator) -> Iterator[K
 def rows(films: int) -> Iterator[tuple[str, dict]]:
     """(table, row), film by film, always the same."""
     vocabulary, random, method = read_bundle(resolve(COMPACT)).vocabulary, np.random.default_rng(1), Method()
-    combine = CombineStrengths()
     for number in range(films):
         video = Video(f"film-{number:05}", f"gs://films/{number:05}.mp4", f"Film {number}")
         frames = list(key_frames(list(vocabulary), random))
-        totals = combine.create_accumulator()
-        for frame in frames:
-            totals = combine.add_input(totals, frame)
-        tags = combine.extract_output(totals)
+        tags = strengths(totals_of(frames))
         film = Film(
             duration_s=frames[-1].shot_end_s,
             frames_sampled=int(frames[-1].shot_end_s),

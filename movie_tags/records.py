@@ -20,6 +20,8 @@ WATCHED = ("Abduction", "Drinking", "Murder", "Nudity", "Sex", "Smoking", "Viole
 """Tags to watch out for: key frames keep their probabilities from a low threshold on, among the top k or not."""
 KEY_FRAME_STAGES = frozenset({"tagging"})
 """Stages at which a key frame fails, and not its film."""
+TITLE_CARD = "Title card"
+"""The output of a model that says that a key frame is a title card; no tag of films."""
 UNIT = 10**6
 """Probabilities are whole millionths, so that their sums are exact in any order of adding."""
 

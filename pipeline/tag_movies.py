@@ -17,11 +17,12 @@ from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.records import Failure, Film, TagStrength, Video, named
 from movie_tags.transforms.entropy import FilterByEntropy
+from movie_tags.transforms.evidence import FilmConfidence, FilmRule
 from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.finder import FindShots
-from movie_tags.transforms.spans import FindSpans
-from movie_tags.transforms.strength import CombineStrengths, FilmConfidence, short_list, with_confidence
-from movie_tags.transforms.tagging import TagKeyFrames
+from movie_tags.transforms.spans import find_spans
+from movie_tags.transforms.strength import short_list, strengths, totals_of, with_confidence
+from movie_tags.transforms.tagging import TagKeyFrames, film_vocabulary
 from movie_tags.transforms.thumbnails import KeepThumbnails
 
 
@@ -85,8 +86,6 @@ class TagMovies(beam.PTransform):
             {
                 "named": videos | "Named" >> beam.Map(lambda video: (video, None)),
                 "films": shots[FindShots.FILMS],
-                "strengths": key_frames | "Strength" >> beam.CombinePerKey(CombineStrengths()),
-                "spans": key_frames | "Spans" >> FindSpans(method.span_gap, method.min_span),
                 "key_frames": key_frames,
                 "rejected": [step[FilterByEntropy.REJECTED] for step in kept.values()] | "Rejected" >> beam.Flatten(),
                 "failures": [shots[FindShots.FAILED], named[DistinctVideos.FAILED]] | "Failures" >> beam.Flatten(),
@@ -95,7 +94,7 @@ class TagMovies(beam.PTransform):
             }
             | "Gather" >> beam.CoGroupByKey()
             | "Results"
-            >> beam.ParDo(_Results(method, film_confidences(self.models))).with_outputs(
+            >> beam.ParDo(_Results(method, film_rule(self.models, method))).with_outputs(
                 self.KEY_FRAMES, self.SPANS, self.ERRORS, main=self.TAGS
             )
         )
@@ -103,8 +102,10 @@ class TagMovies(beam.PTransform):
         return {**tables, self.MERGED: named[DistinctVideos.MERGED]}
 
 
-def film_confidences(models: Ensemble) -> dict[str, FilmConfidence]:
-    """By tag, how confidence in it is reckoned; without the tags of bundles that do not say.
+def film_rule(models: Ensemble, method: Method) -> FilmRule:
+    """How films are judged by what bundles say of it.
+
+    Where a probability is given from which tags count (as under the paper's preset), key frames decide alone.
 
     Raises:
         BundleError: what one says is malformed.
@@ -113,19 +114,20 @@ def film_confidences(models: Ensemble) -> dict[str, FilmConfidence]:
     for bundle in models.bundles:
         try:
             model = FilmConfidence.of_card(bundle.card)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{bundle.uri}: 'film_confidence' in model.json is malformed ({error!r})") from error
         if model:
             found |= dict.fromkeys(bundle.vocabulary, model)
-    return found
+    thresholds = dict(zip(models.vocabulary, models.thresholds, strict=True))
+    return FilmRule(film_vocabulary(models), thresholds, found, method.min_probability is not None)
 
 
 class _Results(beam.DoFn):
     """All that is known of a video -> its Film, KeyFrames and Spans, or its Failure; one of the two, always."""
 
-    def __init__(self, method: Method, confidences: dict[str, FilmConfidence]):
+    def __init__(self, method: Method, rule: FilmRule):
         self.method = method
-        self.confidences = confidences
+        self.rule = rule
         self.tagged = Metrics.counter("results", "videos_tagged")
         self.failed = Metrics.counter("results", "videos_failed")
 
@@ -137,24 +139,24 @@ class _Results(beam.DoFn):
             yield beam.pvalue.TaggedOutput(TagMovies.ERRORS, (video, named(failure, video)))
             return
         self.tagged.inc()
-        key_frames = sorted(known["key_frames"], key=lambda frame: frame.time_s)
-        yield video, named(self.film(known, len(key_frames)), video)
+        key_frames, confidence = self.rule.judge(sorted(known["key_frames"], key=lambda one: one.frame.time_s))
+        tags = with_confidence(strengths(totals_of(key_frames)), confidence)
+        yield video, named(self.film(known, tags), video)
         for name, records in (
             (TagMovies.ERRORS, sorted(known["bad_frames"])),
             (TagMovies.KEY_FRAMES, key_frames),
-            (TagMovies.SPANS, known["spans"][0] if known["spans"] else ()),
+            (TagMovies.SPANS, find_spans(key_frames, self.method.span_gap, self.method.min_span)),
         ):
             for record in records:
                 yield beam.pvalue.TaggedOutput(name, (video, named(record, video)))
 
-    def film(self, known: dict[str, list], key_frames: int) -> Film:
+    def film(self, known: dict[str, list], tags: Iterable[TagStrength]) -> Film:
         """The film with its tags and counts."""
         (film,) = known["films"]
-        strengths = known["strengths"][0] if known["strengths"] else ()
-        tags = with_share(with_confidence(strengths, key_frames, self.confidences), film.duration_s)
+        tags = with_share(tags, film.duration_s)
         return replace(
             film,
-            key_frames=key_frames,
+            key_frames=len(known["key_frames"]),
             key_frames_rejected=sum(known["rejected"]),
             key_frames_failed=len(known["bad_frames"]),
             short_list=short_list(tags, self.method.min_relative_strength, self.method.min_confidence),

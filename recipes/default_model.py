@@ -2,11 +2,11 @@
 
     python -m recipes.default_model --data DATA --model default --output models/default
 
-DATA holds images/TAG/SOURCE__NAME.jpg, frames/LABELS.jsonl, videos/KEY_FRAMES.jsonl and the tables of films
-videos/FILES.tsv and videos/trailers/FILES.tsv. What is learned is judged by leaving out whole films, and whole sources
-of pictures; then the head learns from everything. The folder gets head.npz, vocabulary.txt, model.json and CARD.md, the
-sources from which `movie-tags model build` puts the bundle together, and FILMS.md, the judgement film by film. Features
-are kept in --work.
+DATA holds images/TAG/SOURCE__NAME.jpg with images/LABELS.jsonl, frames/LABELS.jsonl with frames/FILMS.jsonl,
+videos/KEY_FRAMES.jsonl and the tables of films videos/FILES.tsv and videos/trailers/FILES.tsv. What is learned is
+judged by leaving out whole films, and whole sources of pictures; then the head learns from everything. The folder gets
+head.npz, vocabulary.txt, model.json and CARD.md, the sources from which `movie-tags model build` puts the bundle
+together, and FILMS.md, the judgement film by film. Features are kept in --work.
 """
 
 from __future__ import annotations
@@ -17,23 +17,40 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from movie_tags.models.backbones.registry import BACKBONES
 from movie_tags.models.bundle import HEAD, MODEL_JSON, VOCABULARY
 from movie_tags.models.heads import scale_parts
 from movie_tags.models.sources import MEAN, weights_hash
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.method import Method
+from movie_tags.records import TagStrength
 from movie_tags.training.data.dataset import Dataset, Entry, build_dataset, is_dataset, order_tags, read_dataset
 from movie_tags.training.evaluate.accuracy import accuracy, calibration_error
-from movie_tags.training.evaluate.films import Truth, agreement_with, judge_films, judge_frames, read_truth, reliability
+from movie_tags.training.evaluate.films import (
+    Truth,
+    agreement_with,
+    film_truth,
+    judge_films,
+    judge_frames,
+    read_truth,
+    reliability,
+)
 from movie_tags.training.features import read_pictures
-from movie_tags.training.heads.fitting import Judged, learn, settings_of
-from movie_tags.training.heads.multilabel import Labels, MultiLabelSettings, folds_of, labels_of_entries, learnable
-from movie_tags.transforms.strength import TagStrength, short_list
+from movie_tags.training.heads.fitting import Judged, LabelledFilm, films_of_frames, learn, settings_of
+from movie_tags.training.heads.multilabel import (
+    MAYBE,
+    Labels,
+    MultiLabelSettings,
+    folds_of,
+    labels_of_entries,
+    learnable,
+)
+from movie_tags.transforms.strength import short_list
 from recipes.cards import write_text
 
 TRAILERS = "videos/trailers/FILES.tsv"
@@ -45,6 +62,7 @@ FEATURES = {
         "views": [
             {"backbone": "efficientnet_lite2", "view": "without_bars", "size": [224, 304]},
             {"backbone": "efficientnet_lite0", "view": "middle_mirrored", "size": [224, 224]},
+            {"backbone": "low_level", "view": "without_bars", "size": [112, 152]},
         ],
         "combine": "concat",
         "scales": ["root4", "unit"],
@@ -55,7 +73,10 @@ FEATURES = {
         "scales": ["plain"],
     },
 }
-NAMES = {"default": "movie-tags, a head on EfficientNet-Lite2 and Lite0", "compact": "movie-tags compact"}
+NAMES = {
+    "default": "movie-tags, a head on EfficientNet-Lite2, Lite0 and low-level numbers",
+    "compact": "movie-tags compact",
+}
 
 SAME_FILM = {
     "addams": "addams_family",
@@ -101,7 +122,8 @@ def features_of(dataset: Dataset, spec: dict, work: Path, batch: int = 32) -> np
         known |= _compute(dataset, spec, wanted, batch)
         np.savez(path, keys=np.array(list(known)), features=np.stack(list(known.values())).astype(np.float16))
     features = np.stack([known[entry.key] for entry in dataset.entries]).astype(np.float32)
-    parts = [features] if spec["combine"] == MEAN else np.split(features, len(spec["views"]), 1)
+    widths = [BACKBONES[view["backbone"]].width for view in spec["views"]]
+    parts = [features] if spec["combine"] == MEAN else np.split(features, np.cumsum(widths)[:-1], 1)
     return scale_parts(parts, spec["scales"])
 
 
@@ -127,15 +149,43 @@ def _compute(dataset: Dataset, spec: dict, wanted: set[str], batch: int) -> dict
     return found
 
 
-def truth_of_films(data: Path, *tables: str) -> dict[str, Truth]:
-    """The truth of the videos that tables give, by the group that their frames are in, where that is one film."""
-    found: dict[str, list[Truth]] = {}
-    for table in tables or (TRAILERS, "videos/FILES.tsv"):
+def labelled_films(
+    data: Path, entries: Sequence[Entry], labels: Labels, vocabulary: Sequence[str]
+) -> dict[str, LabelledFilm]:
+    """All films to judge by: those with a truth of their own, and groups of frames that nobody judged as films."""
+    place = {entry.id: row for row, entry in enumerate(entries)}
+    films = {**_clips(data, place), **_videos(data, place, labels, vocabulary)}
+    taken = {str(labels.groups[row]) for film in films.values() for row in film.rows}
+    others = films_of_frames(labels, vocabulary)
+    return films | {group: film for group, film in others.items() if group not in taken}
+
+
+def _clips(data: Path, place: Mapping[str, int]) -> dict[str, LabelledFilm]:
+    """The clips of frames/FILMS.jsonl."""
+    path, films = data / "frames/FILMS.jsonl", {}
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        row = json.loads(line)
+        frames = [place[name] for name in (str(data / "frames" / one) for one in row["frames"]) if name in place]
+        if frames:
+            truth = Truth(frozenset(row["tags"]), frozenset(row["maybe"]))
+            films[row["film"]] = LabelledFilm(np.array(frames), truth, own_truth=True)
+    return films
+
+
+def _videos(data: Path, place: Mapping[str, int], labels: Labels, vocabulary: Sequence[str]) -> dict[str, LabelledFilm]:
+    """The videos of the two tables of films, where key frames of them are labelled."""
+    films = {}
+    for table, folder in ((TRAILERS, "trailers/"), ("videos/FILES.tsv", "")):
         for name, truth in read_truth(str(data / table)).items():
-            if truth.plain:
-                found.setdefault(group_of(os.path.basename(name)), []).append(truth)
-    # Where several videos are one group, the frames' labels must do.
-    return {group: truths[0] for group, truths in found.items() if len(truths) == 1}
+            begin = f"{data}/videos/{folder}{name}#t="
+            rows = np.array([row for id, row in place.items() if id.startswith(begin)], int)
+            if not len(rows) or not truth.plain:
+                continue
+            if not truth.may:  # the table does not say: what its frames show may apply
+                seen = film_truth(labels.applies[rows], labels.maybe[rows], vocabulary)
+                truth = Truth(truth.plain, (seen.plain | seen.may) - truth.plain)
+            films[folder + name] = LabelledFilm(rows, truth, own_truth=True)
+    return films
 
 
 def mixed_folds(labels: Labels, settings: MultiLabelSettings) -> np.ndarray:
@@ -151,11 +201,17 @@ def kept_of(judged: Judged) -> dict[str, list[TagStrength]]:
     method = Method()
     return {
         film: list(short_list(tags, method.min_relative_strength, method.min_confidence))
-        for film, (tags, _) in judged.films.items()
+        for film, tags in judged.films.items()
     }
 
 
-def measure(judged: Judged, thresholds: np.ndarray, labels: Labels, vocabulary: Sequence[str]) -> dict:
+def measure(
+    judged: Judged,
+    thresholds: np.ndarray,
+    labels: Labels,
+    vocabulary: Sequence[str],
+    films: Mapping[str, LabelledFilm],
+) -> dict:
     """What pictures out of fold say of a recipe; of stills those count whose tags had 30 others to learn from.
 
     Args:
@@ -163,17 +219,36 @@ def measure(judged: Judged, thresholds: np.ndarray, labels: Labels, vocabulary: 
         thresholds: by tag.
         labels: of the pictures.
         vocabulary: the tags.
+        films: what is judged.
     """
     stills, frames = learnable(labels, judged.fold), labels.frames
     pictures, right = judged.probabilities[stills], labels.applies[stills]
-    kept = {film: frozenset(tag.tag for tag in tags) for film, tags in kept_of(judged).items()}
     passed = (judged.probabilities >= thresholds) & frames[:, None] & ~labels.maybe
+    kept = {film: frozenset(tag.tag for tag in tags) for film, tags in kept_of(judged).items()}
+    parts = {part: {film: kept[film] for film in names} for part, names in parts_of(films).items()}
     return {
         "pictures": {**accuracy(pictures, right), "calibration_error": round(calibration_error(pictures, right), 4)},
         "frames": judge_frames(judged.probabilities[frames], labels.applies[frames], labels.maybe[frames], vocabulary),
-        "films": judge_films(kept, judged.truth),
+        "films": judge_films(parts[JUDGED] or kept, judged.truth),
+        "parts": {part: agreement_with(of_part, judged.truth) for part, of_part in parts.items() if of_part},
         "film_confidence": judged.reliability,
         "believed": reliability(judged.probabilities[passed], labels.applies[passed]),
+    }
+
+
+JUDGED, TRAILERS_AND_CLIPS, BY_FRAMES = (
+    "Films that a person judged",
+    "Trailers among them",
+    "Other films, by the labels of their key frames",
+)
+
+
+def parts_of(films: Mapping[str, LabelledFilm]) -> dict[str, list[str]]:
+    """The names of the films by part."""
+    return {
+        JUDGED: [name for name, film in films.items() if film.own_truth],
+        TRAILERS_AND_CLIPS: [name for name in films if name.startswith("trailers/")],
+        BY_FRAMES: [name for name, film in films.items() if not film.own_truth],
     }
 
 
@@ -191,10 +266,10 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     settings = dataclasses.replace(settings, parts=len(FEATURES[model]["scales"]))
     vocabulary, counts = vocabulary_of(dataset.entries)
     labels = labels_of_entries(dataset.entries, vocabulary, settings, group_of)
-    truth = truth_of_films(data)
+    films = labelled_films(data, dataset.entries, labels, vocabulary)
     folds = [mixed_folds(labels, settings), folds_of(labels, settings.folds, settings.seed)]
-    ships = learn(features, labels, vocabulary, settings, truth, folds)
-    same, unseen = (measure(judged, ships.thresholds, labels, vocabulary) for judged in ships.judged)
+    ships = learn(features, labels, vocabulary, settings, films, folds)
+    same, unseen = (measure(judged, ships.thresholds, labels, vocabulary, films) for judged in ships.judged)
     card = {
         "name": NAMES[model],
         **body_of(output / MODEL_JSON),
@@ -207,7 +282,10 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
         "training": {
             "pictures": len(dataset.entries),
             "frames": int(labels.frames.sum()),
-            "films": len(ships.judged[0].films),
+            "films": len(films),
+            "judged_films": len(parts_of(films)[JUDGED]),
+            "maybe": MAYBE,
+            "least_labels": MIN_PICTURES,
             "of_nothing": dataset.manifest["nothing"],
             "sources": len({entry.source for entry in dataset.entries}),
             "counts": {tag: counts[tag] for tag in vocabulary},
@@ -221,7 +299,7 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     (output / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
     (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write_card(output, card)
-    write_films(output, ships.judged[0], truth_of_films(data, TRAILERS))
+    write_films(output, ships.judged[0], films)
     return card
 
 
@@ -239,22 +317,25 @@ def write_card(folder: Path, card: dict) -> None:
     write_text(folder / "CARD.md", "default_card.md.j2", card=card)
 
 
-def write_films(folder: Path, judged: Judged, trailers: Iterable[str]) -> None:
+def write_films(folder: Path, judged: Judged, films: Mapping[str, LabelledFilm]) -> None:
     """Write FILMS.md: film by film, what heads that did not see it keep, and what a person says.
 
     Args:
         folder: of the model.
         judged: by heads of other films.
-        trailers: those that have a table of their own, before the others.
+        films: what is judged.
     """
-    kept, first = kept_of(judged), frozenset(trailers)
-    parts = {
-        "Trailers and clips": {film: tags for film, tags in kept.items() if film in first},
-        "Other films, by the labels of their key frames": {f: tags for f, tags in kept.items() if f not in first},
+    kept, names = kept_of(judged), parts_of(films)
+    first = frozenset(names[TRAILERS_AND_CLIPS])
+    order = {
+        "Trailers and clips": names[TRAILERS_AND_CLIPS],
+        "Other films that a person judged": [name for name in names[JUDGED] if name not in first],
+        BY_FRAMES: names[BY_FRAMES],
     }
+    parts = {part: {film: kept[film] for film in of_part} for part, of_part in order.items() if of_part}
     figures = {
-        part: agreement_with({film: frozenset(t.tag for t in tags) for film, tags in films.items()}, judged.truth)
-        for part, films in parts.items()
+        part: agreement_with({film: frozenset(t.tag for t in tags) for film, tags in of_part.items()}, judged.truth)
+        for part, of_part in parts.items()
     }
     write_text(folder / "FILMS.md", "default_films.md.j2", parts=parts, figures=figures, truth=judged.truth)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from movie_tags.records import BLACK, PICTURE
+from movie_tags.records import BLACK, CARD, PICTURE
 
 SHARE = 0.99
 """So many of the pixels decide; a logo, a subtitle or a time code may cover the rest."""
@@ -39,6 +39,22 @@ def kind_of(pixels: np.ndarray) -> str:
     if counts[0][: DARK + 1].sum() >= needed:
         return BLACK
     return BLACK if all(_most_within(one, SPREAD) >= needed for one in counts) else PICTURE
+
+
+def with_card(kind: str, probability: float, threshold: float) -> str:
+    """What a key frame shows when a model has said how probable a title card is: CARD from the threshold on.
+
+    Args:
+        kind: by its pixels.
+        probability: that it is a title card, in 0 to 1.
+        threshold: that the model's bundle gives, in 0 to 1.
+    """
+    return CARD if kind == PICTURE and probability >= threshold else kind
+
+
+def is_evidence(kind: str) -> bool:
+    """Whether tags count on key frames of a kind, and they speak for or against tags of the film."""
+    return kind == PICTURE
 
 
 def _most_within(counts: np.ndarray, levels: int) -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import apache_beam as beam
-
-from movie_tags.records import UNIT, KeyFrame, Span, Video
+from movie_tags.records import UNIT, KeyFrame, Span
 
 
 def find_spans(key_frames: Iterable[KeyFrame], max_gap_s: float, min_span_s: float = 0.0) -> tuple[Span, ...]:
@@ -47,24 +45,3 @@ def find_spans(key_frames: Iterable[KeyFrame], max_gap_s: float, min_span_s: flo
             )
     kept = [span for span in spans if span.end_s - span.start_s >= min_span_s]
     return tuple(sorted(kept, key=lambda span: (span.start_s, span.end_s, span.tag)))
-
-
-class FindSpans(beam.PTransform):
-    """(Video, KeyFrame) -> (Video, its Spans)."""
-
-    def __init__(self, max_gap_s: float, min_span_s: float):
-        super().__init__()
-        self.max_gap_s = max_gap_s
-        self.min_span_s = min_span_s
-
-    def expand(self, key_frames: beam.PCollection) -> beam.PCollection:
-        return (
-            key_frames | "Group" >> beam.GroupByKey() | "Find" >> beam.Map(_of_video, self.max_gap_s, self.min_span_s)
-        )
-
-
-def _of_video(
-    element: tuple[Video, Iterable[KeyFrame]], max_gap_s: float, min_span_s: float
-) -> tuple[Video, tuple[Span, ...]]:
-    video, key_frames = element
-    return video, find_spans(key_frames, max_gap_s, min_span_s)

@@ -2,99 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-
-import apache_beam as beam
+from dataclasses import dataclass, replace
 
 from movie_tags.records import UNIT, KeyFrame, TagStrength
-
-STATISTICS = ("mean_logit", "peak_logit", "log_weight", "log_share")
-
-
-@dataclass(frozen=True)
-class FilmConfidence:
-    """How statistics of a tag in a film become its confidence: sigmoid(intercept + tag's own + weights · statistics).
-
-    In `model.json`: "film_confidence": {"intercept": number, "weights": {name: number, for each of STATISTICS}, "tags":
-    {tag: number}}; what is added for a tag, or taken away, is nothing for those not named.
-    """
-
-    intercept: float
-    weights: tuple[float, ...]
-    tags: Mapping[str, float] = field(default_factory=dict)
-
-    def confidence(self, tag: str, values: Iterable[float]) -> float:
-        """Of a tag with such statistics, in (0, 1)."""
-        odds = self.intercept + self.tags.get(tag, 0.0)
-        odds += sum(weight * value for weight, value in zip(self.weights, values, strict=True))
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
-
-    @classmethod
-    def of_card(cls, card: dict) -> FilmConfidence | None:
-        """What a bundle's `model.json` says; None where it says nothing.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is malformed.
-        """
-        said = card.get("film_confidence")
-        if said is None:
-            return None
-        tags = {tag: float(number) for tag, number in said.get("tags", {}).items()}
-        return cls(float(said["intercept"]), tuple(float(said["weights"][name]) for name in STATISTICS), tags)
-
-    def card(self) -> dict:
-        """What `model.json` says of it."""
-        weights = dict(zip(STATISTICS, self.weights, strict=True))
-        return {"intercept": self.intercept, "weights": weights, "tags": dict(self.tags)}
-
-
-def statistics(tag: TagStrength, strongest_weight: float, key_frames: int) -> tuple[float, ...]:
-    """What a film's confidence in a tag is reckoned from, in the order of STATISTICS.
-
-    The log-odds of the mean and of the peak of its probabilities where it counts; the logarithm of its strength by that
-    of the film's strongest tag; the logarithm of the share of the film's key frames on which it counts.
-
-    Args:
-        tag: the tag.
-        strongest_weight: the strength of the film's strongest tag.
-        key_frames: those of the film that were tagged.
-    """
-    mean = tag.probability_sum / tag.occurrences
-    weight = tag.strength / strongest_weight if strongest_weight else 1.0
-    return (
-        _logit(mean),
-        _logit(tag.peak_probability),
-        math.log(max(weight, 1e-6)),
-        math.log(tag.occurrences / max(key_frames, tag.occurrences)),
-    )
-
-
-def with_confidence(
-    tags: tuple[TagStrength, ...], key_frames: int, by_tag: Mapping[str, FilmConfidence]
-) -> tuple[TagStrength, ...]:
-    """A film's tags with the confidence in each.
-
-    Args:
-        tags: all that count in the film.
-        key_frames: those of the film that were tagged.
-        by_tag: the models; tags without one stay as they are.
-    """
-    strongest_weight = max((tag.strength for tag in tags), default=0.0)
-    return tuple(
-        replace(
-            tag, confidence=round(by_tag[tag.tag].confidence(tag.tag, statistics(tag, strongest_weight, key_frames)), 6)
-        )
-        if tag.tag in by_tag
-        else tag
-        for tag in tags
-    )
-
-
-def _logit(probability: float) -> float:
-    probability = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(probability / (1 - probability))
 
 
 @dataclass(frozen=True)
@@ -122,7 +33,17 @@ class Total:
         )
 
 
-def strengths(totals: dict[str, Total]) -> tuple[TagStrength, ...]:
+def totals_of(key_frames: Iterable[KeyFrame]) -> dict[str, Total]:
+    """What the tags that count on key frames add up to, by tag."""
+    totals: dict[str, Total] = {}
+    for frame in key_frames:
+        shown = round((frame.shot_end_s - frame.shot_start_s) * UNIT)
+        for one in frame.tags:
+            totals[one.tag] = totals.get(one.tag, Total()) + Total(1, one.millionths, one.millionths, shown)
+    return totals
+
+
+def strengths(totals: Mapping[str, Total]) -> tuple[TagStrength, ...]:
     """Equations 5 and 6 over the tags that count, the strongest tag first, ties in alphabetical order.
 
     N, "the total number of extracted tags", is the number of all occurrences.
@@ -174,24 +95,6 @@ def short_list(
     return tuple(kept)
 
 
-class CombineStrengths(beam.CombineFn):
-    """KeyFrames of a video -> its TagStrengths."""
-
-    def create_accumulator(self) -> dict[str, Total]:
-        return {}
-
-    def add_input(self, totals: dict[str, Total], frame: KeyFrame) -> dict[str, Total]:
-        shown = round((frame.shot_end_s - frame.shot_start_s) * UNIT)
-        return self.merge_accumulators(
-            [totals, {one.tag: Total(1, one.millionths, one.millionths, shown) for one in frame.tags}]
-        )
-
-    def merge_accumulators(self, accumulators: Iterable[dict[str, Total]]) -> dict[str, Total]:
-        merged: dict[str, Total] = {}
-        for totals in accumulators:
-            for tag, total in totals.items():
-                merged[tag] = merged.get(tag, Total()) + total
-        return merged
-
-    def extract_output(self, totals: dict[str, Total]) -> tuple[TagStrength, ...]:
-        return strengths(totals)
+def with_confidence(tags: Iterable[TagStrength], confidence: Mapping[str, float]) -> tuple[TagStrength, ...]:
+    """A film's tags with the confidence in each, by tag; None for those not named."""
+    return tuple(replace(tag, confidence=confidence.get(tag.tag)) for tag in tags)

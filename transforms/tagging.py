@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,14 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 
 from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
 from movie_tags.models.runtimes import Model
-from movie_tags.records import UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
+from movie_tags.records import TITLE_CARD, UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
+from movie_tags.transforms.kinds import is_evidence, kind_of, with_card
 from movie_tags.transforms.shots.inside import KeyFramePicture
+
+
+def in_millionths(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities, float, as whole millionths, int64, of which sums are exact."""
+    return np.rint(np.asarray(probabilities, np.float64) * UNIT).astype(np.int64)
 
 
 def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> TagProbabilities:
@@ -26,14 +32,72 @@ def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> Ta
         k: how many; all of them where there are fewer.
 
     """
-    millionths = np.rint(np.asarray(probabilities, np.float64) * UNIT).astype(np.int64)
+    millionths = in_millionths(probabilities)
     order = np.argsort(-millionths, kind="stable")[:k]
     return tuple(TagProbability.of_millionths(vocabulary[i], int(millionths[i])) for i in order)
 
 
-def believed(tags: TagProbabilities, thresholds: dict[str, float]) -> TagProbabilities:
+def believed(tags: TagProbabilities, thresholds: Mapping[str, float]) -> TagProbabilities:
     """The tags whose probability reaches their threshold, in [0, 1], in the same order."""
     return tuple(one for one in tags if one.millionths >= round(thresholds[one.tag] * UNIT))
+
+
+@dataclass(frozen=True)
+class TaggedFrame:
+    """A key frame with all that a model says of it, until the whole film is known.
+
+    Attributes:
+        frame: with the tags that count by their own thresholds.
+        millionths: the probabilities of all tags, in the order of `film_vocabulary`.
+    """
+
+    frame: KeyFrame
+    millionths: tuple[int, ...] = ()
+
+
+def film_vocabulary(models: Ensemble) -> tuple[str, ...]:
+    """The tags that films may have: all outputs but that for title cards, which is none."""
+    return tuple(tag for tag in models.vocabulary if tag != TITLE_CARD)
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """What a single key frame's probabilities make of it.
+
+    Attributes:
+        outputs: the tags, and TITLE_CARD where the model has it, in the order of the probabilities.
+        thresholds: of each of them, in 0 to 1.
+        top_k: tags of a key frame.
+        min_probability: a tag counts from this probability on, in place of its threshold, and on key frames of every
+            kind, as the paper has it; None: by its threshold, on pictures.
+    """
+
+    outputs: tuple[str, ...]
+    thresholds: Mapping[str, float]
+    top_k: int
+    min_probability: float | None = None
+
+    @classmethod
+    def of(cls, models: Ensemble, top_k: int, min_probability: float | None = None) -> FrameRule:
+        thresholds = dict(zip(models.vocabulary, models.thresholds, strict=True))
+        return cls(models.vocabulary, thresholds, top_k, min_probability)
+
+    def tagged(self, frame: KeyFrame, probabilities: np.ndarray) -> TaggedFrame:
+        """A key frame with its kind and tags, by what the model says of it, float [outputs]."""
+        kind, vocabulary = frame.kind, list(self.outputs)
+        if TITLE_CARD in vocabulary:
+            card = vocabulary.index(TITLE_CARD)
+            kind = with_card(kind, float(probabilities[card]), self.thresholds[TITLE_CARD])
+            probabilities = np.delete(probabilities, card)
+            del vocabulary[card]
+        top_k = top_tags(probabilities, vocabulary, self.top_k)
+        millionths = tuple(in_millionths(probabilities).tolist())
+        return TaggedFrame(replace(frame, tags=self._counts(top_k, kind), top_k=top_k, kind=kind), millionths)
+
+    def _counts(self, top_k: TagProbabilities, kind: str) -> TagProbabilities:
+        if self.min_probability is not None:
+            return believed(top_k, dict.fromkeys(self.outputs, self.min_probability))
+        return believed(top_k, self.thresholds) if is_evidence(kind) else ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +135,7 @@ class BundleHandler(ModelHandler[Fitted, PredictionResult, _Loaded]):
 
 
 class TagKeyFrames(beam.PTransform):
-    """(Video, KeyFramePicture) -> TAGGED, (Video, KeyFrame) with its tags.
+    """(Video, KeyFramePicture) -> TAGGED, (Video, TaggedFrame).
 
     FAILED has (Video, Failure) for those without an answer.
     """
@@ -90,9 +154,7 @@ class TagKeyFrames(beam.PTransform):
         """Args: the model; tags a key frame; how probable they must be (None: the bundles' thresholds); of the work."""
         super().__init__()
         self.handler = BundleHandler(models, batch_size, threads)
-        self.top_k = top_k
-        by_tag = zip(models.vocabulary, models.thresholds, strict=True)
-        self.thresholds = {tag: own if min_probability is None else min_probability for tag, own in by_tag}
+        self.rule = FrameRule.of(models, top_k, min_probability)
         self.accelerator = accelerator
 
     def expand(self, key_frames: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
@@ -102,25 +164,22 @@ class TagKeyFrames(beam.PTransform):
             # Only here do pixels travel: to the few workers that have an accelerator.
             fitted |= "ToAccelerator" >> beam.Reshuffle()
             inference = inference.with_resource_hints(accelerator=self.accelerator)
-        top_tags = _TopTags(self.handler.models.vocabulary, self.top_k, self.thresholds)
         return (
             fitted
             | "RunInference" >> inference
-            | "TopTags" >> beam.ParDo(top_tags).with_outputs(self.FAILED, main=self.TAGGED)
+            | "TopTags" >> beam.ParDo(_TopTags(self.rule)).with_outputs(self.FAILED, main=self.TAGGED)
         )
 
 
 def _fit_key_frame(element: tuple[Video, KeyFramePicture], models: Ensemble) -> tuple[tuple[Video, KeyFrame], Fitted]:
-    """Part a key frame from its pixels, as the model takes them."""
+    """Part a key frame from its pixels, as the model takes them; its kind is told by them first."""
     video, picture = element
-    return (video, picture.frame), models.fitted(picture.pixels)
+    return (video, replace(picture.frame, kind=kind_of(picture.pixels))), models.fitted(picture.pixels)
 
 
 class _TopTags(beam.DoFn):
-    def __init__(self, vocabulary: tuple[str, ...], top_k: int, thresholds: dict[str, float]):
-        self.vocabulary = vocabulary
-        self.top_k = top_k
-        self.thresholds = thresholds
+    def __init__(self, rule: FrameRule):
+        self.rule = rule
         self.tagged = Metrics.counter("tagging", "key_frames_tagged")
         self.failed = Metrics.counter("tagging", "key_frames_failed")
 
@@ -132,5 +191,4 @@ class _TopTags(beam.DoFn):
             yield beam.pvalue.TaggedOutput(TagKeyFrames.FAILED, (video, Failure("tagging", reason)))
             return
         self.tagged.inc()
-        top_k = top_tags(found.probabilities, self.vocabulary, self.top_k)
-        yield video, replace(frame, tags=believed(top_k, self.thresholds), top_k=top_k)
+        yield video, self.rule.tagged(frame, found.probabilities)

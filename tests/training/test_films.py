@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
-from movie_tags.records import TagStrength
 from movie_tags.training.evaluate.experiments import TableError
 from movie_tags.training.evaluate.films import (
     Truth,
     agreement_with,
+    best_precision,
+    confidence_by_others,
+    evidence_of,
     film_tags,
     film_truth,
     fit_film_confidence,
@@ -21,9 +23,9 @@ from movie_tags.training.evaluate.films import (
     read_truth,
     reliability,
     strengths_that_differ,
-    sure_by_others,
+    with_ceilings,
 )
-from movie_tags.transforms.strength import FilmConfidence, with_confidence
+from movie_tags.transforms.evidence import FilmConfidence, FilmRule
 
 TAGS = ("War", "Food", "Drama")
 SETS = st.frozensets(st.sampled_from(TAGS))
@@ -105,78 +107,81 @@ def test_the_truth_of_a_film_from_its_frames():
     assert film_truth(applies, maybe, TAGS) == Truth(frozenset({"War"}), frozenset({"Food", "Drama"}))
 
 
-def test_a_films_tags_are_what_passes_its_threshold_and_the_top():
+RULE = FilmRule(TAGS, dict.fromkeys(TAGS, 0.2), {})
+
+
+def test_without_a_film_model_a_films_tags_are_what_passes_its_threshold_and_the_top():
     probabilities = np.array([[0.6, 0.3, 0.1], [0.5, 0.05, 0.4]])
-    found = {tag.tag: (tag.occurrences, tag.probability_sum) for tag in film_tags(probabilities, TAGS, [0.2] * 3, 2)}
+    found = {tag.tag: (tag.occurrences, tag.probability_sum) for tag in film_tags(probabilities, RULE, 2)}
     assert found == {"War": (2, 1.1), "Food": (1, 0.3), "Drama": (1, 0.4)}
 
 
-def strength(tag: str, occurrences: int, mean: float, weight: float) -> TagStrength:
-    return TagStrength(tag, occurrences, mean * occurrences, weight, 1.0, mean, 1.0)
+def test_with_a_film_model_a_films_tags_are_those_it_is_believed_to_have():
+    probabilities = np.array([[0.1, 0.3, 0.4], [0.1, 0.02, 0.4], [0.1, 0.01, 0.01]])
+    model = FilmConfidence(2.0, (1.0, 0.5), {"Drama": -9.0})
+    (war, food) = film_tags(probabilities, FilmRule(TAGS, dict.fromkeys(TAGS, 0.2), dict.fromkeys(TAGS, model)))
+    assert (war.tag, war.occurrences) == ("War", 3) and (food.tag, food.occurrences) == ("Food", 1)
+    odds = 2 + 1.5 * np.log(0.1 / 0.9)
+    assert war.confidence == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-6)
+    by_frame = FilmRule(TAGS, dict.fromkeys(TAGS, 0.35), dict.fromkeys(TAGS, model), by_frame=True)
+    assert [tag.tag for tag in film_tags(probabilities, by_frame)] == ["Drama"]
 
 
-def test_confidence_is_learned_and_grows_with_what_speaks_for_a_tag():
-    random = np.random.default_rng(0)
+def some_films(n: int, seed: int = 0, frames: int = 9):
+    """Films whose frames show tags that are given to them with the probability that all frames say."""
+    random = np.random.default_rng(seed)
     films, truth = {}, {}
-    for film in map(str, range(200)):
-        mean = float(random.uniform(0.2, 0.9))
-        films[film] = (strength("War", 3, mean, 1.0),), 10
-        truth[film] = Truth(frozenset({"War"}) if random.random() < mean else frozenset())
-    model = fit_film_confidence(films, truth)
-    low, high = (
-        with_confidence((strength("War", 3, mean, 1.0),), 10, {"War": model})[0].confidence for mean in (0.3, 0.8)
-    )
-    assert low == pytest.approx(0.3, abs=0.12) and high == pytest.approx(0.8, abs=0.12)
-    assert fit_film_confidence(dict(list(films.items())[:5]), truth) is None
-    unknown = with_confidence((strength("Food", 1, 0.5, 1.0),), 10, {"War": model})
-    assert unknown[0].confidence is None
+    for film in map(str, range(n)):
+        said = random.uniform(0.02, 0.95, len(TAGS))
+        films[film] = evidence_of(np.tile(said, (frames, 1)))
+        truth[film] = Truth(frozenset(tag for tag, p in zip(TAGS, said, strict=True) if random.random() < p))
+    return films, truth
+
+
+def test_confidence_is_learned_and_is_how_often_a_person_gives_the_tag():
+    films, truth = some_films(600)
+    model = fit_film_confidence(films, truth, TAGS)
+    for said in (0.2, 0.5, 0.8):
+        row = evidence_of(np.full((9, 3), said)).statistics()[0]
+        assert model.confidence("War", row) == pytest.approx(said, abs=0.1)
+    assert fit_film_confidence(dict(list(films.items())[:5]), truth, TAGS) is None
 
 
 def test_a_tag_that_is_often_said_and_seldom_meant_is_believed_less():
-    random = np.random.default_rng(1)
-    films, truth = {}, {}
-    for film in map(str, range(200)):
-        films[film] = (
-            (strength("War", 3, 0.5, 1.0), strength("Food", 3, 0.5, 1.0), strength(f"Rare {film}", 3, 0.5, 1.0)),
-            10,
-        )
-        meant = {"War": 0.1, "Food": 0.8, f"Rare {film}": 0.4}
-        truth[film] = Truth(frozenset(tag for tag, chance in meant.items() if random.random() < chance))
-    model = fit_film_confidence(films, truth)
-    assert set(model.tags) == {"War", "Food"}  # of the others there is one each
-    tags = with_confidence(films["0"][0], 10, dict.fromkeys(("War", "Food", "Rare 0"), model))
-    said = {tag.tag: tag.confidence for tag in tags}
-    assert said["War"] == pytest.approx(0.1, abs=0.08) and said["Food"] == pytest.approx(0.8, abs=0.08)
-    assert said["Rare 0"] == pytest.approx(0.4, abs=0.1)
-    again = FilmConfidence.of_card({"film_confidence": model.card()})
-    assert again == model
+    films, truth = some_films(400, 1)
+    never = {film: Truth(said.plain - {"Food"}) for film, said in truth.items()}
+    row = evidence_of(np.full((9, 3), 0.8)).statistics()[0]
+    before, now = (fit_film_confidence(films, said, TAGS).confidence("Food", row) for said in (truth, never))
+    assert before > 0.65 and now < 0.35
 
 
 def test_no_film_is_judged_by_a_confidence_that_saw_it():
-    random = np.random.default_rng(2)
-    films = {str(i): ((strength("War", 3, float(random.uniform(0.2, 0.9)), 1.0),), 10) for i in range(60)}
-    truth = {film: Truth(frozenset({"War"} if random.random() < 0.5 else ())) for film in films}
+    films, truth = some_films(90, 2)
     fold = {film: int(film) % 3 for film in films}
-    found = sure_by_others(films, truth, fold)
-    assert list(found) == list(films)
-    others = fit_film_confidence({film: films[film] for film in films if fold[film] != 1}, truth)
-    assert found["1"] == (with_confidence(films["1"][0], 10, {"War": others}), 10)
+    found = confidence_by_others(films, truth, fold, TAGS)
+    others = fit_film_confidence({film: one for film, one in films.items() if fold[film] != 1}, truth, TAGS)
+    assert set(found) == {0, 1, 2} and found[1] == others != found[0]
 
 
-def test_confidence_by_hand():
-    model = FilmConfidence.of_card(
-        {
-            "film_confidence": {
-                "intercept": 1,
-                "weights": dict.fromkeys(("mean_logit", "peak_logit"), 0.0) | {"log_weight": 1.0, "log_share": 2.0},
-            }
-        }
-    )
-    tags = strength("War", 5, 0.5, 2.0), strength("Food", 1, 0.5, 1.0)
-    found = with_confidence(tags, 10, dict.fromkeys(TAGS, model))
-    odds = np.array([1 + 0 + 2 * np.log(0.5), 1 + np.log(0.5) + 2 * np.log(0.1)])
-    assert [tag.confidence for tag in found] == pytest.approx(list(1 / (1 + np.exp(-odds))), abs=1e-6)
-    assert FilmConfidence.of_card({}) is None
+def test_the_best_precision_by_hand():
+    right = np.array([True, True, False, False])
+    assert best_precision(np.array([0.9, 0.8, 0.7, 0.6]), right) == pytest.approx(2.8 / 4)
+    assert best_precision(np.array([0.1, 0.2, 0.7, 0.9]), right) == pytest.approx(2.8 / 6)  # of all four two are right
+    assert best_precision(np.array([0.9, 0.7, 0.2]), np.zeros(3, bool)) < 0.4  # nothing was ever right
+    assert best_precision(np.zeros(0), np.zeros(0, bool)) == pytest.approx(0.4)  # nothing is known
+
+
+def test_a_tag_that_is_never_right_has_a_ceiling():
+    films, truth = some_films(60, 3)
+    truth = {film: Truth(said.plain - {"Food"}) for film, said in truth.items()}
+    model = FilmConfidence(0.0, (1.0, 0.0), dict.fromkeys(TAGS, 0.0))
+    said = {
+        film: {tag: model.confidence(tag, row) for tag, row in zip(TAGS, one.statistics(), strict=True)}
+        for film, one in films.items()
+    }
+    found = with_ceilings(model, said, truth)
+    assert set(found.ceilings) == {"Food"} and found.confidence("Food", (9.0, 9.0)) < 0.4
+    assert found.confidence("War", (9.0, 9.0)) > 0.9
 
 
 def results(folder, strength: float = 0.3):

@@ -47,18 +47,21 @@ def test_what_is_known_of_pictures():
     entries = [
         Entry("images/War/a.jpg", "1", "s", "train", ("War",)),
         Entry("images/_none/b.jpg", "2", "s", "train", (), (), True),
-        Entry("film.mp4#t=3", "3", "f", "train", ("Food",), ("War", "Family"), True),
+        Entry("film.mp4#t=3", "3", "f", "train", ("Food",), ("War", "Family"), True, True),
+        Entry("images/War/d.jpg", "5", "t", "train", ("War",), ("Drama",), True),
         Entry("images/Elsewhere/c.jpg", "4", "t", "train", ("Elsewhere",)),
     ]
     vocabulary = ("War", "Food", "Military", "Family", "Drama")
     found = labels_of_entries(entries, vocabulary, SETTINGS, str.upper)
-    assert found.applies.tolist() == [[1, 0, 0, 0, 0], [0] * 5, [0, 1, 0, 0, 0], [0] * 5]
+    assert found.applies.tolist() == [[1, 0, 0, 0, 0], [0] * 5, [0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0] * 5]
     # a soldier may well be seen in a picture of a war: its folder says little of that, and all of food
     assert found.weights[0].tolist() == pytest.approx([1, 1, 0.05, 1, 0.5])
-    assert found.weights[1].tolist() == [1] * 5
-    assert found.weights[2].tolist() == [0, 4, 4, 0, 4] and found.maybe[2].tolist() == [True, False, False, True, False]
-    assert found.weights[3].tolist() == [0] * 5  # what it shows of this vocabulary nobody said
-    assert found.frames.tolist() == [False, False, True, False] and found.groups.tolist() == ["S", "S", "F", "T"]
+    assert found.weights[1].tolist() == [2] * 5
+    assert found.weights[2].tolist() == [2, 4, 4, 2, 4] and found.maybe[2].tolist() == [True, False, False, True, False]
+    assert found.weights[3].tolist() == [2, 2, 2, 2, 1]  # labelled wholly: nothing is related to what it shows
+    assert found.weights[4].tolist() == [0] * 5  # what it shows of this vocabulary nobody said
+    assert found.frames.tolist() == [False, False, True, False, False]
+    assert found.groups.tolist() == ["S", "S", "F", "T", "T"]
     assert {*RELATED, *(tag for tags in RELATED.values() for tag in tags)} <= set(TAGS)
 
 
@@ -145,8 +148,5 @@ def test_what_is_fitted_beside_a_head_never_saw_its_films():
     by_heart = learn(wide, labels_of(noise, frames=np.ones(600, bool), groups=groups), ("a", "b", "c"), SETTINGS)
     assert abs(np.corrcoef(by_heart.judged[0].probabilities.ravel(), noise.ravel())[0, 1]) < 0.15
     card = found.card(("a", "b", "c"))
-    assert set(card["thresholds"]) == {"a", "b", "c"} and set(card["film_confidence"]) == {
-        "intercept",
-        "weights",
-        "tags",
-    }
+    assert set(card["thresholds"]) == set(card["watch"]) == {"a", "b", "c"}
+    assert set(card["film_confidence"]) == {"intercept", "weights", "tags", "ceilings"}

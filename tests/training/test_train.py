@@ -210,7 +210,7 @@ def test_frames_and_pictures_of_nothing_beside_folders(trained, tmp_path, capsys
     words = ["--dataset", tmp_path / "data", "--output", tmp_path / "bundle", "--cache", tmp_path / "cache", *SMALL]
     assert run("train", *words) == 0
     card = read_bundle(str(tmp_path / "bundle")).card
-    assert set(card["film_confidence"]["weights"]) == {"mean_logit", "peak_logit", "log_weight", "log_share"}
+    assert set(card["film_confidence"]["weights"]) == {"best", "mean"}
     metrics = json.loads((tmp_path / "bundle/report/metrics.json").read_text())
     assert metrics["films"] == 12 and metrics["film_confidence_reliability"]
     capsys.readouterr()

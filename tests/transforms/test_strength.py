@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_tags.records import UNIT, KeyFrame, TagProbability
-from movie_tags.transforms.strength import CombineStrengths, short_list, strengths
+from movie_tags.transforms.strength import Total, short_list, strengths, totals_of
 
 
 def key_frame(*top):
@@ -16,11 +16,9 @@ def key_frame(*top):
 
 
 def combine(key_frames, parts=1):
-    fn = CombineStrengths()
-    accumulators = [fn.create_accumulator() for _ in range(parts)]
-    for i, item in enumerate(key_frames):
-        accumulators[i % parts] = fn.add_input(accumulators[i % parts], item)
-    return fn.extract_output(fn.merge_accumulators(accumulators))
+    totals = [totals_of(key_frames[i::parts]) for i in range(parts)]
+    tags = {tag for total in totals for tag in total}
+    return strengths({tag: sum((total.get(tag, Total()) for total in totals), Total()) for tag in sorted(tags)})
 
 
 def test_equations_5_and_6_by_hand():

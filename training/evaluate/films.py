@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -16,14 +16,9 @@ from movie_tags import storage
 from movie_tags.records import KeyFrame, TagStrength
 from movie_tags.results.schema import from_row
 from movie_tags.training.evaluate.experiments import TableError
-from movie_tags.transforms.strength import (
-    CombineStrengths,
-    FilmConfidence,
-    statistics,
-    strengths,
-    with_confidence,
-)
-from movie_tags.transforms.tagging import believed, top_tags
+from movie_tags.transforms.evidence import BELIEVED, Evidence, FilmConfidence, FilmRule
+from movie_tags.transforms.strength import strengths, totals_of, with_confidence
+from movie_tags.transforms.tagging import FrameRule, in_millionths
 
 PLAIN, MAY = "tags_that_plainly_apply", "tags_that_may_apply"
 
@@ -181,17 +176,11 @@ def reliability(said: np.ndarray, right: np.ndarray, bins: int = 10) -> list[dic
     ]
 
 
-def film_tags(
-    probabilities: np.ndarray, vocabulary: Sequence[str], thresholds: Sequence[float], top_k: int = 3
-) -> tuple[TagStrength, ...]:
+def film_tags(probabilities: np.ndarray, rule: FilmRule, top_k: int = 3) -> tuple[TagStrength, ...]:
     """What the pipeline would say of a film: its key frames' probabilities, float [n, tags] -> tags that count."""
-    by_tag = dict(zip(vocabulary, thresholds, strict=True))
-    combine = CombineStrengths()
-    totals = combine.create_accumulator()
-    for row in probabilities:
-        seen = top_tags(row, vocabulary, top_k)
-        totals = combine.add_input(totals, KeyFrame(0, 0, 1, 0, believed(seen, by_tag), seen))
-    return combine.extract_output(totals)
+    frame_rule = FrameRule(rule.vocabulary, rule.thresholds, top_k)
+    key_frames, confidence = rule.judge([frame_rule.tagged(KeyFrame(0, 0, 1), row) for row in probabilities])
+    return with_confidence(strengths(totals_of(key_frames)), confidence)
 
 
 def film_truth(applies: np.ndarray, maybe: np.ndarray, vocabulary: Sequence[str]) -> Truth:
@@ -206,62 +195,99 @@ def film_truth(applies: np.ndarray, maybe: np.ndarray, vocabulary: Sequence[str]
     return Truth(*(frozenset(vocabulary[i] for i in np.flatnonzero(part).tolist()) for part in (plain, may)))
 
 
-Films = Mapping[str, tuple[tuple[TagStrength, ...], int]]
-"""By film, all tags that count in it, and its number of key frames."""
+TAG_SCALE = 0.3
+"""A tag's own offset is learned as a feature so large: the smaller, the more the tags have in common."""
 
-OWN_STATEMENTS = 10
-"""A tag that counts in so many films has a habit of its own: one that is nearly always said, say, and seldom meant."""
+LEAST_PRECISION = 0.4
+"""A tag that is not so often right at any confidence has a ceiling …"""
+
+UNLISTED = 0.2
+"""… of at most this, with which it is not on the short list unless asked for."""
 
 
-def fit_film_confidence(films: Films, truth: Mapping[str, Truth], least: int = 20) -> FilmConfidence | None:
-    """Learn how sure to be of a film's tags; None where fewer than `least` can teach it, or all are right or wrong.
+def evidence_of(probabilities: np.ndarray) -> Evidence:
+    """A film's key frames' probabilities, float [n, tags], as evidence."""
+    return Evidence.of(in_millionths(probabilities))
+
+
+def fit_film_confidence(
+    films: Mapping[str, Evidence], truth: Mapping[str, Truth], vocabulary: Sequence[str], least: int = 20
+) -> FilmConfidence | None:
+    """Learn how sure to be of films' tags, by logistic regression on `evidence.STATISTICS` and an offset a tag.
+
+    A maybe counts as not given: what is fitted is how often a person gives a tag.
 
     Args:
-        films: what counts by a model that saw nothing of them.
+        films: by a model that saw nothing of them.
+        truth: of the same films.
+        vocabulary: the tags, in the evidence's order.
+        least: with fewer films, or all tags right or wrong, the answer is None.
+    """
+    if len(films) < least:
+        return None
+    right = np.array([[tag in truth[film].plain for tag in vocabulary] for film in films]).ravel()
+    if right.all() or not right.any():
+        return None
+    rows = np.vstack([evidence.statistics() for evidence in films.values()])
+    whose = np.tile(TAG_SCALE * np.eye(len(vocabulary)), (len(films), 1))
+    fitted = LogisticRegression(max_iter=3000).fit(np.hstack([rows, whose]), right)
+    weights, own = np.split(fitted.coef_[0], [rows.shape[1]])
+    by_tag = {tag: round(TAG_SCALE * float(number), 5) for tag, number in zip(vocabulary, own, strict=True)}
+    return FilmConfidence(round(float(fitted.intercept_[0]), 5), tuple(round(float(w), 5) for w in weights), by_tag)
+
+
+def confidence_by_others(
+    films: Mapping[str, Evidence], truth: Mapping[str, Truth], fold: Mapping[str, int], vocabulary: Sequence[str]
+) -> dict[int, FilmConfidence | None]:
+    """By fold, a model that saw no film of it; `fold` may name more films than teach."""
+    models = {}
+    for part in sorted(set(fold.values())):
+        others = {film: evidence for film, evidence in films.items() if fold[film] != part}
+        models[part] = fit_film_confidence(others, truth, vocabulary)
+    return models
+
+
+def best_precision(confidence: np.ndarray, right: np.ndarray) -> float:
+    """The best share of right ones among the surest so many, as seen through two imagined ones, 0.8 of them right.
+
+    Args:
+        confidence: of a tag in films left out, float [films].
+        right: whether a person gives it, bool [films].
+    """
+    if not len(confidence):
+        return LEAST_PRECISION
+    found = np.cumsum(right[np.argsort(-confidence, kind="stable")])
+    return float(((found + 2 * LEAST_PRECISION) / (np.arange(1, len(found) + 1) + 2)).max())
+
+
+def with_ceilings(
+    model: FilmConfidence, said: Mapping[str, Mapping[str, float]], truth: Mapping[str, Truth]
+) -> FilmConfidence:
+    """The model with the ceilings of tags whose precision reaches LEAST_PRECISION nowhere.
+
+    Args:
+        model: of films' tags.
+        said: by film, the confidence in each tag, by models that saw nothing of the film.
         truth: of the same films.
     """
-    said = [(tag.tag, statistics(tag, _top(tags), n), film) for film, (tags, n) in films.items() for tag in tags]
-    right = [tag in truth[film].plain for tag, _, film in said]
-    if len(said) < least or len(set(right)) < 2:
-        return None
-    rows = np.array([values for _, values, _ in said])
-    counts = Counter(tag for tag, _, _ in said)
-    own = sorted(tag for tag, n in counts.items() if n >= OWN_STATEMENTS and n < len(said))
-    whose = np.array([[tag == one for one in own] for tag, _, _ in said], float).reshape(len(said), len(own))
-    mean, deviation = rows.mean(0), rows.std(0) + 1e-6
-    fitted = LogisticRegression(C=0.3, max_iter=2000).fit(np.hstack([(rows - mean) / deviation, whose]), right)
-    weights, added = np.split(fitted.coef_[0], [len(mean)])
-    weights = weights / deviation
-    intercept = float(fitted.intercept_[0] - mean @ weights)
-    by_tag = {tag: round(float(number), 5) for tag, number in zip(own, added, strict=True)}
-    return FilmConfidence(round(intercept, 5), tuple(round(float(weight), 5) for weight in weights), by_tag)
-
-
-def sure_by_others(films: Films, truth: Mapping[str, Truth], fold: Mapping[str, int]) -> Films:
-    """The films' tags with their confidences, by models that saw nothing of a film's fold."""
-    found: dict[str, tuple[tuple[TagStrength, ...], int]] = {}
-    for part in sorted(set(fold.values())):
-        model = fit_film_confidence({film: v for film, v in films.items() if fold[film] != part}, truth)
-        for film in films:
-            if fold[film] == part:
-                tags, n = films[film]
-                found[film] = with_confidence(tags, n, {t.tag: model for t in tags} if model else {}), n
-    return {film: found[film] for film in films}
-
-
-def _top(tags: Iterable[TagStrength]) -> float:
-    return max((tag.strength for tag in tags), default=0.0)
+    ceilings = {}
+    for tag in model.tags:
+        films = [film for film in said if said[film].get(tag, 0.0) >= BELIEVED]
+        right = np.array([tag in truth[film].plain for film in films], bool)
+        best = best_precision(np.array([said[film][tag] for film in films]), right)
+        if best < LEAST_PRECISION:
+            ceilings[tag] = round(min(UNLISTED, float(right.mean())), 4)
+    return replace(model, ceilings=ceilings)
 
 
 def recompute(rows: Iterable[dict]) -> dict[str, dict[str, tuple[float, float]]]:
     """W and R from the rows of key_frames.jsonl alone: {id: {tag: (strength, relative strength)}}."""
-    combine = CombineStrengths()
-    totals: dict[str, dict] = {}
+    frames: dict[str, list[KeyFrame]] = defaultdict(list)
     for row in rows:
-        frame = from_row(KeyFrame, row)
-        totals[row["id"]] = combine.add_input(totals.get(row["id"], combine.create_accumulator()), frame)
+        frames[row["id"]].append(from_row(KeyFrame, row))
     return {
-        id: {tag.tag: (tag.strength, tag.relative_strength) for tag in strengths(total)} for id, total in totals.items()
+        id: {tag.tag: (tag.strength, tag.relative_strength) for tag in strengths(totals_of(found))}
+        for id, found in frames.items()
     }
 
 

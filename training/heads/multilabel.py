@@ -22,6 +22,11 @@ RELATED: Mapping[str, tuple[str, ...]] = {
 """By tag, those that a person may well give to its pictures, too, so that a folder's name says nothing of them."""
 
 
+MAYBE = 0.3
+"""A tag of which nobody knows whether it applies is learned as applying so much; masking it is worse, see
+`recipes/default_model.py`."""
+
+
 @dataclass(frozen=True)
 class MultiLabelSettings:
     """The numbers of the multi-label head, settled by leaving films and sources out.
@@ -30,7 +35,9 @@ class MultiLabelSettings:
         l2: of the kernel on standardised features.
         parts: the head is the mean of so many, each of an equal part of the features: it is surer of what all say.
         iterations: of L-BFGS, at most.
-        frame_weight: what a label of a completely labelled picture with a time or a film weighs against a folder's.
+        frame_weight: what a label of a film's completely labelled frame weighs against a folder's.
+        still_weight: the same of any other picture that is labelled completely and shows something.
+        maybe_share: of a label's weight where nobody knows whether the tag applies: it is learned as applying by MAYBE.
         related_weight: what is left of a folder picture's "no" for a tag related to its own.
         kept_weight: the same for tags of `kept`: masked wholly they would take the first place of many stills.
         kept: these tags.
@@ -42,10 +49,12 @@ class MultiLabelSettings:
         seed: of the folds.
     """
 
-    l2: float = 0.03
+    l2: float = 0.1
     parts: int = 1
     iterations: int = 60
     frame_weight: float = 4.0
+    still_weight: float = 2.0
+    maybe_share: float = 0.5
     related_weight: float = 0.05
     kept_weight: float = 0.5
     kept: tuple[str, ...] = ("Drama", "Sports", "Adventure", "Exercise")
@@ -66,7 +75,7 @@ class Labels:
         applies: float32 [N, tags], 1 where a tag plainly applies.
         weights: float32 [N, tags], what each of these labels weighs; 0 where it is not known.
         maybe: bool [N, tags], where nobody knows whether it applies.
-        frames: bool [N], whether the picture is labelled completely and has tags or maybes or comes from a film.
+        frames: bool [N], whether the picture is a film's completely labelled frame.
         groups: [N], the film or collection of each: always on one side of a fold.
     """
 
@@ -75,6 +84,11 @@ class Labels:
     maybe: np.ndarray
     frames: np.ndarray
     groups: np.ndarray
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What a head is to say, float32 [N, tags]."""
+        return np.where(self.maybe, np.float32(MAYBE), self.applies)
 
     def of(self, rows: np.ndarray) -> Labels:
         return Labels(*(part[rows] for part in (self.applies, self.weights, self.maybe, self.frames, self.groups)))
@@ -112,8 +126,8 @@ def labels_of_entries(
 ) -> Labels:
     """What is known of a data set's pictures, with the weights that a head learns by.
 
-    A complete picture's "no" counts everywhere but at its maybes. A folder's picture has its own tags; its "no" counts
-    little or not at all for the tags related to these.
+    A complete picture's "no" counts everywhere but at its maybes, which count less. A folder's picture has its own
+    tags; its "no" counts little or not at all for the tags related to these.
 
     Args:
         entries: the pictures.
@@ -124,15 +138,15 @@ def labels_of_entries(
     place = {tag: i for i, tag in enumerate(vocabulary)}
     shape = (len(entries), len(vocabulary))
     applies, weights, maybe = np.zeros(shape, np.float32), np.ones(shape, np.float32), np.zeros(shape, bool)
-    frames = np.array([_is_frame(entry) for entry in entries], bool)
+    frames = np.array([entry.film and entry.complete for entry in entries], bool)
     kept = set(settings.kept)
     for row, entry in enumerate(entries):
         applies[row, [place[tag] for tag in entry.tags if tag in place]] = 1
-        if frames[row]:
-            weights[row] = settings.frame_weight
+        if entry.complete:
+            weights[row] = settings.frame_weight if frames[row] else settings.still_weight
         unsure = set(entry.maybe) - set(entry.tags)
         maybe[row, [place[tag] for tag in unsure if tag in place]] = True
-        weights[row, maybe[row]] = 0
+        weights[row, maybe[row]] *= settings.maybe_share
         if not entry.complete:
             related = {other for tag in entry.tags for other in RELATED.get(tag, ())}
             for tag in related - {*entry.tags, *unsure}:
@@ -141,10 +155,6 @@ def labels_of_entries(
             if not applies[row].any():
                 weights[row] = 0  # its tags are not in the vocabulary, and what else it shows nobody said
     return Labels(applies, weights, maybe, frames, np.array([group_of(entry.source) for entry in entries]))
-
-
-def _is_frame(entry: Entry) -> bool:
-    return entry.complete and "/_none/" not in entry.id
 
 
 def fit_parts(features: np.ndarray, labels: Labels, l2: float, iterations: int, parts: int) -> MultiLabelHead:
@@ -167,15 +177,16 @@ def fit(features: np.ndarray, labels: Labels, l2: float, iterations: int) -> Mul
     standard = ((features - mean) / deviation).astype(np.float32)
     n, width = standard.shape
     tags = labels.applies.shape[1]
-    share = (labels.weights * labels.applies).sum(0) / np.maximum(labels.weights.sum(0), 1e-6)
+    targets = labels.targets
+    share = (labels.weights * targets).sum(0) / np.maximum(labels.weights.sum(0), 1e-6)
     start = np.zeros((width + 1, tags))
     start[-1] = logit(np.clip(share, 1e-4, 1 - 1e-4))
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         values = values.reshape(width + 1, tags).astype(np.float32)
         found = standard @ values[:-1] + values[-1]
-        cross = labels.weights * (np.logaddexp(0, found) - labels.applies * found)
-        error = (labels.weights * (sigmoid(found) - labels.applies) / n).astype(np.float32)
+        cross = labels.weights * (np.logaddexp(0, found) - targets * found)
+        error = (labels.weights * (sigmoid(found) - targets) / n).astype(np.float32)
         gradient = np.vstack([standard.T @ error + l2 * values[:-1], error.sum(0)])
         return float(cross.sum() / n + 0.5 * l2 * (values[:-1] ** 2).sum()), gradient.ravel().astype(np.float64)
 
