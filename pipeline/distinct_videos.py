@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import apache_beam as beam
 
 from movie_tags import storage
 from movie_tags.pipeline.distinct import distinct, same_file
 from movie_tags.pipeline.inputs import video_at
-from movie_tags.records import Video
+from movie_tags.records import Failure, Video
 
 
 class DistinctVideos(beam.PTransform):
@@ -22,9 +23,9 @@ class DistinctVideos(beam.PTransform):
     VIDEOS, FAILED, WARNED, MERGED = "videos", "failed", "warned", "merged"
 
     def expand(self, named: beam.PCollection) -> dict[str, beam.PCollection]:
+        read = named | "AsVideo" >> beam.ParDo(_AsVideo()).with_outputs(self.FAILED, main=self.VIDEOS)
         by_id = (
-            named
-            | "AsVideo" >> beam.Map(lambda video: video if isinstance(video, Video) else video_at(video))
+            read[self.VIDEOS]
             | "ById" >> beam.Map(lambda video: (video.id, video))
             | "GroupIds" >> beam.GroupByKey()
             | "OneAnId" >> beam.ParDo(_OneAnId()).with_outputs(self.FAILED, self.WARNED, self.MERGED, main=self.VIDEOS)
@@ -36,7 +37,26 @@ class DistinctVideos(beam.PTransform):
             | "SameFile" >> beam.FlatMapTuple(lambda _, videos: same_file(videos))
         )
         warned = [by_id[self.WARNED], shared] | "Warned" >> beam.Flatten()
-        return {name: by_id[name] for name in (self.VIDEOS, self.FAILED, self.MERGED)} | {self.WARNED: warned}
+        failed = [read[self.FAILED], by_id[self.FAILED]] | "Failed" >> beam.Flatten()
+        return {
+            self.VIDEOS: by_id[self.VIDEOS],
+            self.FAILED: failed,
+            self.WARNED: warned,
+            self.MERGED: by_id[self.MERGED],
+        }
+
+
+class _AsVideo(beam.DoFn):
+    """Videos or addresses -> Videos of canonical addresses; a failure for an address that nothing can ever open."""
+
+    def process(self, named: Video | str) -> Iterator:
+        given = named if isinstance(named, Video) else Video(named, named)
+        try:
+            video = video_at(given.uri)
+        except storage.AddressError as error:
+            yield beam.pvalue.TaggedOutput(DistinctVideos.FAILED, (given, Failure("catalogue", str(error))))
+            return
+        yield replace(given, uri=video.uri) if isinstance(named, Video) else video
 
 
 class _OneAnId(beam.DoFn):

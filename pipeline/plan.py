@@ -37,12 +37,14 @@ class Plan:
         due: the address of the list of it, `Due` lines in order of the hashes of their ids.
         films, bytes: how many and how large.
         counts: of inputs, of failures of the catalogue, and of what is due by reason.
+        skipped: what of the inputs was not looked at.
     """
 
     due: str
     films: int = 0
     bytes: int = 0
     counts: Counter = field(default_factory=Counter)
+    skipped: NotLookedAt = field(default_factory=NotLookedAt)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -65,7 +67,7 @@ def make_plan(inputs: Inputs, manifest: str | None, rules: Rules, part: Part, re
     """
     storage.make_folder(part.address)
     plan = Plan(os.path.join(scratch, "due.jsonl"))
-    catalogue = _Catalogue(inputs, part, record, plan.counts, scratch)
+    catalogue = _Catalogue(inputs, part, record, plan, scratch)
     done = ((id_of(line), line) for line in (lines_of([manifest]) if manifest else ()))
     asked = ((id, videos[0], entries) for id, videos, entries in joined(catalogue.videos(), done) if videos)
     due = itertools.chain.from_iterable(_decide(batch, rules) for batch in _batched(asked))
@@ -76,6 +78,7 @@ def make_plan(inputs: Inputs, manifest: str | None, rules: Rules, part: Part, re
             plan.films, plan.bytes = plan.films + 1, plan.bytes + item.size
             plan.counts[DUE_COUNT + item.why] += 1
             out.write(line)
+    plan.counts["files_not_looked_at"] = plan.skipped.total()
     part.write_counts(plan.counts)
     report_progress(films_due=plan.films, bytes_due=plan.bytes)
     return plan
@@ -84,8 +87,9 @@ def make_plan(inputs: Inputs, manifest: str | None, rules: Rules, part: Part, re
 class _Catalogue:
     """Inputs as a stream of distinct videos in order of id; what is wrong with them becomes rows of a part."""
 
-    def __init__(self, inputs: Inputs, part: Part, record: PartRecord, counts: Counter, scratch: str):
-        self.inputs, self.part, self.record, self.counts, self.scratch = inputs, part, record, counts, scratch
+    def __init__(self, inputs: Inputs, part: Part, record: PartRecord, plan: Plan, scratch: str):
+        self.inputs, self.part, self.record, self.scratch = inputs, part, record, scratch
+        self.counts, self.skipped = plan.counts, plan.skipped
 
     def videos(self) -> Iterator[tuple[str, tuple[Video, list[str]]]]:
         """(id, (video, warnings)) for each."""
@@ -126,16 +130,15 @@ class _Catalogue:
     def _lines(self) -> Iterator[bytes]:
         """[id, uri, title, failure] of all that is listed."""
         for uri in self.inputs.uris:
-            skipped = NotLookedAt()
             try:
-                for item in expand(uri, self.inputs, skipped):
+                for item in expand(uri, self.inputs, self.skipped):
                     self.counts["inputs_read"] += 1
                     yield _line(*_names(item.video), _said(item.failure))
             except InputError as error:
                 self.counts["inputs_read"] += 1
                 yield _line(uri, uri, "", _said(Failure(CATALOGUE, str(error), retryable=True)))
-            if skipped.files or skipped.notes:
-                report_progress(not_looked_at=dict(skipped.files), notes=skipped.notes)
+        if self.skipped.files or self.skipped.notes:
+            report_progress(not_looked_at=dict(self.skipped.files), notes=self.skipped.notes)
 
     def _by_identity(self, chosen: str) -> Iterator[bytes]:
         for video in _videos(chosen):

@@ -142,7 +142,7 @@ class TaggingRun:
             format=self.table_format,
             method_key=self.method_key,
             method=dataclasses.asdict(self.method),
-            work={**work, "workers": self.workers, "beam": self.beam_words},
+            work={**work, "workers": self.workers, "beam": self.beam_words, "all_videos": self.inputs.all_videos},
             model={
                 "name": self.models.name,
                 "fingerprint": self.models.fingerprint,

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         if removed and not args.dry_run:
             results.prune(run, [entry.id for entry in removed])
     would = " and would be removed" if args.dry_run else "; they are removed"
-    print(f"{len(removed)} videos are no longer named{would}")
+    print(f"{len(removed)} videos are no longer named{would if removed else ''}")
     return DONE
 
 

@@ -26,7 +26,7 @@ from movie_tags.pipeline.commands.common import (
     share,
 )
 from movie_tags.pipeline.commands.printing import print_tags
-from movie_tags.pipeline.display import RunProgress, watching
+from movie_tags.pipeline.display import RunProgress, say_what_was_skipped, watching
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.interruption import Interruption
 from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
@@ -49,7 +49,8 @@ OPTIONS = {
     "  movie-tags tag films/ --output results/       tag a folder, keep tables and pictures; again: only what is new",
     "epilog": "Any option of Apache Beam is passed on (--runner, --direct_num_workers, a runner's own). Without\n"
     "--runner the work is done on this machine, on all cores. Exit status: 0 all that was due is tagged; 3 some\n"
-    "inputs failed (see errors.jsonl); 2 wrong usage; 1 the run failed or was interrupted: the same command goes on.",
+    "inputs failed (see errors.jsonl); 2 wrong usage; 4 a storage cannot be reached; 1 the run failed or was\n"
+    "interrupted: the same command goes on.",
 }
 TAKES_BEAM_OPTIONS = True
 INTERRUPTED = "no results were written"
@@ -342,6 +343,7 @@ def say_what_is_due(tagging: TaggingRun) -> int:
     with tagging.dry_run() as plan:
         for item in read_due(plan.due):
             print(f"{item.why}\t{item.video.id}")
+    say_what_was_skipped(Console(stderr=True), plan.skipped)
     reasons = ", ".join(f"{n} {why}" for why, n in plan.reasons.items())
     print(f"{plan.films} videos are due" + (f": {reasons}" if reasons else ""), file=sys.stderr)
     return DONE

@@ -152,11 +152,13 @@ def test_a_video_given_twice_to_the_composite_is_one(tmp_path):
     for order in (videos, videos[::-1], videos[1:] + videos[:1]):
         with test_pipeline.TestPipeline() as p:
             found = p | beam.Create(order) | DistinctVideos()
-            expected = [Video("a", "/a.mp4", "B"), videos[2], videos[3]]
+            expected = [Video("a", "/a.mp4", "B"), videos[2], Video("c", "/b.mp4")]
             assert_that(found["videos"], equal_to(expected), "videos")
             warned = found["warned"] | beam.MapTuple(lambda video, text: (video, text[:20]))
             assert_that(
-                warned, equal_to([(expected[0], "it was named with 2 "), (videos[3], "it is the same file ")]), "warned"
+                warned,
+                equal_to([(expected[0], "it was named with 2 "), (expected[2], "it is the same file ")]),
+                "warned",
             )
 
 
@@ -194,3 +196,15 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "film.mp4")
     with pytest.raises(InputError, match="is no regular file"):
         Inputs.of([str(tmp_path / "film.mp4")]).check()
+
+
+def test_addresses_given_to_the_composite_are_made_canonical_or_fail_by_themselves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    given = ["a.mp4", f"file://{tmp_path}/a.mp4", "https://x.org/b.mp4", Video("one", "./a.mp4")]
+    with test_pipeline.TestPipeline() as p:
+        found = p | beam.Create(given) | DistinctVideos()
+        path = str(tmp_path / "a.mp4")
+        assert_that(found["videos"], equal_to([Video(path, path, "a.mp4"), Video("one", path)]), "videos")
+        failed = found["failed"] | beam.MapTuple(lambda video, failure: (video.id, failure.reason[:24]))
+        assert_that(failed, equal_to([("https://x.org/b.mp4", "https:// is not supporte")]), "failed")
