@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,9 +36,7 @@ class Guard:
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             return None
-        refused = self.answer(
-            scope["method"], scope["path"], scope["query_string"].decode("latin-1"), Headers(scope=scope)
-        )
+        refused = self.answer(scope["method"], scope["query_string"].decode("latin-1"), Headers(scope=scope))
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -47,16 +45,16 @@ class Guard:
 
         await (refused or self.app)(scope, receive, guarded)
 
-    def answer(self, method: str, path: str, query: str, headers: Headers) -> Response | None:
+    def answer(self, method: str, query: str, headers: Headers) -> Response | None:
         """What is answered in the page's place; None where the page may answer."""
         host = headers.get("host", "")
         if host not in self.hosts:
             return PlainTextResponse(f"{host}: not an address of this page", 403)
         given = parse_qs(query).get("token")
         if given and method == "GET" and secrets.compare_digest(given[0].encode(), self.token.encode()):
-            return self.let_in(path)
-        held = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        if held is None or not secrets.compare_digest(held.value.encode(), self.token.encode()):
+            return self.let_in()
+        held = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
+        if not secrets.compare_digest(held.encode(), self.token.encode()):
             return PlainTextResponse("open the link that movie-tags review has printed", 403)
         if method not in SAFE and not self.own(headers, host):
             return PlainTextResponse("not asked from this page", 403)
@@ -66,8 +64,8 @@ class Guard:
         """Whether a request that changes something comes from this page's script."""
         return headers.get("origin") == f"http://{host}" and headers.get("content-type") == "application/json"
 
-    def let_in(self, path: str) -> Response:
+    def let_in(self) -> Response:
         """The secret goes from the link, which histories keep, to a cookie that scripts and other sites do not see."""
-        answer = RedirectResponse(path, 303)
+        answer = RedirectResponse("/", 303)
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer

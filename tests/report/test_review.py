@@ -96,6 +96,7 @@ PATHS = ("/", "/queue", "/scenes", "/review.js", "/films/{name}.html", "/stills/
     [
         {"Cookie": None},
         {"Cookie": "movie-tags-review-1=x"},
+        {"Cookie": 'a[]=1; =; "; \\xe9=\xe9'},
         {"Host": "evil.example"},
         {"Host": "127.0.0.1"},
         {"Host": None},
