@@ -33,6 +33,7 @@ from movie_tags.results.reading import THUMBNAILS, read_table
 from movie_tags.results.run_records import DONE, FAILED, INTERRUPTED, PartRecord, RunRecord, iso
 from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.stopping import StopFile
+from movie_tags.transforms.tagging import film_vocabulary
 
 if TYPE_CHECKING:
     from apache_beam.runners.runner import PipelineResult
@@ -146,7 +147,7 @@ class TaggingRun:
             model={
                 "name": self.models.name,
                 "fingerprint": self.models.fingerprint,
-                "vocabulary": self.models.vocabulary,
+                "vocabulary": film_vocabulary(self.models),
                 "thresholds": dict(zip(self.models.vocabulary, self.models.thresholds, strict=True)),
                 "watch": self.models.watch,
                 "bundles": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import apache_beam as beam
@@ -16,6 +16,7 @@ from movie_tags.models.runtimes import Model
 from movie_tags.records import TITLE_CARD, UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
 from movie_tags.transforms.kinds import is_evidence, kind_of, with_card
 from movie_tags.transforms.shots.inside import KeyFramePicture
+from movie_tags.transforms.watching import to_watch, watch_thresholds
 
 
 def in_millionths(probabilities: np.ndarray) -> np.ndarray:
@@ -70,17 +71,19 @@ class FrameRule:
         top_k: tags of a key frame.
         min_probability: a tag counts from this probability on, in place of its threshold, and on key frames of every
             kind, as the paper has it; None: by its threshold, on pictures.
+        watch: the probabilities, in 0 to 1, from which tags to watch out for are kept beyond the top k.
     """
 
     outputs: tuple[str, ...]
     thresholds: Mapping[str, float]
     top_k: int
     min_probability: float | None = None
+    watch: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, models: Ensemble, top_k: int, min_probability: float | None = None) -> FrameRule:
         thresholds = dict(zip(models.vocabulary, models.thresholds, strict=True))
-        return cls(models.vocabulary, thresholds, top_k, min_probability)
+        return cls(models.vocabulary, thresholds, top_k, min_probability, watch_thresholds(models.watch))
 
     def tagged(self, frame: KeyFrame, probabilities: np.ndarray) -> TaggedFrame:
         """A key frame with its kind and tags, by what the model says of it, float [outputs]."""
@@ -92,7 +95,9 @@ class FrameRule:
             del vocabulary[card]
         top_k = top_tags(probabilities, vocabulary, self.top_k)
         millionths = tuple(in_millionths(probabilities).tolist())
-        return TaggedFrame(replace(frame, tags=self._counts(top_k, kind), top_k=top_k, kind=kind), millionths)
+        watch = to_watch(probabilities, vocabulary, self.watch, top_k)
+        tags = self._counts(top_k, kind)
+        return TaggedFrame(replace(frame, tags=tags, top_k=top_k, kind=kind, watch=watch), millionths)
 
     def _counts(self, top_k: TagProbabilities, kind: str) -> TagProbabilities:
         if self.min_probability is not None:

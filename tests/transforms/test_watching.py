@@ -1,7 +1,9 @@
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.records import TagProbability
+from movie_tags.records import KeyFrame, TagProbability
+from movie_tags.transforms.tagging import FrameRule
 from movie_tags.transforms.watching import to_watch, watch_thresholds
 
 VOCABULARY = ("Animal", "Smoking", "Violence", "Weapon")
@@ -28,3 +30,9 @@ def test_what_reaches_its_threshold_is_kept_once(percents, thresholds, said):
     }
     assert {one.tag: round(100 * one.probability) for one in found} == right
     assert [one.probability for one in found] == sorted((one.probability for one in found), reverse=True)
+
+
+def test_a_key_frame_keeps_what_to_watch_out_for_beyond_its_top_tags():
+    rule = FrameRule(VOCABULARY, dict.fromkeys(VOCABULARY, 0.5), 1, watch={"Violence": 0.02, "Weapon": 0.2})
+    frame = rule.tagged(KeyFrame(1.0, 0.0, 2.0), np.array([0.9, 0.3, 0.02, 0.1])).frame
+    assert frame.top_k == (TagProbability("Animal", 0.9),) and frame.watch == (TagProbability("Violence", 0.02),)
