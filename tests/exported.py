@@ -67,7 +67,11 @@ def films(tmp_path_factory):
             {"id": uri, "uri": uri, "title": title, "duration_s": 20.02, **counts, "short_list": kept}
             | {"tags": [*kept, tag_row("Weak", 0.0, 0.1)]}
         )
-        for start, top in ((0.0, ()), (2.0, (("Beach/Sea", 0.9), ("Children", 0.25))), (7.0, (("Children", 0.7),))):
+        for start, top in (
+            (0.0, (("Weak", 0.1),)),
+            (2.0, (("Beach/Sea", 0.9), ("Children", 0.25))),
+            (7.0, (("Children", 0.7),)),
+        ):
             found = [{"tag": tag, "probability": p} for tag, p in top]
             row = {"id": uri, "time_s": start + 1, "shot_start_s": start, "shot_end_s": start + 5, "entropy": 9.0}
             rows["key_frames"].append({**row, "tags": found, "top_k": found})

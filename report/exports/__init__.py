@@ -158,19 +158,26 @@ def title_of(film: Film) -> str:
 def in_folder(results: Results) -> Iterator[tuple[Film, str]]:
     """Each film, with a name for its files in a folder of all: that of its file, as its user knows it.
 
-    Films whose names do not differ, in large and small letters, get a hash of their ids behind them.
+    Where several films have it (whatever the case of letters), the suffix stays on (film.mkv), or else there is a hash
+    of the id behind it.
     """
-    count = Counter(_file_stem(film).casefold() for film in results.films())
+    count = Counter(name.casefold() for film in results.films() for name in set(_names(film)))
     for film in results.films():
-        name = _file_stem(film)
         unlike = hashlib.sha256(film.id.encode(errors="surrogatepass")).hexdigest()[:10]
-        yield film, name if count[name.casefold()] == 1 else f"{name}-{unlike}"
+        free = (name for name in _names(film) if count[name.casefold()] == 1)
+        yield film, next(free, f"{_names(film)[0]}-{unlike}")
 
 
-def _file_stem(film: Film) -> str:
-    """The name of a film's file without its suffix, as any file system takes it, with room for a suffix."""
-    name = re.sub(r'[\\/:*?"<>|\0-\x1f\ud800-\udfff]', "_", Path(storage.base_name(film.uri)).stem)
-    return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore").strip(" .") or "film"
+def _names(film: Film) -> tuple[str, str]:
+    """The name of a film's file without and with its suffix."""
+    name = Path(storage.base_name(film.uri))
+    return portable(name.stem), portable(name.name)
+
+
+def portable(name: str) -> str:
+    """A file's name as any file system takes it, with room for a suffix."""
+    plain = re.sub(r'[\\/:*?"<>|\0-\x1f\ud800-\udfff]', "_", name)
+    return plain.encode()[:MOST_NAME_BYTES].decode(errors="ignore").strip(" .") or "film"
 
 
 def write_each(

@@ -32,7 +32,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
 
 
 def response_of(film: Film, tags: Sequence[TagStrength], key_frames: Sequence[KeyFrame]) -> vi.AnnotateVideoResponse:
-    """A film's tags.
+    """A film's listed tags, of the film as a whole and shot by shot.
 
     A tag's confidence is how sure the model was of it for the film as a whole, or else its peak; in a shot, its
     probability on the key frame.
@@ -40,20 +40,18 @@ def response_of(film: Film, tags: Sequence[TagStrength], key_frames: Sequence[Ke
     end_s = film.duration_s or max((frame.shot_end_s for frame in key_frames), default=0.0)
     whole = _segment(0.0, end_s)
     shots: dict[str, list[vi.LabelSegment]] = {}
-    peaks: dict[str, float] = {}
+    listed = {tag.tag for tag in tags}
     for frame in key_frames:
         segment = _segment(frame.shot_start_s, min(frame.shot_end_s, end_s))
         for name, probability in frame.tags:
-            shots.setdefault(name, []).append(vi.LabelSegment(segment=segment, confidence=probability))
-            peaks[name] = max(peaks.get(name, 0.0), probability)
-    of_film = []
-    for tag in tags:
-        sure = peaks.get(tag.tag, 0.0) if tag.sureness is None else tag.sureness
-        of_film.append(_annotation(tag.tag, [vi.LabelSegment(segment=whole, confidence=sure)]))
+            if name in listed:
+                shots.setdefault(name, []).append(vi.LabelSegment(segment=segment, confidence=probability))
     result = vi.VideoAnnotationResults(
         input_uri=film.uri.removeprefix("gs:/"),  # as the API answers: /bucket/object
         segment=whole,
-        segment_label_annotations=of_film,
+        segment_label_annotations=[
+            _annotation(tag.tag, [vi.LabelSegment(segment=whole, confidence=tag.sureness)]) for tag in tags
+        ],
         shot_label_annotations=[_annotation(tag, segments) for tag, segments in sorted(shots.items())],
     )
     return vi.AnnotateVideoResponse(annotation_results=[result])

@@ -40,7 +40,7 @@ def write(results: Results, out: str | None, options: Options) -> Written:
         if not tags:
             continue
         try:
-            path = _beside(film) if out is None else storage.join(out, f"{name}{_suffix(film)}.xmp")
+            path = _beside(film) if out is None else storage.join(out, f"{_with_suffix(name, film)}.xmp")
             if out is None and _has_sidecar(path):
                 there += 1
                 continue
@@ -72,8 +72,9 @@ def as_xmp(tags: Sequence[str]) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _suffix(film: Film) -> str:
-    return os.path.splitext(one_line(storage.base_name(film.uri)))[1]
+def _with_suffix(name: str, film: Film) -> str:
+    suffix = os.path.splitext(one_line(storage.base_name(film.uri)))[1]
+    return f"{name.removesuffix(suffix)}{suffix}"
 
 
 def _beside(film: Film) -> str:

@@ -16,7 +16,7 @@
     $("scenes").replaceChildren(...(reply.scenes || []).map((scene) => {
       const row = document.createElement("tr");
       const link = Object.assign(document.createElement("a"), { href: `/films/${scene.name}.html#t=${scene.start_s}`, textContent: scene.title });
-      row.append(cell(link), cell(`${timecode(scene.start_s)} to ${timecode(scene.end_s)}`), cell(scene.sure === null ? "" : `probability ${Math.round(100 * scene.sure)} %`));
+      row.append(cell(link), cell(`${timecode(scene.start_s)} to ${timecode(scene.end_s)}`), cell(scene.sure === null ? "" : `${Math.round(100 * scene.sure)} % probable`));
       return row;
     }));
   };

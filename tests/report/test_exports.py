@@ -29,7 +29,7 @@ from result_folders import film, span, tag, write_tables
 
 from movie_tags.pipeline.commands import main
 from movie_tags.records import Span
-from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, labelstudio, load, vtt
+from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, in_folder, labelstudio, load, vtt
 from movie_tags.report.exports.csv import harmless
 from movie_tags.results.tables import Results
 from movie_tags.training.data.labelled import read_spans
@@ -316,6 +316,7 @@ def test_video_intelligence_is_read_by_googles_own_types(films, tmp_path):
     assert whole.confidence == pytest.approx(0.9)
     assert whole.segment.end_time_offset.total_seconds() == 20.02
     shots = {label.entity.description: label.segments for label in result.shot_label_annotations}
+    assert set(shots) == {"Beach/Sea", "Children"}  # of its listed tags alone
     assert [s.segment.start_time_offset.total_seconds() for s in shots["Children"]] == [2.0, 7.0]
     assert [s.confidence for s in shots["Children"]] == pytest.approx([0.25, 0.7])
     # What scripts for the REST interface walk through.
@@ -346,6 +347,24 @@ def label_studio_tags(path):
     tasks = json.loads((path / "tasks.json").read_text())
     task = next(task for task in tasks if task["data"]["uri"].endswith("pal.mp4"))
     return {tag for found in task["predictions"][0]["result"] for tag in found["value"]["timelinelabels"]}
+
+
+def test_files_are_named_as_the_films_are_and_no_two_alike(tmp_path):
+    uris = [
+        "/a/one.mp4",
+        "/a/two.mkv",
+        "/a/two.ts",
+        "/a/Three.mp4",
+        "/b/three.mp4",
+        "/c/v1.2 \u00fc?.mov",
+        "/a/" + "x" * 250,
+    ]
+    write_tables(tmp_path / "r", tags=[film(uri) for uri in uris])
+    with Results(str(tmp_path / "r")) as results:
+        names = [name for _, name in in_folder(results)]
+    assert names[:3] == ["one", "two.mkv", "two.ts"] and names[5:] == ["v1.2 \u00fc_", "x" * 180]
+    assert [name.rpartition("-")[0] for name in names[3:5]] == ["Three", "three"]
+    assert len({name.casefold() for name in names}) == len(names)
 
 
 TAGS_BY = {
