@@ -21,6 +21,9 @@ from movie_tags.transforms.video.segments import packets_from_key
 SIZE = (64, 36)
 """Width and height of the small pictures, in pixels, whatever the film's shape."""
 
+MOST_HELD = 4096
+"""Small pictures held, 28 MB, some minutes of film: between samples further apart no true cut is sought."""
+
 BACK_S = (0, 2, 10, 60)
 """How many seconds before it a stretch of time is sought, before all is decoded from the start."""
 
@@ -55,7 +58,7 @@ class BetweenSamples:
     def __init__(self):
         self.reformatter = VideoReformatter()
         self.coded: list[int] = []  # presentation times of packets, those of pictures passed over included; a heap
-        self.shown: deque[tuple[int, np.ndarray]] = deque()
+        self.shown: deque[tuple[int, np.ndarray]] = deque(maxlen=MOST_HELD)
         self.sample: int | None = None  # presentation time of the sample before
         self.latest: Between | None = None
 
@@ -87,7 +90,7 @@ class BetweenSamples:
             self.shown.popleft()
         while self.coded and self.coded[0] < (pts if begun is None else begun):
             heapq.heappop(self.coded)
-        if len(taken) < 2:
+        if len(taken) < 2 or taken[0][0] != begun:
             return None
         times = tuple(time for time, _ in taken)
         coded = sorted(time for time in self.coded if time <= pts)

@@ -51,10 +51,10 @@ def to_rgb(frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> np.nda
         frame = one_field(frame)
     size = shown_size(frame.width, frame.height, pixel_aspect)
     if is_high_range(frame):
-        pixels = to_standard_range(frame, resized(frame.to_ndarray(format="rgb48le"), size))
+        pixels = to_standard_range(frame, resized(frame.to_ndarray(format="rgb48le", threads=1), size))
     else:
         matrix = Colorspace.ITU709 if is_untagged_hd(frame) else None
-        pixels = resized(frame.to_ndarray(format="rgb24", src_colorspace=matrix), size)
+        pixels = resized(frame.to_ndarray(format="rgb24", src_colorspace=matrix, threads=1), size)
     return upright(frame, pixels)
 
 

@@ -100,6 +100,22 @@ def test_a_dissolve_is_approximate(tmp_path, frames):
     assert all(40 / 25 <= start <= (40 + frames) / 25 for start, *_ in found[1:])
 
 
+@given(
+    parts=st.lists(st.tuples(st.integers(26, 45), st.sampled_from([0, 0, 1, 9, 20])), min_size=2, max_size=4),
+    options=st.sampled_from([{"g": "12"}, {"g": "30"}, {**B_FRAMES, "g": "20"}]),
+    length=st.sampled_from([0.5, 1, 2.3]),
+)
+@settings(max_examples=8, **SLOW)
+def test_cuts_and_dissolves_are_the_same_however_the_film_is_cut(tmp_path, parts, options, length):
+    """Each shot comes in by a dissolve of so many frames; 0 is a hard cut."""
+    pictures = []
+    for number, (frames, dissolve) in enumerate(parts):
+        a, b = (picture(seed).astype(np.float64) for seed in (number, number + 1))
+        pictures += [a] * frames + [a + (b - a) * (k + 1) / (dissolve + 1) for k in range(dissolve)]
+    path = write_video(tmp_path / "a.mp4", [pixels.astype(np.uint8) for pixels in pictures], options=options)
+    assert shots_of(path, length)[0] == shots_of(path)[0]
+
+
 def test_a_flash_at_a_cut_is_within_a_frame_and_not_called_exact(tmp_path):
     white = np.full((96, 128, 3), 255, np.uint8)
     path = write_video(tmp_path / "a.mp4", [picture(1)] * 40 + [white] + [picture(2)] * 40)
