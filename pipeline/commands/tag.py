@@ -400,5 +400,6 @@ def report_failures(output: str | None, run: RunRecord, errors: Sequence[dict]) 
         for row in errors:
             print(f"movie-tags: {row['uri']}: {row['reason']}", file=sys.stderr)
     else:
-        print(f"movie-tags: {failed} failed; the reasons are in {output}/errors.{run.format}", file=sys.stderr)
+        what = "the reason of 1 failure is" if failed == 1 else f"the reasons of {failed} failures are"
+        print(f"movie-tags: {what} in {output}/errors.{run.format}", file=sys.stderr)
     return SOME_FAILED
