@@ -113,8 +113,9 @@
     for (const tag of [...chosen]) if (!has(tag)) chosen.delete(tag);
     $("chart").hidden = !any;
     $("none").hidden = any;
+    if ($("filter")) $("filter").hidden = !any;
     $("weaker").hidden = !weaker && setting === data.threshold;
-    $("weaker").textContent = weaker ? `Show all ${data.levels.length} tags` : "Show the likely tags alone";
+    $("weaker").textContent = weaker ? (data.levels.length === 1 ? "Show its one tag" : `Show all ${data.levels.length} tags`) : "Show the likely tags alone";
     const least = setting / (ALL / 100);
     $("min").value = least;
     $("least").textContent = `${Math.round(least * 10) / 10} %`;
