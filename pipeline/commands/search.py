@@ -22,6 +22,8 @@ from movie_tags.report.phrases import clock, percent, seen, sureness, timecode
 from movie_tags.results.expressions import parse, resolve, terms_of
 from movie_tags.results.search import Found, Search
 from movie_tags.results.synonyms import words_of
+from movie_tags.results.tables import Results
+from movie_tags.results.unjoined import unjoined
 from movie_tags.storage import plainly
 
 OPTIONS = {
@@ -53,6 +55,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the run listed]",
     )
     parser.add_argument(
+        "--unjoined", action="store_true", help="the shots of scenes one by one, without gaps between them (--scenes)"
+    )
+    parser.add_argument(
         "--to",
         choices=SCENE_FORMATS,
         help="write the scenes for an editor: a clip of each, copied where the codec's key frames allow and re-encoded "
@@ -73,6 +78,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         raise UserError("--to writes scenes into a folder: give --scenes and --output DIR with it")
     if args.output and not args.to:
         raise UserError(f"--output is where --to writes: give one of --to {', '.join(SCENE_FORMATS)} with it")
+    if args.unjoined and not args.scenes:
+        raise UserError("--unjoined parts scenes into their shots: give --scenes with it")
     with Search(args.results) as search:
         expression = resolve(parse(" ".join(args.expression)), search.vocabulary())
         for term in terms_of(expression):
@@ -81,6 +88,9 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         find = search.scenes if args.scenes else search.films
         found = find(expression, args.min, args.limit + 1)  # one more tells whether there are more
     shown, more = found[: args.limit], len(found) > args.limit
+    if args.unjoined:
+        with Results(args.results) as results:
+            shown = unjoined(results, shown, expression, args.min)
     if args.to:
         return write(shown, args, more)
     if args.json:
