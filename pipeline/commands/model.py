@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from movie_tags import storage
 from movie_tags.errors import UserError
@@ -11,7 +13,7 @@ from movie_tags.models import DEFAULT, NAMES
 from movie_tags.pipeline.commands.common import DONE, Parser, add_common, count, positive, share
 
 OPTIONS = {
-    "description": "Build or import a model bundle.",
+    "description": "Build or import a model bundle; download what can be imported.",
     "epilog": "Bundles known by name are kept in MOVIE_TAGS_CACHE, or ~/.cache/movie-tags.",
 }
 
@@ -29,7 +31,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "import", help="make a bundle of a classifier, or of a CLIP or SigLIP, in ONNX", allow_abbrev=False
     )
     add_import_options(taken)
-    for kind in (build, taken):
+    fetched = kinds.add_parser("download", help="download a published CLIP or SigLIP, to import", allow_abbrev=False)
+    fetched.add_argument("name", metavar="NAME", help="clip-vit-b32, siglip-base-224 or mobileclip-s2")
+    fetched.add_argument("--output", required=True, metavar="FOLDER", help="where; local")
+    for kind in (build, taken, fetched):
         add_common(kind)
 
 
@@ -82,7 +87,7 @@ def add_import_options(taken: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
-    {"build": build_model, "import": import_model}[args.doing](args)
+    {"build": build_model, "import": import_model, "download": download_model}[args.doing](args)
     return DONE
 
 
@@ -91,6 +96,16 @@ def build_model(args: argparse.Namespace) -> None:
     from movie_tags.models.building import build
 
     print(build(args.name, args.output))
+
+
+def download_model(args: argparse.Namespace) -> None:
+    """`movie-tags model download`."""
+    from movie_tags.models.clip.published import PUBLISHED, download
+
+    if args.name not in PUBLISHED:
+        raise UserError(f"{args.name}: is no model that can be downloaded; choose one of {', '.join(PUBLISHED)}")
+    download(args.name, Path(args.output), lambda line: print(line, file=sys.stderr, flush=True))
+    print(f"{args.output}: weights under the licence {PUBLISHED[args.name].licence}")
 
 
 def import_model(args: argparse.Namespace) -> None:

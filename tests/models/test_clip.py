@@ -1,9 +1,12 @@
 """Pairs of models that users bring: against numpy, and the sentences of folders that cannot be used."""
 
+import hashlib
+import http.server
 import json
 import shutil
+import threading
 import unicodedata
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ from tiny_pairs import (
 
 from movie_tags.models.backbones.specs import load_backbone, make_spec
 from movie_tags.models.bundle import BundleError, read_bundle
+from movie_tags.models.clip import published
 from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.models.clip.hub_folder import TextSettings, preprocessing_of_hub, text_settings
 from movie_tags.models.clip.prompts import NEUTRAL, own_prompts, read_prompts
@@ -257,3 +261,53 @@ def test_two_models_that_are_no_pair_and_a_siglip_without_its_scale(tmp_path):
 def test_a_bundle_without_words_says_so(small_bundle):
     with pytest.raises(BundleError, match="knows no words"):
         load_text_encoder(read_bundle(small_bundle))
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub of our own, with a small CLIP under the name of a published one; (its folder, what is pinned)."""
+    place = tmp_path / "served/owner/name/resolve/abc"
+    write_pair(place, "clip")
+    digests = {
+        file: hashlib.sha256((place / file).read_bytes()).hexdigest()
+        for file in ("onnx/vision_model.onnx", "onnx/text_model.onnx", "tokenizer.json")
+    }
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    monkeypatch.setattr(published, "HUB", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setitem(published.PUBLISHED, "tiny", published.Published("owner/name", "abc", "none", digests))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield place
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_published_pair_is_downloaded_and_checked(hub, tmp_path, capsys):
+    words = ["model", "download", "tiny", "--output", str(tmp_path / "mine")]
+    assert main(words) == 0
+    assert (tmp_path / "mine/onnx/text_model.onnx").read_bytes() == (hub / "onnx/text_model.onnx").read_bytes()
+    import_pair(str(tmp_path / "mine"), PROMPTS, str(tmp_path / "bundle"), "tiny")
+    capsys.readouterr()
+    assert main(words) == 0 and "..." not in capsys.readouterr().err  # all is there
+    (tmp_path / "mine/tokenizer.json").write_text("damaged")
+    (hub / "tokenizer.json").write_text("{}")
+    assert main(words) == 2
+    assert "is not the published file" in capsys.readouterr().err
+    assert not list((tmp_path / "mine").glob("*.part"))
+    (hub / "onnx/vision_model.onnx").unlink()
+    assert main([*words[:-1], str(tmp_path / "again")]) == 2
+    assert "the hub answers 404" in capsys.readouterr().err
+
+
+def test_without_a_network_a_download_says_what_to_do(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(published, "HUB", "http://127.0.0.1:1")
+    assert main(["model", "download", "siglip-base-224", "--output", str(tmp_path / "mine")]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be downloaded" in said and "--clip FOLDER" in said and "Traceback" not in said
+    assert main(["model", "download", "gpt", "--output", str(tmp_path / "mine")]) == 2
+    assert "choose one of clip-vit-b32" in capsys.readouterr().err
+
+
+def test_pins_are_whole():
+    for model in published.PUBLISHED.values():
+        assert len(model.revision) == 40 and all(len(digest) == 64 for digest in model.sha256.values())
