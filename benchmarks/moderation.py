@@ -17,7 +17,8 @@ from measuring import FOOTAGE, need_footage
 from movie_tags.models import MODERATION, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, predict
-from movie_tags.training.data.labelled import LabelledVideo, labelled_frames, read_labels
+from movie_tags.training.data.frames import labelled_frames
+from movie_tags.training.data.labels import LabelledVideo, read_labels
 
 PICTURES = 1500
 

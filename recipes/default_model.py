@@ -29,7 +29,8 @@ from movie_tags.models.sources import MEAN, weights_hash
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.pipeline.method import Method
 from movie_tags.records import TagStrength
-from movie_tags.training.data.dataset import Dataset, Entry, build_dataset, is_dataset, order_tags, read_dataset
+from movie_tags.training.data.dataset import Dataset, Entry, is_dataset, order_tags, read_dataset
+from movie_tags.training.data.dataset_building import build_dataset
 from movie_tags.training.evaluate.accuracy import accuracy, calibration_error
 from movie_tags.training.evaluate.films import (
     Truth,

@@ -22,7 +22,8 @@ from movie_tags.models.backbones.specs import Backbone, BackboneSpec, load_backb
 from movie_tags.models.views import View, lay_out
 from movie_tags.progress import report_progress
 from movie_tags.training.data.dataset import SPLITS, Dataset
-from movie_tags.training.data.labelled import decode_picture, from_example
+from movie_tags.training.data.examples import from_example
+from movie_tags.training.data.frames import decode_picture
 
 PART = 64
 READERS = 32

@@ -12,6 +12,7 @@ from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, add_split, bi
 from movie_tags.pipeline.display import Counted, watching
 from movie_tags.pipeline.method import Method
 from movie_tags.training.data import dataset as data
+from movie_tags.training.data.dataset_building import build_dataset
 from movie_tags.training.train import settled_splits
 
 OPTIONS = {
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     options, _ = local_options(beam_words)
     if storage.exists(storage.join(args.output, data.MANIFEST)) and not args.overwrite:
         raise data.DatasetError(f"{args.output}: holds a data set already; choose another folder, or add --overwrite")
-    manifest = data.build_dataset(
+    manifest = build_dataset(
         args.inputs,
         args.output,
         options,

@@ -28,6 +28,7 @@ from movie_tags.pipeline.commands.common import (
 )
 from movie_tags.results.reading import read_table
 from movie_tags.training.data import dataset as data
+from movie_tags.training.data.dataset_building import build_dataset
 from movie_tags.training.data.vocabulary import TAGS
 from movie_tags.training.evaluate.experiments import (
     TableError,
@@ -138,7 +139,7 @@ def labelled_set(uri: str, split: str) -> Iterator[tuple[data.Dataset, tuple[str
         return
     made = storage.join(str(cache()), "datasets", uuid.uuid4().hex)
     try:
-        data.build_dataset([uri], made, local_options([])[0], split_by="random")
+        build_dataset([uri], made, local_options([])[0], split_by="random")
         yield data.read_dataset(made), data.SPLITS
     finally:
         storage.remove_folder(made)

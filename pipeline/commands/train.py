@@ -24,6 +24,7 @@ from movie_tags.pipeline.commands.common import DONE, add_split, count, positive
 from movie_tags.pipeline.commands.dataset import watch_inputs
 from movie_tags.pipeline.display import Counted, watching
 from movie_tags.training.data import dataset as data
+from movie_tags.training.data.dataset_building import build_dataset
 from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
 from movie_tags.training.heads.multilabel import MultiLabelSettings
 from movie_tags.training.heads.softmax import PAPER, HeadSettings
@@ -123,7 +124,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     if dataset is None:
         name = f"{os.path.abspath(args.dataset)} {args.split_by} {args.grow}"
         made = storage.join(cache, "datasets", uuid.uuid5(uuid.NAMESPACE_URL, name).hex)
-        manifest = data.build_dataset(
+        manifest = build_dataset(
             [args.dataset], made, options, split_by=args.split_by, keep=settled, watch=watch_inputs
         )
         unusable = len(manifest["dropped"]["unusable"])

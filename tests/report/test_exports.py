@@ -32,7 +32,7 @@ from movie_tags.records import Span
 from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, in_folder, labelstudio, load, vtt
 from movie_tags.report.exports.csv import harmless
 from movie_tags.results.tables import Results
-from movie_tags.training.data.labelled import read_spans
+from movie_tags.training.data.labels import read_spans
 
 
 def ffmpeg(*words):

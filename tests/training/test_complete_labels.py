@@ -6,7 +6,7 @@ import pytest
 
 from movie_tags.records import TITLE_CARD
 from movie_tags.training.data.complete_labels import agreed, completed
-from movie_tags.training.data.labelled import LabelError, LabelledPicture, find_pictures, read_labels
+from movie_tags.training.data.labels import LabelError, LabelledPicture, find_pictures, read_labels
 
 
 @pytest.fixture

@@ -7,20 +7,16 @@ from hypothesis import strategies as st
 
 from movie_tags.training.data.dataset import (
     SPLITS,
-    Candidate,
     DatasetError,
     Entry,
-    make_manifest,
-    manifest_text,
-    merge,
-    near_duplicates,
     order_tags,
     read_dataset,
     read_index,
-    split_at_random,
-    split_by_source,
     write_index,
 )
+from movie_tags.training.data.dataset_manifest import make_manifest, manifest_text
+from movie_tags.training.data.examples import Candidate
+from movie_tags.training.data.splitting import merge, near_duplicates, split_at_random, split_by_source
 from movie_tags.training.data.vocabulary import TAGS
 
 FEW_BITS = st.integers(0, 2**64 - 1)

@@ -20,7 +20,7 @@ from movie_tags.models.loading import load_model, predict
 from movie_tags.models.views import fit
 from movie_tags.pipeline.commands import main
 from movie_tags.training.data.dataset import SPLITS, read_dataset
-from movie_tags.training.data.labelled import decode_picture
+from movie_tags.training.data.frames import decode_picture
 from movie_tags.training.features import cache_folder, read_features, write_part
 from movie_tags.training.heads.scaling import analyse, load_scaling
 

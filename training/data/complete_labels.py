@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from movie_tags import storage
-from movie_tags.training.data.labelled import LabelError, LabelledPicture, read_frames
+from movie_tags.training.data.labels import LabelError, LabelledPicture, read_frames
 
 LABELS = "LABELS.jsonl"
 

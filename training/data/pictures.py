@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from movie_tags.training.data.labelled import find_pictures
+from movie_tags.training.data.labels import find_pictures
 
 
 @dataclass(frozen=True)

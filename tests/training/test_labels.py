@@ -9,26 +9,19 @@ from films import SHARED, needs_footage, picture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.training.data.labelled import (
-    Candidate,
+from movie_tags.training.data.examples import Candidate, ReadLabelled, candidate, from_example, to_example
+from movie_tags.training.data.frames import choose_samples, frames_of_spans, labelled_frames, to_jpeg
+from movie_tags.training.data.labels import (
     FrameLabels,
     LabelError,
     LabelledPicture,
     LabelledVideo,
-    ReadLabelled,
     Span,
-    candidate,
-    choose_samples,
     find_pictures,
-    frames_of_spans,
-    from_example,
-    labelled_frames,
     read_frames,
     read_labels,
     read_spans,
     seconds,
-    to_example,
-    to_jpeg,
 )
 
 
