@@ -35,6 +35,7 @@ test-flink: $(READY)
 soak: $(READY)
 	@MOVIE_TAGS_SOAK=$${MOVIE_TAGS_SOAK:-10000} $(BIN)/python -m pytest -s tests/soak
 	@MOVIE_TAGS_KILLS=20 $(BIN)/python -m pytest tests/pipeline/test_incremental.py -k killed_at
+	@MOVIE_TAGS_INTERRUPTIONS=20 $(BIN)/python -m pytest tests/pipeline/test_interruption.py -k at_random
 
 bench: $(READY)
 	@for part in light decoders nights catalogue draft model train report; do \

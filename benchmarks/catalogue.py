@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from movie_tags.models import COMPACT, resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.pipeline.method import Method, method_key
 from movie_tags.records import TAGGED, Entry
-from movie_tags.results import snapshots as views
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.run_records import DONE, PartRecord, RunRecord
 from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.storage import about
 
@@ -33,10 +35,20 @@ def make(folder: Path, rows: int) -> None:
     one = folder / "one.mp4"
     one.write_bytes(b"x" * 1000)
     key = method_key(Method(), read_bundle(resolve(COMPACT)).fingerprint)
-    part = folder / "out" / "runs" / "20260101T000000Z-000000" / "plan"
-    part.mkdir(parents=True)
+    results = ResultsFolder(str(folder / "out"))
+    run = RunRecord("20260101T000000Z-000000", "2026-01-01T00:00:00+00:00", method_key=key)
+    results.run(run.run_id).begin(run)
+    part = results.run(run.run_id).part("part-00000")
+    os.makedirs(part.address)
+    part.write(MANIFEST, catalogue_of(folder, one, rows, key))
+    part.finish(PartRecord(run.run_id, key, run.begun))
+    results.finish(run, DONE, 3)
+
+
+def catalogue_of(folder: Path, one: Path, rows: int, key: str) -> Iterator[bytes]:
+    """Write the catalogue, of links to one file; the lines of the manifest of all but NEW of its rows."""
     version = about(str(one)).version
-    with (folder / "catalogue.csv").open("w") as catalogue, (part / f"{views.RAW}{MANIFEST}.jsonl").open("wb") as done:
+    with (folder / "catalogue.csv").open("w") as catalogue:
         catalogue.write("uri,id,title\n")
         for i in range(rows):
             inside = folder / "films" / f"{i % 1000:03}"
@@ -45,13 +57,7 @@ def make(folder: Path, rows: int) -> None:
             uri = str(inside / f"{i}.mp4")
             catalogue.write(f"{uri},film-{i:06},Film number {i}\n")
             if i >= NEW:
-                entry = Entry(f"film-{i:06}", uri, version, key, TAGGED, film_s=5400.0, run_id="r", at="t")
-                done.write(to_line(entry))
-    (part / f"{views.RAW}{views.DUE}.jsonl").touch()
-    said = {"run_id": part.parent.name, "method_key": key, "at": "t", "counters": {}}
-    views.commit_part(str(part), None, said)
-    views.publish(str(folder / "out"), part.parent.name, [str(part)], said, 3, reread=True)
-    views.close_run(str(folder / "out"), said)
+                yield to_line(Entry(f"film-{i:06}", uri, version, key, TAGGED, film_s=5400.0, run_id="r", at="t"))
 
 
 def main(rows: int) -> None:

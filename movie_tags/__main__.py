@@ -23,15 +23,18 @@ def run() -> None:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         threading.excepthook = lambda _: None  # an interrupted runner's threads have nothing to tell a user
-    from movie_tags.pipeline.commands import main
-
     try:
+        from movie_tags.pipeline.commands import main
+
         status = main()
         sys.stdout.flush()
     except OSError as error:  # what is printed cannot be written, as to a full disk
         status = 1
         with contextlib.suppress(OSError):
             print(f"movie-tags: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:  # before a command could say what it means to it
+        status = 1
+        print("movie-tags: interrupted; nothing was done", file=sys.stderr)
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     # Beam's Flink runner ends its job server, a process of Java, in an exit handler.

@@ -28,12 +28,12 @@ from movie_tags.results.reading import (
     OutputError,
     latest_view,
     read_json,
-    read_table,
+    read_records,
     view_of,
 )
-from movie_tags.results.run_records import DIED, DONE, LAYOUT, PartRecord, RunRecord, iso, seconds_of
-from movie_tags.results.schema import MANIFEST, RECORDS, from_row, to_line
-from movie_tags.results.snapshots import collect_garbage, is_linked, publish, record_of
+from movie_tags.results.run_records import DIED, DONE, PartRecord, RunRecord, iso, seconds_of
+from movie_tags.results.schema import MANIFEST, to_line
+from movie_tags.results.snapshots import collect_garbage, is_linked, publish
 from movie_tags.results.sort import lines_of
 
 COUNTED = ("inputs_read", "inputs_merged", "videos_tagged", "videos_failed", "key_frames_tagged", "key_frames_failed")
@@ -76,12 +76,7 @@ class ResultsFolder:
             OSError: the storage does not say.
             OutputError: another version of movie-tags wrote it, or it cannot be read.
         """
-        snapshot = latest_view(self.address)
-        if snapshot is not None and getattr(record_of(snapshot), "layout", 0) != LAYOUT:
-            raise OutputError(
-                f"{self.address}: was written by another version of movie-tags; choose another folder for the results"
-            )
-        return snapshot
+        return latest_view(self.address)
 
     @property
     def manifest(self) -> str | None:
@@ -95,8 +90,7 @@ class ResultsFolder:
         Raises:
             OutputError: it cannot be read.
         """
-        for row in read_table(self.address, table):
-            yield from_row(RECORDS[table], row)
+        yield from read_records(self.address, table)
 
     @property
     def last_run(self) -> RunRecord | None:

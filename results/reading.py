@@ -6,11 +6,15 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.results.schema import RECORDS, SchemaError, from_row
 
 TABLES = ("tags", "key_frames", "spans", "errors")
+LAYOUT = 2
+"""Of the folder and its columns; one of another number is not read."""
 RUN_JSON, VIEW_JSON = "run.json", "view.json"
 VIEWS, RUNS, THUMBNAILS = "views", "runs", "thumbnails"
 LATEST, LATEST_JSON = "latest", "latest.json"
@@ -24,19 +28,26 @@ class OutputError(UserError):
 
 
 def latest_view(output: str) -> str | None:
-    """The folder that holds the latest view of a folder of results; None where there is none.
+    """The folder that holds the latest snapshot of a folder of results; None where there is none.
 
-    Whoever reads several tables of one view finds it once and gives it to the others here in place of `output`.
+    Whoever reads several tables of one snapshot finds it once and gives it to the others here in place of `output`.
 
     Raises:
         OSError: the storage does not say.
-        OutputError: what names it cannot be read.
+        OutputError: what names it cannot be read, or another version of movie-tags wrote it.
     """
     link = os.path.join(output, LATEST)
     if not storage.is_remote(output) and os.path.islink(link):
-        return storage.join(output, os.readlink(link))
-    named = read_json(storage.join(output, LATEST_JSON))
-    return storage.join(output, named["view"]) if named else None
+        snapshot = storage.join(output, os.readlink(link))
+    else:
+        named = read_json(storage.join(output, LATEST_JSON))
+        if named is None:
+            return None
+        snapshot = storage.join(output, named["view"])
+    said = read_json(storage.join(snapshot, VIEW_JSON))
+    if said is not None and said.get("layout") != LAYOUT:
+        raise OutputError(f"{output}: was written by another version of movie-tags; tag anew, into another folder")
+    return snapshot
 
 
 def read_json(path: str) -> dict | None:
@@ -103,6 +114,19 @@ def read_table(output: str, name: str) -> Iterator[dict]:
                     yield read_row(line, path, number)
         except OSError as error:
             raise OutputError(f"{path}: cannot be read: {error}") from error
+
+
+def read_records(output: str, name: str) -> Iterator[Any]:
+    """The rows of a table of results as records.
+
+    Raises:
+        OutputError: a file cannot be read, or holds what is no row of this version.
+    """
+    for row in read_table(output, name):
+        try:
+            yield from_row(RECORDS[name], row)
+        except SchemaError as error:
+            raise OutputError(f"{output}: {name}: a row {error}") from error
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:

@@ -10,8 +10,6 @@ from typing import Any, Self
 
 from movie_tags import storage
 
-LAYOUT = 2
-"""Of the folder and its columns; one of another number is not read."""
 DONE, INTERRUPTED, FAILED, DIED = "done", "interrupted", "failed", "died"
 """How a run ended."""
 
@@ -114,7 +112,7 @@ class SnapshotRecord(_Written):
         before: the name of the one that it replaced.
         totals: videos by status, seconds of film.
         of_catalogue: failures of the catalogue itself, which each run finds anew.
-        layout: LAYOUT of the version that wrote it.
+        layout: `reading.LAYOUT` of the version that wrote it.
     """
 
     view: str

@@ -132,7 +132,8 @@ def reader_of(record: type) -> Reader:
         except SchemaError:
             raise
         except KeyError as error:
-            raise SchemaError(f"has a column {error} that is unknown; another version of movie-tags wrote it") from None
+            reason = f"has a column {error} that another version of movie-tags wrote; tag anew into another folder"
+            raise SchemaError(reason) from None
         except (TypeError, ValueError, AttributeError) as error:
             raise SchemaError(f"is no row of this version of movie-tags ({error})") from error
 

@@ -26,6 +26,7 @@ from movie_tags.results.reading import (
     FORMATS,
     LATEST,
     LATEST_JSON,
+    LAYOUT,
     PARQUET,
     RUN_JSON,
     TABLES,
@@ -34,7 +35,7 @@ from movie_tags.results.reading import (
     latest_view,
     read_json,
 )
-from movie_tags.results.run_records import LAYOUT, RunRecord, SnapshotRecord
+from movie_tags.results.run_records import RunRecord, SnapshotRecord
 from movie_tags.results.schema import MANIFEST
 
 REPLACED = "replaced.txt"

@@ -90,7 +90,7 @@ def test_every_column_says_what_it_means_and_every_time_its_unit(name):
 @pytest.mark.parametrize(
     "record,row,said",
     [
-        (KeyFrame, {"id": "a", "time_s": 1, "shot_start_s": 0, "shot_end_s": 2, "seen": []}, "'seen'.*another version"),
+        (KeyFrame, {"id": "a", "time_s": 1, "shot_start_s": 0, "shot_end_s": 2, "seen": []}, "'seen' that another"),
         (Failure, {"id": "a", "uri": "a", "stage": "s", "reason": "r", "again": True}, "'again'.*another version"),
         (Film, {"id": "a", "tags": [{"strength": 1.0}]}, "missing .*'tag'"),
         (Film, {"id": "a", "tags": [{"tag": "a", "weight": 1.0}]}, "'weight'.*another version"),

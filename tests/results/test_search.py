@@ -327,7 +327,7 @@ def test_the_command_says_what_it_finds_and_what_is_wrong(tmp_path, capsys):
     assert "holds no results" in capsys.readouterr().err
     (tmp_path / "results" / "tags.jsonl").write_text("{broken\n")
     assert main(["search", path, "beach"]) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "tags.jsonl, line 1: not a row of JSON" in capsys.readouterr().err
 
 
 def test_the_search_needs_neither_beam_nor_tensorflow():
