@@ -46,6 +46,9 @@ MADE_FROM, FILES = "made_from", "files"
 HEAD_CARD = "head"
 """Where `model.json` says how HEAD takes features."""
 
+OUTSIDE = "outside"
+"""What HEAD_CARD says of a head that is not the one inside the model, but takes the features that the model gives."""
+
 FEATURES_FINGERPRINT = "features_fingerprint"
 """Where `model.json` has the fingerprint of all that decides the features: backbones, their weights and their views."""
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from movie_tags.models import DEFAULT, resolve
-from movie_tags.models.bundle import BundleError, ModelBundle, read_bundle
+from movie_tags.models.bundle import HEAD_CARD, BundleError, ModelBundle, read_bundle
+from movie_tags.models.heads import LinearHead, read_head
 from movie_tags.models.loading import Prediction, check_outputs, load_model, predict
 from movie_tags.models.runtimes import Model
 
@@ -54,13 +55,34 @@ class Ensemble:
             return self.bundles[0].fingerprint
         return hashlib.sha256("".join(bundle.fingerprint for bundle in self.bundles).encode()).hexdigest()
 
+    @property
+    def features_fingerprint(self) -> str | None:
+        """Of all that decides what `predict_with` gives as features; None where a bundle gives none, or has no head."""
+        found = [bundle.features_fingerprint for bundle in self.bundles if HEAD_CARD in bundle.card]
+        known = [one for one in found if one is not None]
+        return " ".join(known) if len(known) == len(self.bundles) else None
+
+    def heads(self) -> tuple[LinearHead, ...]:
+        """The bundles' heads, in order.
+
+        Raises:
+            BundleError: one cannot be read, or has none.
+        """
+        found = [read_head(bundle) for bundle in self.bundles]
+        heads = tuple(head for head in found if head is not None)
+        if len(heads) != len(found):
+            raise BundleError(f"{self.name}: has no head that takes kept features")
+        return heads
+
     def fitted(self, pixels: np.ndarray) -> Fitted:
         """A picture, uint8 RGB [H, W, 3], as each bundle takes it."""
         return tuple(bundle.fitted(pixels) for bundle in self.bundles)
 
     def without_cards(self) -> Ensemble:
-        """The same, less what its bundles' cards say besides."""
-        return Ensemble(tuple(replace(bundle, card={}) for bundle in self.bundles))
+        """The same, less what its bundles' cards say besides what running them takes."""
+        needed = (HEAD_CARD,)
+        cards = [{name: bundle.card[name] for name in needed if name in bundle.card} for bundle in self.bundles]
+        return Ensemble(tuple(replace(bundle, card=card) for bundle, card in zip(self.bundles, cards, strict=True)))
 
     def load(self, threads: int = 1) -> tuple[Model, ...]:
         """Load each bundle's model (`load_model`)."""
@@ -126,5 +148,20 @@ def predict_with(models: Sequence[Model], pictures: Sequence[Fitted]) -> list[Pr
 def _united(answers: Sequence[Prediction]) -> Prediction:
     probabilities = [answer.probabilities for answer in answers if answer.probabilities is not None]
     if len(probabilities) == len(answers):
-        return Prediction(np.concatenate(probabilities))
+        features = [answer.features for answer in answers if answer.features is not None]
+        seen = np.concatenate(features) if len(features) == len(answers) else None
+        return Prediction(np.concatenate(probabilities), features=seen)
     return next(answer for answer in answers if answer.probabilities is None)
+
+
+def say_again(heads: Sequence[LinearHead], features: np.ndarray) -> np.ndarray:
+    """What heads say of kept features, as `predict_with` gives them: float32 [N, F] -> probabilities float32 [N, tags].
+
+    Raises:
+        ValueError: the features are not as wide as the heads take them.
+    """
+    widths = [sum(head.widths) for head in heads]
+    if features.shape[1] != sum(widths):
+        raise ValueError(f"{features.shape[1]} features where the heads take {sum(widths)}")
+    parts = np.split(features, np.cumsum(widths)[:-1], 1)
+    return np.concatenate([head(part) for head, part in zip(heads, parts, strict=True)], 1)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from movie_tags import storage
-from movie_tags.models.bundle import ONNX, SAVED_MODEL, TFLITE, BundleError, ModelBundle
-from movie_tags.models.runtimes import Model, one_at_a_time
+from movie_tags.models.bundle import HEAD_CARD, ONNX, OUTSIDE, SAVED_MODEL, TFLITE, BundleError, ModelBundle
+from movie_tags.models.heads import LinearHead, read_head
+from movie_tags.models.runtimes import Answers, Model, one_at_a_time
 from movie_tags.models.runtimes.litert import load_tflite
 from movie_tags.models.runtimes.onnx_model import load_onnx
 from movie_tags.models.runtimes.saved_model import has_gpu, load_saved_model, sees_a_gpu
@@ -84,7 +85,32 @@ def load_model(bundle: ModelBundle, threads: int = 1) -> Model:
         gpu = SAVED_MODEL in bundle.parts and has_gpu() and sees_a_gpu(threads)
         part = SAVED_MODEL if gpu else next(part for part in ON_CPUS if part in bundle.parts)
         loaded = _load_once(bundle.uri, part, bundle.fingerprint, threads)
-    return one_at_a_time(loaded) if part == SAVED_MODEL and not gpu else loaded
+    model = one_at_a_time(loaded) if part == SAVED_MODEL and not gpu else loaded
+    return with_head(model, _head_once(bundle)) if bundle.card.get(HEAD_CARD, {}).get(OUTSIDE) else model
+
+
+def with_head(model: Model, head: LinearHead) -> Model:
+    """A model whose features a head of its own takes.
+
+    Raises:
+        BundleError: when it is asked, if it gives no features.
+    """
+
+    def describe(pictures: np.ndarray) -> Answers:
+        features = model.describe(pictures).features
+        if features is None:
+            raise BundleError("the model gives no features for its head to take")
+        return Answers(head(features), features)
+
+    return Model(describe)
+
+
+@functools.lru_cache(maxsize=8)
+def _head_once(bundle: ModelBundle) -> LinearHead:
+    head = read_head(bundle)
+    if head is None:
+        raise BundleError(f"{bundle.uri}: has no head")
+    return head
 
 
 @functools.lru_cache(maxsize=8)

@@ -58,6 +58,7 @@ class Video:
         title: for people.
         version: tells what lies at the address from what lay there at another time (`storage.about`); "" if unknown.
         content: tells the file from all others wherever it lies (`storage.content_key`); "" if unknown.
+        seen: the part that holds what an earlier run saw of it, where that is all that is needed; else "".
     """
 
     id: str
@@ -65,6 +66,7 @@ class Video:
     title: str = ""
     version: str = ""
     content: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -211,6 +213,16 @@ def named(record: Any, video: Video) -> Any:
     return replace(record, **{name: getattr(video, name) for name in names})
 
 
+@dataclass(frozen=True)
+class KeyFrameFeatures:
+    """A row of features: what the backbone saw on a key frame, for heads to come."""
+
+    time_s: float = column("when the key frame is on screen", "s")
+    features: bytes = column("quantised (`models.quantised`)")
+    _: KW_ONLY
+    id: str = _name("of the video")
+
+
 TAGGED, FAILED, QUARANTINED, GONE = "tagged", "failed", "quarantined", "gone"
 
 
@@ -226,6 +238,12 @@ class Entry:
         default="",
     )
     method_key: str = column("of the method and model", omitted=True, default="")
+    seen_key: str = column(
+        "of what decides what is seen: the part of method and model before the head", omitted=True, default=""
+    )
+    features: str = column(
+        "the part that holds what was seen, a path in the folder of results", omitted=True, default=""
+    )
     status: str = column(
         "tagged; failed; quarantined, which is not retried unasked; gone, which takes results away", default=TAGGED
     )

@@ -11,6 +11,7 @@ from apache_beam.runners.runner import PipelineResult
 from movie_tags.models.ensemble import Ensemble
 from movie_tags.pipeline.beam.local_workers import forking_runner
 from movie_tags.pipeline.method import Method, Work
+from movie_tags.pipeline.retag import Retag
 from movie_tags.pipeline.tables import ReadDue, WriteTables
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.results.parts import Part
@@ -54,9 +55,13 @@ class Graph:
             publish: comes after everything is written.
         """
         pipeline = beam.Pipeline(forking_runner(self.options) if self.workers > 1 else None, options=self.options)
-        found = pipeline | "ReadDue" >> ReadDue(due) | "TagMovies" >> TagMovies(self.models, self.method, self.work)
+        listed = pipeline | "ReadDue" >> ReadDue(due)
+        found = listed | "TagMovies" >> TagMovies(self.models, self.method, self.work)
+        if self.run.seen_key:
+            anew = listed[ReadDue.SEEN] | "Retag" >> Retag(part.results, self.models, self.method)
+            found |= {name: [found[name], anew[name]] | f"Both_{name}" >> beam.Flatten() for name in anew}
         named = Part(self.for_beam(part.address))
-        written = found | "WriteTables" >> WriteTables(named, self.workers > 0, self.run.method_key, self.run.run_id)
+        written = found | "WriteTables" >> WriteTables(named, self.workers > 0, self.run)
         if publish is not None:
             written | "PublishTables" >> publish
         return pipeline

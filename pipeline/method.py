@@ -81,6 +81,7 @@ class Work:
         limits: of the processes in which films are decoded; None decodes in the workers themselves.
         thumbnails: where a small JPEG of each key frame is kept; None keeps none.
         stop: tells workers on this machine to begin no further film; None: nothing does.
+        features: keep what the backbone saw of each key frame, for heads to come, where the model tells it.
     """
 
     segment_length: float = 60.0
@@ -90,6 +91,7 @@ class Work:
     limits: Limits | None = field(default_factory=Limits)
     thumbnails: Thumbnails | None = None
     stop: StopFile | None = None
+    features: bool = False
 
 
 def method_key(method: Method, fingerprint: str) -> str:
@@ -99,6 +101,30 @@ def method_key(method: Method, fingerprint: str) -> str:
     fingerprint} with sorted keys and no spaces. A number that has not changed results since it was added, because it
     stands at the value that was implied before, must be left out of the object by whoever adds it.
     """
+    return _digest({"method": _numbers(method), "model": fingerprint})
+
+
+SAID = ("top_k", "min_probability", "min_relative_strength", "min_confidence", "span_gap", "min_span")
+"""Numbers of the method that decide what is said of what was seen."""
+
+
+def seen_key(method: Method, features: str | None) -> str:
+    """What tells what one method and backbone saw from what others did: as `method_key`, less what SAID names.
+
+    Args:
+        method: the numbers.
+        features: the fingerprint of the backbone and its views; None where the model tells no features.
+
+    Returns:
+        The key; "" where nothing is seen that another head could take.
+    """
+    if features is None:
+        return ""
+    numbers = {name: number for name, number in _numbers(method).items() if name not in SAID}
+    return _digest({"method": numbers, "features": features})
+
+
+def _numbers(method: Method) -> dict:
     numbers = asdict(method)
     if method.sampling == EXACT:  # implied before there were drafts
         del numbers["sampling"], numbers["max_key_frame_gap"], numbers["min_draft_length"]
@@ -106,5 +132,8 @@ def method_key(method: Method, fingerprint: str) -> str:
         del numbers["detector"]
     if not method.exact_cuts:  # as there were none
         del numbers["exact_cuts"]
-    content = {"method": numbers, "model": fingerprint}
+    return numbers
+
+
+def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -17,8 +18,9 @@ from movie_tags.pipeline.inputs import InputError, Inputs, expand
 from movie_tags.pipeline.listing import NotLookedAt
 from movie_tags.progress import report_progress
 from movie_tags.records import Failure, Video, named
+from movie_tags.results.features import files_of
 from movie_tags.results.folder import DUE_COUNT
-from movie_tags.results.manifest import CATALOGUE, Due, Rules, entry_of, failed_entry, id_of, why_due
+from movie_tags.results.manifest import CATALOGUE, METHOD, SAID_ANEW, Due, Rules, entry_of, failed_entry, id_of, why_due
 from movie_tags.results.parts import Part
 from movie_tags.results.run_records import PartRecord
 from movie_tags.results.schema import MANIFEST, to_line
@@ -70,7 +72,8 @@ def make_plan(inputs: Inputs, manifest: str | None, rules: Rules, part: Part, re
     catalogue = _Catalogue(inputs, part, record, plan, scratch)
     done = ((id_of(line), line) for line in (lines_of([manifest]) if manifest else ()))
     asked = ((id, videos[0], entries) for id, videos, entries in joined(catalogue.videos(), done) if videos)
-    due = itertools.chain.from_iterable(_decide(batch, rules) for batch in _batched(asked))
+    is_kept = functools.lru_cache(functools.partial(_keeps_features, part.results))
+    due = itertools.chain.from_iterable(_decide(batch, rules, is_kept) for batch in _batched(asked))
     with open(plan.due, "wb") as out:
         lines = in_order((item.line() for item in due), lambda line: (line,), scratch)
         for line in itertools.islice(lines, rules.limit):
@@ -180,23 +183,36 @@ def _batched(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
         yield batch
 
 
-def _decide(batch: list[Asked], rules: Rules) -> Iterator[Due]:
+def _decide(batch: list[Asked], rules: Rules, is_kept: Callable[[str], bool]) -> Iterator[Due]:
     """Those of some videos that are due, each with the version of its file and what tells it wherever it lies."""
     remote = any(storage.is_remote(video.uri) for _, (video, _), _ in batch)
     with ThreadPoolExecutor(THREADS) if remote else contextlib.nullcontext() as pool:
         each = pool.map if pool else map
-        found = each(lambda asked: _decide_one(asked, rules), batch)
+        found = each(lambda asked: _decide_one(asked, rules, is_kept), batch)
         yield from (item for item in found if item is not None)
 
 
-def _decide_one(asked: Asked, rules: Rules) -> Due | None:
+def _decide_one(asked: Asked, rules: Rules, is_kept: Callable[[str], bool]) -> Due | None:
     _, (video, warnings), done = asked
     size, version = _about(video.uri)
     why = why_due(replace(video, version=version), entry_of(done[0]) if done else None, rules)
     if why is None:
         return None
+    if why == SAID_ANEW:
+        (entry,) = map(entry_of, done[:1])
+        if is_kept(entry.features):  # no film is opened: its bytes are no work
+            return Due(replace(video, version=version, seen=entry.features), 0, why, tuple(sorted(warnings)))
+        why = METHOD
     video = replace(video, version=version, content=_content_of(video.uri))
     return Due(video, size, why, tuple(sorted(warnings)))
+
+
+def _keeps_features(results: str, part: str) -> bool:
+    """Whether a part of a folder of results still has the features that it kept."""
+    try:
+        return bool(files_of(storage.join(results, part)))
+    except OSError:
+        return False
 
 
 def _about(uri: str) -> tuple[int, str]:

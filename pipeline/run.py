@@ -22,7 +22,7 @@ from movie_tags.models.ensemble import read_models
 from movie_tags.pipeline.batches import STARTS, Batch, cut, halve
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.interruption import Interruption
-from movie_tags.pipeline.method import Method, Work, method_key
+from movie_tags.pipeline.method import Method, Work, method_key, seen_key
 from movie_tags.pipeline.plan import Plan, make_plan
 from movie_tags.records import QUARANTINED, Failure, named
 from movie_tags.results import lease
@@ -126,7 +126,8 @@ class TaggingRun:
         kept = thumbnails_of(results) if (self.workers > 0 if thumbnails is None else thumbnails) else None
         self.method, self.work = method, dataclasses.replace(work, thumbnails=kept)
         self.method_key = method_key(method, self.models.fingerprint)
-        self.rules = dataclasses.replace(rules, method_key=self.method_key)
+        seen = seen_key(method, self.models.features_fingerprint) if work.features else ""
+        self.rules = dataclasses.replace(rules, method_key=self.method_key, seen_key=seen)
         self.part_size, self.break_lock = part_size, break_lock
         self.folder = results.run(self.id)
         self.interruption = Interruption()
@@ -142,6 +143,7 @@ class TaggingRun:
             inputs=list(self.inputs.uris),
             format=self.table_format,
             method_key=self.method_key,
+            seen_key=self.rules.seen_key,
             method=dataclasses.asdict(self.method),
             work={**work, "workers": self.workers, "beam": self.beam_words, "all_videos": self.inputs.all_videos},
             model={

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import apache_beam as beam
 
+from movie_tags import storage
 from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.tag_movies import TagMovies
-from movie_tags.records import KEY_FRAME_STAGES, TAGGED, Entry, Failure, Film, Video, named
+from movie_tags.records import KEY_FRAME_STAGES, TAGGED, Entry, Failure, Film, KeyFrameFeatures, Video, named
+from movie_tags.results.features import FEATURES, parquet_schema
 from movie_tags.results.manifest import failed_entry, read_due
 from movie_tags.results.parts import COUNTS, Part
-from movie_tags.results.reading import TABLES
+from movie_tags.results.reading import RUNS, TABLES
+from movie_tags.results.run_records import RunRecord
 from movie_tags.results.schema import MANIFEST, to_line, to_row
 from movie_tags.stopping import INTERRUPTED
 
 
 class ReadDue(beam.PTransform):
-    """The address of a list of `Due` lines -> its videos under the names of `DistinctVideos`' outputs."""
+    """The address of a list of `Due` lines -> its videos under the names of `DistinctVideos`' outputs.
+
+    SEEN has, instead, each `Due` of a film that need not be opened, for what was seen of it is kept.
+    """
+
+    SEEN = "seen"
 
     def __init__(self, uri: str):
         super().__init__()
@@ -31,13 +40,16 @@ class ReadDue(beam.PTransform):
             | "List" >> beam.Create([self.uri], reshuffle=False)
             | "Read" >> beam.FlatMap(read_due)
             | "Spread" >> beam.Reshuffle()
+            | "Parted" >> beam.Partition(lambda item, _: int(bool(item.video.seen)), 2)
         )
+        due, seen = due
         nothing = root.pipeline | "Nothing" >> beam.Create([], reshuffle=False)
         return {
             DistinctVideos.VIDEOS: due | "Videos" >> beam.Map(lambda item: item.video),
             DistinctVideos.WARNED: due | "Warnings" >> beam.FlatMap(lambda i: [(i.video, text) for text in i.warnings]),
             DistinctVideos.FAILED: nothing,
             DistinctVideos.MERGED: nothing,
+            self.SEEN: seen,
         }
 
 
@@ -64,12 +76,11 @@ class WriteTables(beam.PTransform):
     the objects {"name", "n"}. What was not done because the run was told to end is left out.
     """
 
-    def __init__(self, part: Part, single_file: bool, method_key: str, run_id: str):
+    def __init__(self, part: Part, single_file: bool, run: RunRecord):
         super().__init__()
         self.part = part
         self.single_file = single_file
-        self.method_key = method_key
-        self.run_id = run_id
+        self.run = run
 
     def expand(self, tables: dict[str, beam.PCollection]) -> beam.PCollection:
         written, counts, entries = [], [], []
@@ -82,12 +93,17 @@ class WriteTables(beam.PTransform):
             lines = rows | f"Line_{name}" >> beam.Map(json.dumps, ensure_ascii=False)
             written.append(lines | f"Write_{name}" >> self._write(name))
             if name in (TagMovies.TAGS, TagMovies.ERRORS):
-                entries.append(done | f"Entry_{name}" >> beam.FlatMap(entries_of, self.method_key, self.run_id))
+                entries.append(done | f"Entry_{name}" >> beam.FlatMap(entries_of, self.run, self.part.name))
         written.append(entries | "Entries" >> beam.Flatten() | f"Write_{MANIFEST}" >> self._write(MANIFEST))
+        if self.run.seen_key:
+            written.append(tables[TagMovies.FEATURES] | "Write_features" >> self._write_features())
         summed = counts | "Counts" >> beam.Flatten() | "Sum" >> beam.CombinePerKey(sum)
         lines = summed | "CountLine" >> beam.MapTuple(lambda name, n: json.dumps({"name": name, "n": n}))
         written.append(lines | "Write_counts" >> self._write(COUNTS, single_file=True))
         return written | "Written" >> beam.Flatten()
+
+    def _write_features(self) -> beam.PTransform:
+        return _WriteFeatures(self.part, self.single_file)
 
     def _write(self, table: str, single_file: bool | None = None) -> beam.PTransform:
         single = self.single_file if single_file is None else single_file
@@ -99,13 +115,55 @@ class WriteTables(beam.PTransform):
         )
 
 
-def entries_of(element: tuple[Video, Film | Failure], method_key: str, run_id: str) -> Iterator[str]:
-    """The manifest's line of a video that has been tagged or failed; a key frame that failed has none."""
+class _WriteFeatures(beam.PTransform):
+    """(Video, KeyFrameFeatures) -> files of Parquet in a part's folder, which stay there as they are."""
+
+    def __init__(self, part: Part, single_file: bool):
+        super().__init__()
+        self.part = part
+        self.single_file = single_file
+
+    def expand(self, features: beam.PCollection) -> beam.PCollection:
+        return (
+            features
+            | "Columns" >> beam.Map(_columns)
+            | "Write"
+            >> beam.io.WriteToParquet(
+                storage.join(self.part.address, FEATURES),
+                parquet_schema(),
+                codec="zstd",
+                file_name_suffix=".parquet",
+                num_shards=1 if self.single_file else 0,
+                shard_name_template="" if self.single_file else None,
+            )
+        )
+
+
+def _columns(element: tuple[Video, KeyFrameFeatures]) -> dict:
+    """A row of a file of features."""
+    video, record = element
+    return {"id": video.id, "time_s": record.time_s, "features": record.features}
+
+
+def entries_of(element: tuple[Video, Film | Failure], run: RunRecord, part: str) -> Iterator[str]:
+    """The manifest's line of a video that has been tagged or failed; a key frame that failed has none.
+
+    Args:
+        element: the video, and what became of it.
+        run: of which run.
+        part: the name of the part.
+    """
     video, result = element
+    method_key, run_id = run.method_key, run.run_id
     at = datetime.now(UTC).isoformat(timespec="seconds")
     if isinstance(result, Film):
         film_s = round(result.duration_s, 3)
-        entry = Entry(video.id, video.uri, video.version, method_key, TAGGED, film_s=film_s, run_id=run_id, at=at)
+        entry = Entry(
+            video.id, video.uri, video.version, method_key, status=TAGGED, film_s=film_s, run_id=run_id, at=at
+        )
+        if run.seen_key:
+            kept = video.seen or f"{RUNS}/{run_id}/{part}"
+            entry = replace(entry, seen_key=run.seen_key, features=kept)
     elif result.of_key_frame:
         return
     else:

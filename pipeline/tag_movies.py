@@ -15,7 +15,7 @@ from movie_tags.models.bundle import BundleError, ModelBundle
 from movie_tags.models.ensemble import Ensemble, read_models
 from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
-from movie_tags.records import Failure, Film, TagStrength, Video, named
+from movie_tags.records import Failure, Film, KeyFrameFeatures, TagStrength, Video, named
 from movie_tags.transforms.entropy import FilterByEntropy
 from movie_tags.transforms.evidence import FilmConfidence, FilmRule
 from movie_tags.transforms.shots.detector import rule_of
@@ -27,16 +27,18 @@ from movie_tags.transforms.thumbnails import KeepThumbnails
 
 
 class TagMovies(beam.PTransform):
-    """PCollection of `Video` (or of their addresses) -> {TAGS, KEY_FRAMES, SPANS, ERRORS, MERGED}.
+    """PCollection of `Video` (or of their addresses) -> {TAGS, KEY_FRAMES, SPANS, ERRORS, FEATURES, MERGED}.
 
     Where videos are known to be distinct, `DistinctVideos`' outputs can be given in place of the one collection.
 
     TAGS has (Video, Film) for each video; KEY_FRAMES (Video, KeyFrame) and SPANS (Video, Span), video by video in
     order of time; ERRORS (Video, Failure) for each video without a result, and for each key frame that could not be
-    tagged; MERGED (Video, 1) for each element that named a video once more.
+    tagged; FEATURES (Video, KeyFrameFeatures) where `Work.features` wants them and the model tells them; MERGED
+    (Video, 1) for each element that named a video once more.
     """
 
     TAGS, KEY_FRAMES, SPANS, ERRORS, MERGED = "tags", "key_frames", "spans", "errors", "merged"
+    FEATURES = "features"
 
     def __init__(
         self,
@@ -78,7 +80,13 @@ class TagMovies(beam.PTransform):
                 | f"Thumbnails{name}" >> KeepThumbnails(work.thumbnails)
                 | f"Tag{name}"
                 >> TagKeyFrames(
-                    self.models, method.top_k, method.min_probability, work.batch_size, work.threads, work.accelerator
+                    self.models,
+                    method.top_k,
+                    method.min_probability,
+                    work.batch_size,
+                    work.threads,
+                    work.accelerator,
+                    work.features,
                 )
             )
         key_frames = [step[TagKeyFrames.TAGGED] for step in tagged.values()] | "KeyFrames" >> beam.Flatten()
@@ -93,13 +101,9 @@ class TagMovies(beam.PTransform):
                 "warnings": named[DistinctVideos.WARNED],
             }
             | "Gather" >> beam.CoGroupByKey()
-            | "Results"
-            >> beam.ParDo(_Results(method, film_rule(self.models, method))).with_outputs(
-                self.KEY_FRAMES, self.SPANS, self.ERRORS, main=self.TAGS
-            )
+            | "Results" >> SumUp(self.models, method)
         )
-        tables = {name: results[name] for name in (self.TAGS, self.KEY_FRAMES, self.SPANS, self.ERRORS)}
-        return {**tables, self.MERGED: named[DistinctVideos.MERGED]}
+        return {**results, self.MERGED: named[DistinctVideos.MERGED]}
 
 
 def film_rule(models: Ensemble, method: Method) -> FilmRule:
@@ -122,6 +126,27 @@ def film_rule(models: Ensemble, method: Method) -> FilmRule:
     return FilmRule(film_vocabulary(models), thresholds, found, method.min_probability is not None)
 
 
+class SumUp(beam.PTransform):
+    """(Video, all that is known of it) -> TAGS, KEY_FRAMES, SPANS, ERRORS and FEATURES of `TagMovies`.
+
+    What is known are lists: "films", the Film less its tags; "key_frames", its TaggedFrames; "rejected", counts of key
+    frames without information; "bad_frames" and "failures", Failures; "warnings", texts.
+    """
+
+    def __init__(self, models: Ensemble, method: Method):
+        """
+        Raises:
+            BundleError: what a bundle says of films is malformed.
+        """
+        super().__init__()
+        self.step = _Results(method, film_rule(models, method))
+
+    def expand(self, known: beam.PCollection) -> dict[str, beam.PCollection]:
+        others = (TagMovies.KEY_FRAMES, TagMovies.SPANS, TagMovies.ERRORS, TagMovies.FEATURES)
+        found = known | beam.ParDo(self.step).with_outputs(*others, main=TagMovies.TAGS)
+        return {name: found[name] for name in (TagMovies.TAGS, *others)}
+
+
 class _Results(beam.DoFn):
     """All that is known of a video -> its Film, KeyFrames and Spans, or its Failure; one of the two, always."""
 
@@ -139,13 +164,18 @@ class _Results(beam.DoFn):
             yield beam.pvalue.TaggedOutput(TagMovies.ERRORS, (video, named(failure, video)))
             return
         self.tagged.inc()
-        key_frames, confidence = self.rule.judge(sorted(known["key_frames"], key=lambda one: one.frame.time_s))
+        tagged = sorted(known["key_frames"], key=lambda one: one.frame.time_s)
+        key_frames, confidence = self.rule.judge(tagged)
         tags = with_confidence(strengths(totals_of(key_frames)), confidence)
         yield video, named(self.film(known, tags), video)
         for name, records in (
             (TagMovies.ERRORS, sorted(known["bad_frames"])),
             (TagMovies.KEY_FRAMES, key_frames),
             (TagMovies.SPANS, find_spans(key_frames, self.method.span_gap, self.method.min_span)),
+            (
+                TagMovies.FEATURES,
+                [KeyFrameFeatures(one.frame.time_s, one.features) for one in tagged if one.features],
+            ),
         ):
             for record in records:
                 yield beam.pvalue.TaggedOutput(name, (video, named(record, video)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any
 
 from movie_tags import storage
 from movie_tags.records import GONE, Entry
-from movie_tags.results import lock
+from movie_tags.results import features, lock
 from movie_tags.results.parts import PLAN, Part, RunFolder, sweep
 from movie_tags.results.reading import (
     FORMATS,
@@ -224,7 +225,13 @@ class ResultsFolder:
         counts = {"removed": removed}
         left.close(dataclasses.replace(run, state=PRUNED, ended=iso(ended), wall_s=wall_s, counts=counts))
         collect_garbage(self.address)
+        features.collect_garbage(self.address, self.parts_with_features())
         return removed
+
+    def parts_with_features(self) -> set[str]:
+        """The parts whose features some film's entry names, as paths in this folder."""
+        lines = lines_of([self.manifest] if self.manifest else [])
+        return {entry.features for entry in (from_row(Entry, json.loads(line)) for line in lines)} - {""}
 
     def totals(self) -> dict:
         """Of the latest snapshot: videos by status, seconds of film; empty where nothing was published."""

@@ -18,7 +18,8 @@ CATALOGUE = "catalogue"
 """The stage of failures that are not of a video but of how it is named: each run finds them anew."""
 
 FORCED, NEW, CHANGED, METHOD, AGAIN, RETRIED = "forced", "new", "changed", "other method or model", "again", "retried"
-REASONS = (NEW, CHANGED, METHOD, AGAIN, RETRIED, FORCED)
+SAID_ANEW = "seen already, said anew"
+REASONS = (NEW, CHANGED, METHOD, SAID_ANEW, AGAIN, RETRIED, FORCED)
 
 
 def entry_of(line: bytes | str) -> Entry:
@@ -45,6 +46,7 @@ class Rules:
         retry: "failed" takes every failure again that is not quarantined, "all" those, too; None only what may pass.
         force: everything is due.
         limit: so many at most.
+        seen_key: of what is wanted to be seen; "" where what was seen cannot be said anew.
     """
 
     method_key: str = ""
@@ -52,6 +54,7 @@ class Rules:
     retry: str | None = None
     force: bool = False
     limit: int | None = None
+    seen_key: str = ""
 
 
 def why_due(video: Video, done: Entry | None, rules: Rules) -> str | None:
@@ -61,7 +64,7 @@ def why_due(video: Video, done: Entry | None, rules: Rules) -> str | None:
     if done is None or done.stage == CATALOGUE or done.status == GONE:
         return NEW
     if done.method_key != rules.method_key:
-        return METHOD
+        return SAID_ANEW if _is_seen(video, done, rules) else METHOD
     unknown = not video.version and done.status != TAGGED  # still out of reach: a failure like the last one
     moved = not storage.same_file(video.uri, done.uri)
     if not unknown and (video.version != done.source or moved or not video.version):
@@ -71,6 +74,13 @@ def why_due(video: Video, done: Entry | None, rules: Rules) -> str | None:
     if rules.retry == "all" or (rules.retry == "failed" and done.status == FAILED):
         return RETRIED
     return AGAIN if done.retryable and done.attempts < rules.max_attempts else None
+
+
+def _is_seen(video: Video, done: Entry, rules: Rules) -> bool:
+    """Whether what was seen of a video is kept, and is what would be seen again."""
+    if not rules.seen_key or not done.features or (done.status, done.seen_key) != (TAGGED, rules.seen_key):
+        return False
+    return bool(video.version) and video.version == done.source and storage.same_file(video.uri, done.uri)
 
 
 def after(before: Entry | None, new: Entry, max_attempts: int) -> Entry:
@@ -111,7 +121,7 @@ class Due:
     def of(cls, line: bytes | str) -> Due:
         """Itself again."""
         row = json.loads(line)
-        video = Video(row["id"], row["uri"], row["title"], row["version"], row["content"])
+        video = Video(*(row[name] for name in ("id", "uri", "title", "version", "content", "seen")))
         return cls(video, row["size"], row["why"], tuple(row["warnings"]))
 
 
@@ -127,5 +137,7 @@ def read_due(uri: str) -> Iterator[Due]:
 
 def failed_entry(video: Video, failure: Failure, method_key: str, run_id: str, at: str) -> Entry:
     """The entry of a video that failed."""
-    said = failure.stage, failure.reason, failure.retryable
-    return Entry(video.id, video.uri, video.version, method_key, FAILED, 1, *said, run_id=run_id, at=at)
+    said = {name: getattr(failure, name) for name in ("stage", "reason", "retryable")}
+    return Entry(
+        video.id, video.uri, video.version, method_key, status=FAILED, attempts=1, **said, run_id=run_id, at=at
+    )

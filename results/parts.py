@@ -45,6 +45,11 @@ class Part:
         return storage.base_name(self.address)
 
     @property
+    def results(self) -> str:
+        """The folder of results that it is in."""
+        return self.address.removesuffix("/").rsplit("/", 3)[0]
+
+    @property
     def record(self) -> PartRecord | None:
         """What part.json says; None of one that is not finished."""
         said = read_json(storage.join(self.address, PART_JSON))

@@ -53,7 +53,7 @@ class RunRecord(_Written):
         begun: when (UTC).
         inputs: as the user named them.
         format: of the tables.
-        method_key, method, work, model, versions: with what.
+        method_key, seen_key, method, work, model, versions: with what.
         counters: the pipeline's own.
         state: how it ended.
         ended: when (UTC).
@@ -70,6 +70,7 @@ class RunRecord(_Written):
     inputs: list[str] = field(default_factory=list)
     format: str = "jsonl"
     method_key: str = ""
+    seen_key: str = ""
     method: dict = field(default_factory=dict)
     work: dict = field(default_factory=dict)
     model: dict = field(default_factory=dict)

@@ -12,6 +12,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
 from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
+from movie_tags.models.quantised import quantise
 from movie_tags.models.runtimes import Model
 from movie_tags.records import TITLE_CARD, UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
 from movie_tags.transforms.kinds import is_evidence, kind_of, with_card
@@ -50,10 +51,12 @@ class TaggedFrame:
     Attributes:
         frame: with the tags that count by their own thresholds.
         millionths: the probabilities of all tags, in the order of `film_vocabulary`.
+        features: what the backbone saw, quantised; nothing where that is not kept.
     """
 
     frame: KeyFrame
     millionths: tuple[int, ...] = ()
+    features: bytes = b""
 
 
 def film_vocabulary(models: Ensemble) -> tuple[str, ...]:
@@ -155,12 +158,20 @@ class TagKeyFrames(beam.PTransform):
         batch_size: int = 16,
         threads: int = 1,
         accelerator: str | None = None,
+        features: bool = False,
     ):
-        """Args: the model; tags a key frame; how probable they must be (None: the bundles' thresholds); of the work."""
+        """
+        Args:
+            models: the model.
+            top_k, min_probability: as of `FrameRule`.
+            batch_size, threads, accelerator: of the work.
+            features: keep what the backbone saw.
+        """
         super().__init__()
         self.handler = BundleHandler(models, batch_size, threads)
         self.rule = FrameRule.of(models, top_k, min_probability)
         self.accelerator = accelerator
+        self.features = features
 
     def expand(self, key_frames: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         fitted = key_frames | "Fit" >> beam.Map(_fit_key_frame, self.handler.models)
@@ -172,7 +183,7 @@ class TagKeyFrames(beam.PTransform):
         return (
             fitted
             | "RunInference" >> inference
-            | "TopTags" >> beam.ParDo(_TopTags(self.rule)).with_outputs(self.FAILED, main=self.TAGGED)
+            | "TopTags" >> beam.ParDo(_TopTags(self.rule, self.features)).with_outputs(self.FAILED, main=self.TAGGED)
         )
 
 
@@ -183,8 +194,9 @@ def _fit_key_frame(element: tuple[Video, KeyFramePicture], models: Ensemble) -> 
 
 
 class _TopTags(beam.DoFn):
-    def __init__(self, rule: FrameRule):
+    def __init__(self, rule: FrameRule, features: bool):
         self.rule = rule
+        self.features = features
         self.tagged = Metrics.counter("tagging", "key_frames_tagged")
         self.failed = Metrics.counter("tagging", "key_frames_failed")
 
@@ -196,4 +208,7 @@ class _TopTags(beam.DoFn):
             yield beam.pvalue.TaggedOutput(TagKeyFrames.FAILED, (video, Failure("tagging", reason)))
             return
         self.tagged.inc()
-        yield video, self.rule.tagged(frame, found.probabilities)
+        tagged = self.rule.tagged(frame, found.probabilities)
+        if self.features and found.features is not None:
+            tagged = replace(tagged, features=quantise(found.features))
+        yield video, tagged

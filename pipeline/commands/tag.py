@@ -78,6 +78,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep a small JPEG of each key frame beside the tables [on this machine yes, on clusters no]",
     )
     parser.add_argument(
+        "--features",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep what the model's backbone saw of each key frame, some 2.4 kB, so that another model on the same "
+        "backbone, as of `movie-tags learn`, tags all again without opening a film [yes]",
+    )
+    parser.add_argument(
         "--format", choices=FORMATS, default=FORMATS[0], help="of the tables: lines of JSON, or Parquet [jsonl]"
     )
     parser.add_argument(
@@ -267,7 +274,7 @@ def prepare(args: argparse.Namespace, results: ResultsFolder, beam_words: Sequen
             args.min_probability = 0.0
     if args.exact_cuts and args.sampling != EXACT:
         raise UserError("--exact-cuts looks at all frames between samples, which a draft leaves out: give one of them")
-    given = vars(args)
+    given = {**vars(args), "features": args.features and args.output is not None}
     limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
     return TaggingRun(
         Inputs.of(args.inputs, args.all_videos),

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from movie_tags.models.quantised import BLOCK, quantise, restore
+from movie_tags.records import KeyFrameFeatures
 from movie_tags.results import features
-from movie_tags.results.features import BLOCK, KeyFrameFeatures, quantise, read, restore
+from movie_tags.results.features import read
 
 NUMBERS = st.floats(-100, 100, width=32)
 
@@ -38,10 +40,11 @@ def test_it_is_small():
 
 
 def test_a_part_of_them_is_read_by_video(tmp_path):
-    rows = [KeyFrameFeatures(id, float(t), quantise(np.full(5, t + 1.0))) for id in ("a", "b", "é") for t in range(3)]
+    rows = [
+        KeyFrameFeatures(float(t), quantise(np.full(5, t + 1.0)), id=id) for id in ("a", "b", "é") for t in range(3)
+    ]
     for number, piece in enumerate((rows[:4], rows[4:])):
         table = pa.Table.from_pylist([vars(row) for row in piece], features.parquet_schema())
         pq.write_table(table, tmp_path / f"features-{number}.parquet", compression="zstd")
     assert list(read(str(tmp_path))) == rows
     assert list(read(str(tmp_path), {"b"})) == rows[3:6]
-    assert features.matrix(rows).shape == (9, 5)

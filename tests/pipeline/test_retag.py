@@ -1,0 +1,125 @@
+"""Tagging anew from kept features: the tables of decoding anew, and no film is opened."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from films import picture, write_video
+
+from movie_tags import storage
+from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
+from movie_tags.models.heads import read_head, write_head
+from movie_tags.pipeline.inputs import Inputs
+from movie_tags.pipeline.method import Method, Work, seen_key
+from movie_tags.pipeline.run import TaggingRun
+from movie_tags.records import Film, KeyFrame
+from movie_tags.results import features
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.manifest import METHOD, SAID_ANEW
+from movie_tags.results.run_records import RunRecord, iso
+
+WORK = Work(features=True)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    for name, seeds in {"a.mp4": (1, 2, 3), "b.mp4": (4, 5)}.items():
+        write_video(folder / name, [picture(seed) for seed in seeds for _ in range(50)])
+    (folder / "text.mp4").write_text("no film")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def other_bundle(small_bundle, tmp_path_factory):
+    """The same backbone with another head, beside the model."""
+    folder = tmp_path_factory.mktemp("learned") / "bundle"
+    shutil.copytree(small_bundle, folder)
+    bundle = read_bundle(small_bundle)
+    head = read_head(bundle)
+    other = replace(head, kernel=head.kernel[:, ::-1].copy(), bias=head.bias + np.float32(0.25) * np.arange(5))
+    write_head(str(folder / "head.npz"), other)
+    card = {**bundle.card, HEAD_CARD: {**other.to_card(), OUTSIDE: True}}
+    write_card(str(folder), card)
+    return str(folder)
+
+
+def tag(films, folder, model, method=Method(), work=WORK):
+    run = TaggingRun(Inputs.of([films]), ResultsFolder(str(folder)), model, method, work, thumbnails=True).run()
+    return run
+
+
+def tables(folder):
+    results = ResultsFolder(str(folder))
+    return list(results.read("tags")), list(results.read("key_frames")), list(results.read("spans"))
+
+
+def same(one, other):
+    """Records that differ by what quantising costs, if at all."""
+    rows = zip(one, other, strict=True)
+    for a, b in rows:
+        if isinstance(a, KeyFrame):
+            assert replace(a, tags=(), top_k=(), thumbnail="") == replace(b, tags=(), top_k=(), thumbnail="")
+            assert [t.tag for t in a.top_k] == [t.tag for t in b.top_k]
+            assert [t.probability for t in a.top_k] == pytest.approx([t.probability for t in b.top_k], abs=5e-3)
+        elif isinstance(a, Film):
+            assert replace(a, tags=(), short_list=()) == replace(b, tags=(), short_list=())
+            assert [t.tag for t in a.tags] == [t.tag for t in b.tags]
+        else:
+            assert (a.tag, a.start_s, a.end_s, a.key_frames) == (b.tag, b.start_s, b.end_s, b.key_frames)
+    return True
+
+
+def test_another_head_says_something_else_of_what_was_seen(films, small_bundle, other_bundle, tmp_path):
+    kept, anew = tmp_path / "kept", tmp_path / "anew"
+    tag(films, kept, small_bundle)
+    first = tables(kept)
+    run = tag(films, kept, other_bundle)
+    assert run.due == {SAID_ANEW: 2, METHOD: 1} and run.counts["videos_tagged"] == 2
+    assert run.counters["key_frames_tagged_anew"] == 5 and not run.counters.get("key_frames_tagged")
+    tag(films, anew, other_bundle)
+    again = tables(kept)
+    assert all(same(*pair) for pair in zip(again, tables(anew), strict=True))
+    assert [[t.tag for t in f.top_k] for f in again[1]] != [[t.tag for t in f.top_k] for f in first[1]]
+    assert [f.thumbnail for f in again[1]] == [f.thumbnail for f in first[1]]
+    run = tag(films, kept, small_bundle)  # and back, from the same features
+    assert run.due[SAID_ANEW] == 2
+    assert all(same(*pair) for pair in zip(tables(kept), first, strict=True))
+    assert not tag(films, kept, small_bundle).counts["videos_tagged"]
+
+
+def test_what_was_seen_otherwise_is_decoded(films, small_bundle, other_bundle, tmp_path):
+    tag(films, tmp_path, small_bundle)
+    assert SAID_ANEW not in tag(films, tmp_path, small_bundle, Method(fps=2)).due
+    assert tag(films, tmp_path, small_bundle, Method(fps=2, top_k=2)).due[SAID_ANEW] == 2
+    for path in storage.list_files(str(tmp_path / "runs")):
+        if path.endswith(".parquet"):
+            storage.remove([path])
+    features_gone = tag(films, tmp_path, other_bundle, Method(fps=2))
+    assert SAID_ANEW not in features_gone.due and features_gone.counts["videos_tagged"] == 2
+
+
+def test_features_that_nobody_needs_are_removed(films, small_bundle, tmp_path):
+    tag(films, tmp_path, small_bundle)
+    tag(films, tmp_path, small_bundle, Method(fps=2))
+    results = ResultsFolder(str(tmp_path))
+    (needed,) = results.parts_with_features()
+    assert results.prune(RunRecord("prune", begun=iso(0)), [film.id for film in results.read("tags")][:1]) == 1
+    kept = [path for path in storage.list_files(str(tmp_path / "runs")) if path.endswith(".parquet")]
+    assert kept == features.files_of(str(tmp_path / needed))
+
+
+def test_without_features_nothing_is_kept(films, small_bundle, tmp_path):
+    tag(films, tmp_path, small_bundle, work=Work())
+    assert not [path for path in storage.list_files(str(tmp_path)) if path.endswith(".parquet")]
+    assert SAID_ANEW not in tag(films, tmp_path, small_bundle, Method(top_k=2)).due
+
+
+def test_the_key_of_what_is_seen():
+    base = seen_key(Method(), "f")
+    for said in (Method(top_k=5), Method(min_confidence=0.5), Method(min_probability=0.1), Method(span_gap=1)):
+        assert seen_key(said, "f") == base
+    for seen in (Method(fps=2), Method(min_entropy=1), Method(shot_threshold=0.4), Method(exact_cuts=True)):
+        assert seen_key(seen, "f") != base
+    assert seen_key(Method(), "g") != base and seen_key(Method(), None) == ""
