@@ -33,7 +33,8 @@ class Inputs:
     Attributes:
         uris: videos, folders, globs and catalogues.
         all_videos: take also what is left out of folders by default: recycle bins, hidden and half-downloaded files.
-        folder: what relative addresses are relative to, here and in catalogues: the current folder.
+        folder: what relative addresses are relative to: the current folder. Those of a catalogue that are not there are
+            looked for beside the catalogue.
     """
 
     uris: tuple[str, ...]
@@ -95,7 +96,7 @@ def expand(uri: str, inputs: Inputs | None = None, skipped: NotLookedAt | None =
         raise InputError(f"{uri}: {error}") from error
     if is_catalogue(address) and not os.path.isdir(address):
         for row in read_rows(address, skipped.notes):
-            yield _of_row(row, inputs.folder)
+            yield _of_row(row, _folders_of(address, inputs))
         return
     found = False
     try:
@@ -145,11 +146,28 @@ def _of_found(found: Found) -> Input:
     return _named(video, Failure("catalogue", reason, True))
 
 
-def _of_row(row: Row, folder: str) -> Input:
+def _folders_of(catalogue: str, inputs: Inputs) -> tuple[str, ...]:
+    """Where the relative addresses of a catalogue are looked for: in the current folder, then beside the catalogue."""
+    if storage.is_remote(catalogue):
+        return (catalogue.rpartition("/")[0],)
+    return inputs.folder, os.path.dirname(catalogue)
+
+
+def _in_folder(uri: str, folders: Sequence[str]) -> str:
+    """A relative path as the first of some folders has it, or as of the first where none has; others as they are."""
+    if os.path.isabs(uri) or storage.is_remote(uri) or uri.lower().startswith("file:/"):
+        return uri
+    if storage.is_remote(folders[0]):
+        return storage.join(folders[0], uri)
+    found = (folder for folder in folders if os.path.lexists(storage.canonical(uri, folder)))
+    return storage.canonical(uri, next(found, folders[0]))
+
+
+def _of_row(row: Row, folders: Sequence[str]) -> Input:
     if row.wrong:
         return _named(Video(row.where, row.where), Failure("catalogue", row.wrong))
     try:
-        video = video_at(row.uri, folder)
+        video = video_at(_in_folder(row.uri, folders))
     except storage.AddressError as error:
         return _named(Video(row.id or row.uri, row.uri, row.title), Failure("catalogue", str(error)))
     return _named(Video(storage.same_text(row.id) or video.id, video.uri, row.title or video.title))

@@ -34,7 +34,7 @@ _BESIDE = (".part", ".aria2", ".crdownload", ".ytdl", ".!qb", ".xltd")
 _CONTROL = (".aria2", ".ytdl", ".part-frag")
 """Of a downloader's own notes and pieces, which are no film."""
 _MERGING = re.compile(r".*\.temp", re.IGNORECASE | re.DOTALL)
-_STREAM = re.compile(r".*\.f(\d{2,}(-\w+)?|(hls|dash|http|mpd|source)[-_].*)", re.IGNORECASE | re.DOTALL)
+_STREAM = re.compile(r".*\.f(\d{2,}p?(-\w+)?|(hls|dash|http|mpd|source)[-_].*)", re.IGNORECASE | re.DOTALL)
 SHOWN_SUFFIXES = 8
 
 

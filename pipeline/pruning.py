@@ -21,6 +21,7 @@ from movie_tags.records import Entry, Video
 MOST_SHARE = 0.2
 FEW = 10
 """More than MOST_SHARE of the videos, and at least so many, are not removed unasked."""
+FSTAB = "/etc/fstab"
 NOT_KNOWN = "Nothing is removed while it is not known what is to be kept"
 
 
@@ -84,10 +85,12 @@ def why_not_believed(removed: Sequence[Entry], total: int, named: Named) -> str 
         total: how many videos there are results of.
         named: what is named.
     """
-    for place in named.unknown:
+    for place in [*named.unknown, *unmounted()]:
         below = sum(_is_below(entry.uri, place) for entry in removed)
         if below:
-            return f"{place} leads nowhere or may not be read, and {below} of these videos were below it"
+            return (
+                f"{place} leads nowhere, may not be read or is not mounted, and {below} of these videos were below it"
+            )
     emptied: Counter[str] = Counter()
     for folder, number in Counter(os.path.dirname(entry.uri) for entry in removed).items():
         emptied[emptied_folder(folder, named.folders) or ""] += number
@@ -100,6 +103,17 @@ def why_not_believed(removed: Sequence[Entry], total: int, named: Named) -> str 
     if len(removed) >= FEW and len(removed) > MOST_SHARE * total:
         return f"they are more than {MOST_SHARE:.0%} of the {total} videos that there are results of"
     return None
+
+
+def unmounted() -> list[str]:
+    """The folders that this machine's table of file systems names and on which nothing is mounted now."""
+    try:
+        with open(FSTAB) as table:
+            rows = [line.split() for line in table if line.strip() and not line.lstrip().startswith("#")]
+    except (OSError, UnicodeDecodeError):
+        return []
+    places = [row[1].replace("\\040", " ") for row in rows if len(row) > 1 and row[1].startswith("/")]
+    return [place for place in places if not os.path.ismount(place)]
 
 
 def fixed_root(address: str) -> str:

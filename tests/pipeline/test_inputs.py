@@ -208,3 +208,18 @@ def test_addresses_given_to_the_composite_are_made_canonical_or_fail_by_themselv
         assert_that(found["videos"], equal_to([Video(path, path, "a.mp4"), Video("one", path)]), "videos")
         failed = found["failed"] | beam.MapTuple(lambda video, failure: (video.id, failure.reason[:24]))
         assert_that(failed, equal_to([("https://x.org/b.mp4", "https:// is not supporte")]), "failed")
+
+
+def test_relative_rows_are_of_the_current_folder_or_else_beside_the_catalogue(tmp_path, monkeypatch):
+    for name in ("lists/films/1.mp4", "here/films/1.mp4", "lists/films/2.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "lists" / "c.csv").write_text("uri\nfilms/1.mp4\nfilms/2.mp4\nfilms/3.mp4\n")
+    found = {}
+    for folder in ("/", str(tmp_path / "lists"), str(tmp_path / "here")):
+        monkeypatch.chdir(folder)
+        found[folder] = [item.video.uri for item in expand(str(tmp_path / "lists" / "c.csv"))]
+    lists, here = tmp_path / "lists" / "films", tmp_path / "here" / "films"
+    assert found[str(tmp_path / "lists")] == [f"{lists}/1.mp4", f"{lists}/2.mp4", f"{lists}/3.mp4"]
+    assert found["/"] == [f"{lists}/1.mp4", f"{lists}/2.mp4", "/films/3.mp4"]
+    assert found[str(tmp_path / "here")] == [f"{here}/1.mp4", f"{lists}/2.mp4", f"{here}/3.mp4"]

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from movie_tags.pipeline import pruning
 from movie_tags.pipeline.inputs import InputError, Inputs, video_at
 from movie_tags.pipeline.pruning import gone, named_by, why_not_believed
 from movie_tags.records import Entry
@@ -118,3 +119,17 @@ def test_ids_decide_where_both_catalogues_give_them_and_files_elsewhere(films):
     catalogue.write_text("uri,id\nfilms/disk2/9.mp4,0\n")
     assert asked(before, "c.csv")[0] == ["9.mp4"]  # which is 0 now, and no longer 1
     assert asked(entries("films"), "c.csv")[0] == ["1.mp4", "2.mp4", "3.mp4"]
+
+
+def test_a_disk_of_the_machines_table_that_is_not_mounted_is_not_believed(films, monkeypatch):
+    before = entries("films")
+    table = films.parent / "fstab"
+    table.write_text(
+        f"# disks\nUUID=1 / ext4 defaults 0 1\nnas:/films {films}/disk1 nfs defaults 0 0\nUUID=2 none swap\n"
+    )
+    monkeypatch.setattr(pruning, "FSTAB", str(table))
+    (films / "disk1" / "2.mp4").rename(films / "disk1" / "placeholder.txt")
+    removed, why = asked(before, "films")
+    assert removed == ["2.mp4"] and f"{films}/disk1" in why and "not mounted" in why
+    monkeypatch.setattr(pruning, "FSTAB", str(films / "none"))
+    assert asked(before, "films")[1] is None
