@@ -85,12 +85,10 @@ def why_not_believed(removed: Sequence[Entry], total: int, named: Named) -> str 
         total: how many videos there are results of.
         named: what is named.
     """
-    for place in [*named.unknown, *unmounted()]:
+    for place in [*named.unknown, *(unmounted() if named.folders else [])]:
         below = sum(_is_below(entry.uri, place) for entry in removed)
         if below:
-            return (
-                f"{place} leads nowhere, may not be read or is not mounted, and {below} of these videos were below it"
-            )
+            return f"{place} cannot be looked into or is not mounted, and {below} of these videos were below it"
     emptied: Counter[str] = Counter()
     for folder, number in Counter(os.path.dirname(entry.uri) for entry in removed).items():
         emptied[emptied_folder(folder, named.folders) or ""] += number

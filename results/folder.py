@@ -33,7 +33,7 @@ from movie_tags.results.reading import (
     view_of,
 )
 from movie_tags.results.run_records import DIED, DONE, PartRecord, RunRecord, iso, seconds_of
-from movie_tags.results.schema import MANIFEST, to_line
+from movie_tags.results.schema import MANIFEST, from_row, to_line
 from movie_tags.results.snapshots import collect_garbage, is_linked, publish
 from movie_tags.results.sort import lines_of
 

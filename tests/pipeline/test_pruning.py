@@ -73,10 +73,10 @@ def test_a_link_that_leads_nowhere_is_not_believed(films):
     before = entries("films")
     store.rename(films.parent / "away")
     removed, why = asked(before, "films")
-    assert len(removed) == 3 and f"{films}/disk1 leads nowhere" in why
+    assert len(removed) == 3 and f"{films}/disk1 cannot be looked into" in why
     (films / "disk1").unlink()
     (films / "disk1").symlink_to("/nonexistent")
-    assert "leads nowhere" in asked(before, "films")[1]
+    assert "cannot be looked into" in asked(before, "films")[1]
 
 
 def test_a_link_that_has_nothing_to_do_with_it_does_no_harm(films):
