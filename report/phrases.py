@@ -56,9 +56,12 @@ def sure(tag: TagStrength) -> str:
     """How sure a tag is: 85 % sure; where the model does not say, its relative strength."""
     if tag.by == PERSON:
         return "said by a person" if tag.confidence else "rejected by a person"
-    return (
-        f"relative strength {relative(tag.relative_strength)}" if tag.confidence is None else sureness(tag.confidence)
-    )
+    return strength(tag.relative_strength) if tag.confidence is None else sureness(tag.confidence)
+
+
+def strength(relative_strength: float) -> str:
+    """A relative strength R: relative strength 0.85."""
+    return f"relative strength {relative(relative_strength)}"
 
 
 def sureness(share: float) -> str:

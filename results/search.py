@@ -37,6 +37,7 @@ class Found:
             least of those joined by `and`, the most of those joined by `or`; None where only `not` was asked.
         seconds: how long the tags asked for are seen in the film, put together in the same way; None of a scene.
         start_s, end_s: of a scene, in seconds after the film's first frame; None of a film.
+        confident: of a film, `sure` is a confidence, and not a relative strength; None of a scene.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Found:
     seconds: float | None = None
     start_s: float | None = None
     end_s: float | None = None
+    confident: bool | None = None
 
 
 def condition(expression: Expression, slots: dict[str, str]) -> str:
@@ -181,7 +183,8 @@ class Search:
         """
         films, sure, seconds = self._with_slots(expression, setting)
         rows = self._rows(
-            f"SELECT id, uri, title, duration_s, {amount(expression, sure)} AS sure, {amount(expression, seconds)} "
+            f"SELECT id, uri, title, duration_s, {amount(expression, sure)} AS sure, {amount(expression, seconds)}, "
+            f"NULL, NULL, confident "
             f"FROM ({films}) WHERE {condition(expression, sure)} "
             f"ORDER BY sure DESC NULLS LAST, title, id {_first(limit)}"
         )
@@ -259,11 +262,12 @@ class Search:
         self._correct(tags)
         columns = ", ".join(f"{tag_in_sql(_text(tag), setting, self.threshold)} AS t{k}" for k, tag in enumerate(tags))
         rated = ", ".join(f"{rating_in_sql(f't{k}')} AS r{k}, t{k}.seconds AS s{k}" for k in range(len(tags)))
+        confident = f"coalesce({', '.join(f't{k}.confidence' for k in range(len(tags)))}) IS NOT NULL AS confident"
         title = "coalesce(nullif(title, ''), id) AS title"
         films = f"SELECT id, uri, {title}, coalesce(duration_s, 0) AS duration_s, {columns} FROM {self._films()}"
         sure, seconds = ({tag: f"{kind}{k}" for k, tag in enumerate(tags)} for kind in "rs")
         return (
-            f"SELECT * EXCLUDE ({', '.join(f't{k}' for k in range(len(tags)))}), {rated} FROM ({films})",
+            f"SELECT * EXCLUDE ({', '.join(f't{k}' for k in range(len(tags)))}), {rated}, {confident} FROM ({films})",
             sure,
             seconds,
         )

@@ -18,7 +18,7 @@ from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, count, share
 from movie_tags.pipeline.commands.export import show
 from movie_tags.records import Film
 from movie_tags.report.exports.scenes import SCENE_FORMATS, Scene, write_scenes
-from movie_tags.report.phrases import clock, percent, seen, sureness, timecode
+from movie_tags.report.phrases import clock, percent, seen, strength, sureness, timecode
 from movie_tags.results.expressions import parse, resolve, terms_of
 from movie_tags.results.search import Found, Search
 from movie_tags.results.synonyms import words_of
@@ -138,7 +138,7 @@ def _table(found: Sequence[Found]) -> Table:
             sure = "" if one.sure is None else f"probability {percent(one.sure)}"
             much = f"{timecode(one.start_s)} to {timecode(one.end_s)}"
         else:
-            sure = "" if one.sure is None else sureness(one.sure)
+            sure = "" if one.sure is None else sureness(one.sure) if one.confident else strength(one.sure)
             much = "" if one.seconds is None else seen(one.seconds, one.duration_s)
         table.add_row(*map(Text, (sure, much, one.title)))
     return table

@@ -318,6 +318,8 @@ def test_the_command_says_what_it_finds_and_what_is_wrong(tmp_path, capsys):
     assert (row["start"], row["end"]) == ("00:01:01.000", "01:02:03.500")
     assert main(["search", path, "beach", "-violence", "--json"]) == 0
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["b"]
+    assert main(["search", path, "beach and not violence"]) == 0
+    assert capsys.readouterr().out.split("  ")[0] == "relative strength 0.40"
     assert main(["search", path, "seaside", "--json"]) == 0
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 2 and said.err == "movie-tags: seaside: taken for Beach/Sea\n"
