@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +122,8 @@ class _ForkedWorker(local_job_service.SubprocessSdkWorker):
         options = json_format.MessageToJson(self._provision_info.provision_info.pipeline_options)
         # The fork server has the environment of the moment it began; a worker shall have today's.
         environment = {**os.environ, **environment, "PIPELINE_OPTIONS": options, "WORKER_ID": self._worker_id or ""}
-        process = fork_server().Process(target=work, args=(environment,), name=f"worker {self._worker_id}")
+        quiet = not logging.getLogger().isEnabledFor(logging.ERROR)
+        process = fork_server().Process(target=work, args=(environment, quiet), name=f"worker {self._worker_id}")
         process.start()
         _running.add(process)
         try:
@@ -155,10 +158,17 @@ def warm_up() -> None:
     forkserver.ensure_running()
 
 
-def work(environment: Mapping[str, str]) -> None:
-    """Entry point of a worker process: its whole environment, which says where its runner is, is given."""
+def work(environment: Mapping[str, str], quiet: bool = False) -> None:
+    """Entry point of a worker process.
+
+    Args:
+        environment: the whole of it, which says where its runner is.
+        quiet: Beam prints the traceback of every error, which comes to the driver, too: not here.
+    """
     os.environ.clear()
     os.environ.update(environment)
+    if quiet:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to all; the driver says what they mean
         signal.signal(number, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main

@@ -211,4 +211,4 @@ def last_line(error: Exception) -> str:
         return storage.plainly(error)
     lines = (line.strip() for line in reversed(str(error).splitlines()))
     text = next((line for line in lines if line), type(error).__name__)
-    return re.sub(r"^(OSError: )?\[Errno \d+\] | \[while running '.*'\]$", "", text)  # Beam adds its step's name
+    return re.sub(r"^(\w+: )*\[Errno \d+\] | \[while running '.*'\]$", "", text)  # Beam adds its step's name

@@ -53,9 +53,36 @@ def test_a_closed_output_is_no_error():
     "text,said",
     [
         ("OSError: [Errno 28] No space left on device [while running 'Write/WriteImpl']", "No space left on device"),
+        (
+            "RuntimeError: OSError: [Errno 28] No space left on device [while running 'Write']",
+            "No space left on device",
+        ),
         ("Traceback (most recent call last):\n  File …\nValueError: odd\n\n", "ValueError: odd"),
         ("", "RuntimeError"),
     ],
 )
 def test_of_a_workers_error_the_line_that_says_most(text, said):
     assert last_line(RuntimeError(text)) == said
+
+
+FAILING = """
+import logging, sys
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from movie_tags.pipeline.beam.local_workers import forking_runner
+logging.basicConfig(level=getattr(logging, sys.argv[1]), force=True)
+options = PipelineOptions(["--direct_num_workers", "2"])
+pipeline = beam.Pipeline(runner=forking_runner(options), options=options)
+pipeline | beam.Create([0]) | beam.Map(lambda zero: 1 / zero)
+try:
+    pipeline.run()
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_workers_print_no_tracebacks_but_to_those_who_want_them():
+    words = [sys.executable, "-c", FAILING]
+    quiet = subprocess.run([*words, "CRITICAL"], capture_output=True, text=True)
+    assert (quiet.stdout, quiet.stderr) == ("RuntimeError\n", "")
+    assert "ZeroDivisionError" in subprocess.run([*words, "INFO"], capture_output=True, text=True).stderr
