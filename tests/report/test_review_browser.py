@@ -28,8 +28,8 @@ def browser(chromium):
     for kind in ("browser", "performance"):
         chromium.get_log(kind)
     yield chromium
-    said = [entry["message"] for entry in chromium.get_log("browser")]
-    assert [text for text in said if "404" not in text] == []
+    told = [entry["message"] for entry in chromium.get_log("browser")]
+    assert [text for text in told if "404" not in text] == []
     events = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     assert asked and all(url.startswith(("http://127.0.0.1:", "data:", "about:")) for url in asked)
@@ -66,6 +66,13 @@ def press(browser, keys: str):
     ActionChains(browser).send_keys(keys).perform()
 
 
+def said(browser, act) -> None:
+    """Do something that is kept, and wait for the page as it is with that."""
+    browser.execute_script("window.before = true")
+    act()
+    until(browser, lambda: browser.execute_script("return !window.before && document.readyState === 'complete'"))
+
+
 def test_a_person_rejects_adds_and_undoes(browser, tmp_path):
     playable = write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(200)])
     folder = small_results(tmp_path / "results", str(playable))
@@ -74,25 +81,21 @@ def test_a_person_rejects_adds_and_undoes(browser, tmp_path):
         assert "token" not in browser.current_url
         one(browser, "#films a").click()
         until(browser, lambda: rows(browser) == {"Animal": "", "Food": "", "War": ""})
-        one(browser, "#verdicts li .verdict[data-v=rejected]").click()
-        until(
-            browser,
-            lambda: rows(browser)["Animal"] == "rejected" and not one(browser, ".lead").text.startswith("Animal"),
-        )
+        said(browser, one(browser, "#verdicts li .verdict[data-v=rejected]").click)
+        assert rows(browser)["Animal"] == "rejected" and one(browser, ".lead").text.startswith("Food")
+        said(browser, lambda: one(browser, "#add").send_keys("Temple\n"))
+        assert one(browser, ".lead").text.startswith("Temple, said by a person")
+        said(browser, one(browser, "#undo").click)
         assert one(browser, ".lead").text.startswith("Food")
-        one(browser, "#add").send_keys("Temple\n")
-        until(browser, lambda: one(browser, ".lead").text.startswith("Temple, said by a person"))
-        one(browser, "#undo").click()
-        until(browser, lambda: one(browser, ".lead").text.startswith("Food"))
         one(browser, "#by").clear()
         one(browser, "#by").send_keys("Grace")
         one(browser, "#frames li:nth-child(3) .correct").click()
         assert "0:05" in one(browser, "#review .target").text and rows(browser) == {}
-        one(browser, "#add").send_keys("Temple\n")
-        until(browser, lambda: rows(browser) == {"Temple": "applies"})
+        said(browser, lambda: one(browser, "#add").send_keys("Temple\n"))
+        assert rows(browser) == {"Temple": "applies"}
         assert one(browser, "#by").get_attribute("value") == "Grace"
-        said = [(c.tag, c.verdict, c.by, c.place.start_s) for c in Corrections(str(folder))]
-        assert said == [
+        kept = [(c.tag, c.verdict, c.by, c.place.start_s) for c in Corrections(str(folder))]
+        assert kept == [
             ("Animal", "rejected", "Ada", None),
             ("Temple", "applies", "Ada", None),
             ("Temple", "withdrawn", "Ada", None),
@@ -114,15 +117,13 @@ def test_the_keyboard_alone_will_do(browser, tmp_path):
     with served(folder) as page:
         browser.get(page.link)
         one(browser, "#films a").click()
-        for keys, right in (("jy", "applies"), ("n", "rejected"), ("u", "applies"), ("y", "")):
-            until(browser, lambda: one(browser, "#verdicts li"))
-            if keys == "y":  # undone, nothing is in focus
-                press(browser, "j")
-            press(browser, keys)
-            until(browser, lambda right=right: rows(browser)["Animal"] == right)
+        until(browser, lambda: all_of(browser, "#verdicts li"))
+        for keys, right in (("jy", "applies"), ("n", "rejected"), ("u", "applies"), ("jy", "")):
+            said(browser, lambda keys=keys: press(browser, keys))
+            assert rows(browser)["Animal"] == right
         press(browser, "a")
-        press(browser, "My own\n")
-        until(browser, lambda: rows(browser).get("My own") == "applies")
+        said(browser, lambda: press(browser, "My own\n"))
+        assert rows(browser)["My own"] == "applies"
 
 
 def test_the_queue_asks_and_goes_on(browser, tmp_path):
@@ -168,8 +169,8 @@ def test_titles_and_tags_that_are_scripts_are_text(browser, tmp_path):
         browser.get(page.link)
         one(browser, "#films a").click()
         until(browser, lambda: rows(browser) == {EVIL: ""})
-        one(browser, "#verdicts .verdict").click()
-        until(browser, lambda: rows(browser) == {EVIL: "applies"})
+        said(browser, one(browser, "#verdicts .verdict").click)
+        assert rows(browser) == {EVIL: "applies"}
         assert EVIL in one(browser, "#verdicts small").text and browser.title.startswith("<script>")
         browser.get(page.link.partition("?")[0] + "queue")
         assert browser.title == "Most worth a look · movie-tags" and not all_of(browser, "img[src=x]")
