@@ -23,6 +23,7 @@ from movie_tags.training.data.dataset import SPLITS, read_dataset
 from movie_tags.training.data.frames import decode_picture
 from movie_tags.training.features import cache_folder, read_features, write_part
 from movie_tags.training.heads.scaling import analyse, load_scaling
+from movie_tags.transforms.evidence import STATISTICS
 
 COLOURS = {"Desert": (60, 160, 220), "Swimming": (220, 150, 40), "Forest": (40, 120, 30), "Time_travel": (180, 40, 180)}
 
@@ -189,16 +190,21 @@ def test_the_softmax_head_has_numbers_of_its_own(trained, tmp_path, capsys):
 def test_frames_and_pictures_of_nothing_beside_folders(trained, tmp_path, capsys):
     """Labelled frames of films, complete but for their maybes, make thresholds and the confidence in films' tags."""
     rows = []
-    for film in range(12):
+    for film in range(27):
         tag = ("Desert", "Swimming")[film % 2]
         noises = np.random.default_rng(1000 + film).integers(0, 256, (6, 6, 8, 3), np.uint8)
         coarse = [cv2.resize(noise, (80, 60), interpolation=cv2.INTER_CUBIC) for noise in noises]
         colour = np.array(COLOURS[tag][::-1])  # a video's frames are RGB
         shown = [(0.4 * noise + 0.6 * colour).astype(np.uint8) for noise in coarse[:4]] + coarse[4:]
-        write_video(tmp_path / f"film{film}.mp4", [pixels for pixels in shown for _ in range(25)])
-        for at in range(6):
+        if film < 2:
+            write_video(tmp_path / f"film{film}.mp4", [pixels for pixels in shown for _ in range(25)])
+        for at, pixels in enumerate(shown):
             tags, maybe = ([tag], []) if at < 4 else ([], ["Forest"] if at == 4 else [])
-            rows.append({"file": f"film{film}.mp4", "time_s": at, "tags": tags, "maybe": maybe})
+            row = {"file": f"film{film}.mp4", "time_s": at, "tags": tags, "maybe": maybe}
+            if film >= 2:
+                cv2.imwrite(str(tmp_path / f"film{film}_{at}.png"), pixels[..., ::-1])
+                row |= {"file": f"film{film}_{at}.png", "film": f"film{film}"}
+            rows.append(row)
     (tmp_path / "frames.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "more/_none").mkdir(parents=True)
     grey = np.random.default_rng(1).integers(100, 140, (60, 80, 3), np.uint8)
@@ -206,18 +212,18 @@ def test_frames_and_pictures_of_nothing_beside_folders(trained, tmp_path, capsys
     words = [trained / "images", tmp_path / "more", tmp_path / "frames.jsonl", "--output", tmp_path / "data"]
     assert run("dataset", *words, "--near-duplicate-bits", "0") == 3  # the broken file
     dataset = read_dataset(str(tmp_path / "data"))
-    assert dataset.manifest["complete"] >= 60 and dataset.manifest["nothing"] >= 13
+    assert dataset.manifest["complete"] >= 150 and dataset.manifest["nothing"] >= 13
     words = ["--dataset", tmp_path / "data", "--output", tmp_path / "bundle", "--cache", tmp_path / "cache", *SMALL]
     assert run("train", *words) == 0
     card = read_bundle(str(tmp_path / "bundle")).card
-    assert set(card["film_confidence"]["weights"]) == {"best", "mean"}
+    assert set(card["film_confidence"]["weights"]) == set(STATISTICS)
     metrics = json.loads((tmp_path / "bundle/report/metrics.json").read_text())
-    assert metrics["films"] == 12 and metrics["film_confidence_reliability"]
+    assert metrics["films"] == 27 and metrics["film_confidence_reliability"]
     capsys.readouterr()
     words = ["--model", tmp_path / "bundle", "--dataset", tmp_path / "frames.jsonl", "--least", "1"]
     assert run("evaluate", "frames", *words) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["frames"] >= 60 and 0 < found["mean_average_precision"] <= 1
+    assert found["frames"] >= 150 and 0 < found["mean_average_precision"] <= 1
     assert run("tag", tmp_path / "film0.mp4", "--model", tmp_path / "bundle", "--output", tmp_path / "out") == 0
     assert (
         run(
