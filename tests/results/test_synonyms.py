@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from movie_tags.records import TITLE_CARD
 from movie_tags.results.synonyms import LANGUAGES, fold, listed, named, spoken, synonyms, words_of
 
-VOCABULARY = tuple((Path(__file__).parents[2] / "models" / "default" / "vocabulary.txt").read_text().splitlines())
+OURS = (Path(__file__).parents[2] / "models" / "default" / "vocabulary.txt").read_text().splitlines()
+VOCABULARY = tuple(listed("en"))
 
 
 @pytest.mark.parametrize(
@@ -35,8 +37,8 @@ def test_words_of_five_languages_name_tags(term, tags):
 
 
 def test_every_language_speaks_of_the_fifty_tags_of_the_paper():
-    fifty = {*VOCABULARY, "Abduction", "Heist", "Murder", "Nudity", "Prison", "Sex"}
-    assert len(fifty) == 50
+    fifty = set(VOCABULARY)
+    assert len(fifty) == 50 and {*OURS} - {TITLE_CARD} <= fifty
     for language in LANGUAGES:
         lists = listed(language)
         assert set(lists) == fifty
