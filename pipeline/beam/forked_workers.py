@@ -155,7 +155,12 @@ def warm_up() -> None:
     from multiprocessing import forkserver
 
     fork_server()
-    forkserver.ensure_running()
+    # A terminal sends its signals to all processes; only this one says what they mean. What is blocked stays so there.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def work(environment: Mapping[str, str], quiet: bool = False) -> None:
