@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from browser import opened, why_not
 
-FILM = "space-mp4"
+FILM = "cat-and-coffee-mp4"
 WIDTH, HEIGHT = 1140, 1180
 
 
