@@ -257,7 +257,7 @@ def _summed_up(run: RunRecord, state: str, parts: Sequence[Part]) -> RunRecord:
     done = 0
     times = [seconds_of(run.begun)]
     for part in parts:
-        record = part.record
+        record = part.record or PartRecord(run.run_id, "", run.begun)
         counts.update(record.counts)
         counters.update(record.counters)
         times.append(seconds_of(record.at))

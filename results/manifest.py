@@ -88,9 +88,9 @@ def after(before: Entry | None, new: Entry, max_attempts: int) -> Entry:
     if new.status == TAGGED:
         return replace(new, attempts=0)
     attempts = max(1, new.attempts)
-    same = before is not None and before.status in (FAILED, QUARANTINED)
-    if same and (before.source, before.method_key) == (new.source, new.method_key) and before.run_id != new.run_id:
-        attempts += before.attempts
+    if before is not None and before.status in (FAILED, QUARANTINED) and before.run_id != new.run_id:
+        same = (before.source, before.method_key) == (new.source, new.method_key)
+        attempts += before.attempts if same else 0
     spent = new.retryable and attempts >= max_attempts
     return replace(new, attempts=attempts, status=QUARANTINED if spent else new.status)
 

@@ -128,7 +128,7 @@ def reader_of(record: type) -> Reader:
         if named and "id" not in row:
             raise SchemaError("has no id")
         try:
-            return record(**{name: known[name](value) for name, value in row.items()})
+            return record(**{name: known[name](value) for name, value in row.items() if value is not None})
         except SchemaError:
             raise
         except KeyError as error:

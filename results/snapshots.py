@@ -88,9 +88,9 @@ def _write_tables(
     """Write a snapshot's tables; those of the one before are copied where the parts change nothing."""
     known = record_of(before) if before else None
     stale = reread and known is not None and known.of_catalogue  # failures of the catalogue, which was read anew
-    same = known is not None and not stale and not any(part.says_something for part in parts)
+    news = stale or any(part.says_something for part in parts)
     record = SnapshotRecord(storage.base_name(target), before and storage.base_name(before), layout=LAYOUT)
-    if same:
+    if before is not None and known is not None and not news:
         for name in (*TABLES, MANIFEST):
             storage.copy(storage.join(before, f"{name}.jsonl"), storage.join(target, f"{name}.jsonl"))
         record = dataclasses.replace(record, totals=known.totals, of_catalogue=known.of_catalogue)
@@ -100,7 +100,7 @@ def _write_tables(
             found = merge(folders, target, max_attempts, reread, scratch, REPLACED)
         record = dataclasses.replace(record, totals=found.said(), of_catalogue=found.of_catalogue)
     if table_format != FORMATS[0]:
-        _write_parquet(target, before if same else None)
+        _write_parquet(target, None if news else before)
     return record
 
 

@@ -66,6 +66,6 @@ def _shots(
     for frame in key_frames:
         start, end = frame.shot_start_s, min(frame.shot_end_s, film.duration_s or frame.shot_end_s)
         tags = {tag: probability for tag, probability in frame.tags if tag in counted}
-        inside = scene.start_s <= start < end <= scene.end_s
+        inside = (scene.start_s or 0.0) <= start < end <= (film.duration_s if scene.end_s is None else scene.end_s)
         if inside and holds(expression, tags):
             yield replace(scene, start_s=start, end_s=end, sure=amount(expression, tags))

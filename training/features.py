@@ -23,7 +23,7 @@ from movie_tags.models.views import View, lay_out
 from movie_tags.progress import report_progress
 from movie_tags.training.data.dataset import SPLITS, Dataset
 from movie_tags.training.data.examples import from_example
-from movie_tags.training.data.frames import decode_picture
+from movie_tags.training.data.frames import pixels_of
 
 PART = 64
 READERS = 32
@@ -151,7 +151,7 @@ class _ReadPictures(beam.DoFn):
                 self.cached.inc()
                 report_progress(pictures=1)
                 continue
-            yield item.key, lay_out(decode_picture(item.image), self.views)
+            yield item.key, lay_out(pixels_of(item.image), self.views)
 
 
 def read_records(path: str) -> Iterator[bytes]:
@@ -180,7 +180,7 @@ def read_pictures(
             for item in map(from_example, read_records(path)):
                 if item.key in wanted:
                     keys.append(item.key)
-                    pictures.append(decode_picture(item.image))
+                    pictures.append(pixels_of(item.image))
                 if len(keys) == batch:
                     yield keys, pictures
                     keys, pictures = [], []

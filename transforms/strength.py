@@ -86,11 +86,11 @@ def short_list(
     """
     kept = []
     for tag in tags:
-        by_confidence = min_confidence is not None and tag.confidence is not None
-        least = min_relative_strength
-        if least is None:
-            least = 0.0 if by_confidence else RELATIVE
-        if tag.relative_strength >= least and (not by_confidence or tag.confidence >= min_confidence):
+        if min_confidence is None or tag.confidence is None:
+            least, sure = RELATIVE, True
+        else:
+            least, sure = 0.0, tag.confidence >= min_confidence
+        if sure and tag.relative_strength >= (least if min_relative_strength is None else min_relative_strength):
             kept.append(tag)
     return tuple(kept)
 

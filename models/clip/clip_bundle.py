@@ -218,7 +218,8 @@ def _scale_of_joint(
     encoder: TextEncoder,
     words: Sequence[str],
 ) -> tuple[float, float]:
-    session = open_session(_read(hub.joint), hub.joint)
+    joint = str(hub.joint)
+    session = open_session(_read(joint), joint)
     tokens, mask = encoder.tokens(words)
     pixels = np.concatenate([preprocess(canvas, preprocessing) for canvas in canvases])
     given = {"input_ids": tokens, "attention_mask": mask, "pixel_values": pixels}

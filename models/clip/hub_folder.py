@@ -128,7 +128,7 @@ def preprocessing_of_hub(said: dict) -> tuple[View, Preprocessing]:
         KeyError, TypeError, ValueError: it says too little.
     """
     mean, deviation = said.get("image_mean", said.get("mean")), said.get("image_std", said.get("std"))
-    if not said.get("do_normalize", True) or mean is None:
+    if not said.get("do_normalize", True) or mean is None or deviation is None:
         mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     scale = float(said.get("rescale_factor", 1 / 255)) if said.get("do_rescale", True) else 1.0
     if not all(deviation):

@@ -85,7 +85,7 @@ def preprocess(picture: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     pixels = picture[..., ::-1]
     if preprocessing.jpeg is not None:
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, preprocessing.jpeg])
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     if preprocessing.crop is not None:
         top, left = ((side - preprocessing.crop) // 2 for side in pixels.shape[:2])
         pixels = pixels[top : top + preprocessing.crop, left : left + preprocessing.crop]

@@ -184,7 +184,8 @@ def work(environment: Mapping[str, str], quiet: bool = False) -> None:
 
 def _end_with_the_driver() -> None:
     driver = multiprocessing.parent_process()
-    multiprocessing.connection.wait([driver.sentinel])
+    if driver is not None:
+        multiprocessing.connection.wait([driver.sentinel])
     os._exit(1)
 
 

@@ -84,8 +84,8 @@ def command_parser(name: str) -> Parser:
 
 def commands_of(parser: argparse.ArgumentParser) -> dict[str, Parser]:
     """The parsers of the commands, by their names."""
-    (group,) = parser._subparsers._group_actions
-    return cast(dict[str, Parser], group.choices)
+    groups = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return cast(dict[str, Parser], next(groups).choices)
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

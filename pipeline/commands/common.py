@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from typing import NoReturn
 
 from movie_tags.models import DEFAULT, NAMES
 from movie_tags.pipeline.method import Method
@@ -19,7 +20,7 @@ READER_GONE = 141
 class Parser(argparse.ArgumentParser):
     """An argparse parser that hints at the option a misspelt one may have meant."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         unknown = [word for word in message.split() if word.startswith("--") and "unrecognized" in message]
         if unknown:
             from movie_tags.pipeline.beam.options import beam_option_actions  # imports Beam

@@ -35,7 +35,7 @@ def top_tags(models: Ensemble, loaded: Sequence[Model], path: str, top_k: int) -
     if picture is None:
         return "no picture that can be read"
     (found,) = predict_with(loaded, [models.fitted(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))])
-    if found.reason:
+    if found.probabilities is None:
         return found.reason
     order = (-found.probabilities).argsort(kind="stable")[:top_k]
     return [(models.vocabulary[i], round(float(found.probabilities[i]), 6)) for i in order]

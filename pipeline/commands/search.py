@@ -96,7 +96,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     if args.json:
         for one in shown:
             row = dataclasses.asdict(one)
-            if args.scenes:
+            if one.start_s is not None and one.end_s is not None:
                 row |= {"start": clock(one.start_s), "end": clock(one.end_s)}
             print(json.dumps({name: value for name, value in row.items() if value is not None}, ensure_ascii=False))
         return DONE

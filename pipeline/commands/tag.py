@@ -329,16 +329,19 @@ def tag(
     """Prepare a run and take it to its end, which an interruption may bring."""
     console = Console(stderr=True)
     progress = RunProgress(console)
-    tagging = None
+    said: RunRecord | None = None
     try:
         tagging = prepare(args, results, beam_words)
-        run = tagging.run(watching(progress, args.verbose), interruption)
-    except Interrupted as error:
-        run = error.said
+        try:
+            run = tagging.run(watching(progress, args.verbose), interruption)
+        except Interrupted as error:
+            run = error.said
+        finally:
+            said = tagging.said
     except Exception:
         if args.metrics_file:
             with contextlib.suppress(UserError):  # which would hide why the run failed
-                write_failure(args.metrics_file, results, tagging.said if tagging else None)
+                write_failure(args.metrics_file, results, said)
         raise
     if progress.films:
         console.print(progress.outcome(run.counts), highlight=False, soft_wrap=True)

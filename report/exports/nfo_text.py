@@ -119,7 +119,7 @@ class Root:
 
     name: str = ""
     tags: list[TagElement] = field(default_factory=list)
-    end: int | None = None
+    end: int = -1
 
 
 class _Finder:
@@ -138,7 +138,7 @@ class _Finder:
         try:
             parser.Parse(text[begin:], True)
         except expat.ExpatError as error:
-            if self.root.end is None:  # what follows the root does not matter
+            if self.root.end < 0:  # what follows the root does not matter
                 raise NfoError(f"no XML that can be added to ({error})") from error
 
     def _at(self) -> int:
@@ -290,7 +290,7 @@ def _behind_tags(text: bytes, at: int, elements: list[str], line_end: str) -> Ed
 
 def _before_end(text: bytes, at: int, elements: list[str], line_end: str) -> Edit:
     """Before the end tag, and before its own margin if it stands on a line by itself."""
-    own = re.search(rb"[ \t]*\Z", text[:at]).group()
+    own = text[len(text[:at].rstrip(b" \t")) : at]
     alone = text[: at - len(own)].endswith(b"\n")
     at -= len(own) if alone else 0
     lines = "".join(f"{own.decode()}  {element}{line_end}" for element in elements)

@@ -116,5 +116,17 @@ def decode_picture(data: bytes) -> np.ndarray | None:
     return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
+def pixels_of(data: bytes) -> np.ndarray:
+    """A picture of a data set, which was decoded before it was put there, as uint8 RGB [H, W, 3].
+
+    Raises:
+        ValueError: it is none.
+    """
+    pixels = decode_picture(data)
+    if pixels is None:
+        raise ValueError("a picture of the data set cannot be decoded")
+    return pixels
+
+
 def _decoded(jpeg: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

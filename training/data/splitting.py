@@ -114,7 +114,7 @@ def split_by_source(items: Sequence[Candidate], previous: Mapping[str, str] | No
             room[split] -= sizes[source]
             left -= counts[source]
     for source in sorted(set(sizes) - set(chosen), key=lambda name: hashlib.sha256(name.encode()).digest()):
-        split = max(room, key=room.get)
+        split = max(room, key=lambda name: room[name])
         fits = sizes[source] <= room[split] and all(left[tag] - n >= half[tag] for tag, n in counts[source].items())
         chosen[source] = split if fits else "train"
         if fits:

@@ -110,8 +110,8 @@ def judge_films(
         sample = {f"{n}": kept[film] for n, film in enumerate(chosen)}
         said = agreement_with(sample, {f"{n}": truth[film] for n, film in enumerate(chosen)})
         for name in ("strict", "lenient", "recall"):
-            if said[name] is not None:
-                drawn[name].append(said[name])
+            if (share := said[name]) is not None:
+                drawn[name].append(share)
     tags = sorted({tag for film in films for tag in kept[film] | truth[film].plain})
     return {
         **agreement_with(kept, truth),

@@ -122,7 +122,7 @@ class ShotFinder:
         for sample in compare(frames, self.rule):
             yield from self._take(sample)
         closed = self.begun is not None and segment.index == segment.count - 1
-        if closed:
+        if closed and self.stretch.samples is not None:
             yield from self._end(film_end(segment.clock, self.stretch.samples[1], tally.end_s))
         self.held.clear()
         self.stretch = replace(
@@ -161,6 +161,8 @@ class ShotFinder:
 
     def _end(self, after: Boundary) -> Iterator[KeyFramePicture]:
         """The key frame of the current shot, which ends with a boundary; noted as unread where it is not held."""
+        if self.begun is None:
+            return
         shot = shot_between(self.begun, after)
         frame = self.held.frame(shot.median)
         unread = self.stretch.unread if frame else (*self.stretch.unread, shot)

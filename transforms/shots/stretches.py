@@ -132,7 +132,7 @@ def join(left: Stretch, right: Stretch, rule: Rule) -> Stretch:
 def _decide(left: Stretch, right: Stretch, rule: Rule) -> tuple[list[Boundary], tuple[tuple[int, np.ndarray], ...]]:
     """Of `right`'s open samples those with which a shot begins, by what `left` saw, and those that stay open."""
     context, before = rule.detector.context, list(left.tail)
-    from_start = left.samples[0] == 0
+    from_start = left.samples is not None and left.samples[0] == 0
     begun, still_open = [], []
     for number, description in right.head:
         if not from_start and len(before) < context:

@@ -82,6 +82,10 @@ class DraftClock(Clock):
             yield before
 
 
+NONE_YET = -(2**63)
+"""Earlier than any presentation time, in ticks."""
+
+
 def thin(
     packets: Iterable[av.Packet], clock: DraftClock, end: int | None, screen: Screen, fresh: set[int]
 ) -> Iterator[av.Packet]:
@@ -100,7 +104,7 @@ def thin(
     """
     longest = clock.max_gap / clock.time_base
     held: list[av.Packet] = []  # the latest key frame and what follows, while its gap may still be a short one
-    begin: int | None = None  # that key frame's presentation time
+    begin: int = NONE_YET  # that key frame's presentation time
     before_whole = whole = closing = False  # whether the gap before and this one are decoded whole; past `end`
     size = 0
 
@@ -119,7 +123,7 @@ def thin(
         if timed:
             screen.note(packet.pts, packet.duration)
         if timed and packet.is_keyframe:
-            if begin is not None and not whole:
+            if begin != NONE_YET and not whole:
                 whole = not 0 < packet.pts - begin <= longest
                 yield from all_held() if whole else short(packet.pts)
             if closing or (end is not None and packet.pts >= end and not whole):
@@ -130,7 +134,7 @@ def thin(
                 closing = True
                 yield packet
             continue
-        if begin is None:  # before the first key frame
+        if begin == NONE_YET:  # before the first key frame
             whole = True
             yield packet
             continue
@@ -147,7 +151,7 @@ def thin(
         if not timed or packet.pts > begin + longest or size > MAX_HELD_PACKET_BYTES:
             yield from all_held()
             whole, held = True, []
-    if begin is not None and not whole and not closing:
+    if begin != NONE_YET and not whole and not closing:
         yield from short(screen.end if end is None else end)
 
 
@@ -165,7 +169,7 @@ def on_screen_once(frames: Shown, clock: DraftClock, first: int, end: int | None
         (ticks from the video's first frame to the frame's presentation, frame)
     """
     limit = FOREVER if end is None else end
-    current = current_pts = None
+    current, current_pts = None, 0
 
     def is_due(until: float) -> bool:
         return clock.due(max(first, clock.first_due(current_pts))) < until

@@ -116,7 +116,7 @@ def on_screen(frames: Shown, clock: Clock, first: int, end: int | None) -> Numbe
         (sample number, frame)
     """
     k, due = first, clock.due(first)
-    current = current_pts = None
+    current, current_pts = None, 0
     limit = FOREVER if end is None else end
     for pts, frame in frames:
         if current is None:

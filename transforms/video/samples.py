@@ -130,9 +130,10 @@ class _Reading:
         """
         for entry in (*entries, None):
             with open_video(self.uri, self.access) as source:
-                from_start = entry is None or not source.seekable
+                start = entry if source.seekable else None
+                from_start = start is None
                 timeline = source.timeline(self.clock.origin)
-                packets: Iterable[av.Packet] = source.packets() if from_start else _packets_from(source, entry)
+                packets: Iterable[av.Packet] = source.packets() if start is None else _packets_from(source, start)
                 decoder = Decoder(source, self.begin, self.end, self.access.advanced)
                 decoder.fresh = timeline.begins_anew
                 screen = Screen(self.clock, self.tally)
@@ -164,7 +165,7 @@ class _Reading:
         shown = between.watch(frames) if between else frames
         samples = self.clock.choose(screen.watch(shown), self.first, self.end, screen)
         samples = between.follow(samples) if between else samples
-        last_source, pixels = None, None
+        last_source, pixels = None, np.empty(0, np.uint8)
         for k, source in samples if self.wanted is None else self.clock.pick(self.wanted, samples):
             if source is not last_source:  # a still picture is converted once
                 last_source, pixels = source, to_rgb(source, pixel_aspect(opened.container, opened.stream))

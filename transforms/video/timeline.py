@@ -109,8 +109,9 @@ class Timeline:
         what = "start again" if step < 0 else f"jump ahead by {_length(step)}"
         self._warn(f"its time stamps {what} at {{:.0f}} s, as where recordings were joined or paused: counted on")
         first = packet.pts if packet.pts is not None else packet.dts
-        self.offset, self.least = self.end - first, self.last
-        self.begins_anew.add(self.end)
+        end = 0 if self.end is None else self.end
+        self.offset, self.least = end - first, self.last
+        self.begins_anew.add(end)
 
     def _shift(self, packet: av.Packet) -> None:
         if self.offset:
