@@ -21,6 +21,7 @@ ROOMS = [
     "pipeline.commands",
     "report",
     "report.exports",
+    "report.review",
     "training",
     "training.data",
     "training.heads",

@@ -17,7 +17,7 @@ from movie_tags.models.runtimes import Model
 from movie_tags.records import TITLE_CARD, UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
 from movie_tags.transforms.kinds import is_evidence, kind_of, with_card
 from movie_tags.transforms.shots.inside import KeyFramePicture
-from movie_tags.transforms.watching import to_watch, watch_thresholds
+from movie_tags.transforms.watched import to_watch, watch_thresholds
 
 
 def in_millionths(probabilities: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from movie_tags.records import KeyFrame, TagProbability
 from movie_tags.transforms.tagging import FrameRule
-from movie_tags.transforms.watching import to_watch, watch_thresholds
+from movie_tags.transforms.watched import to_watch, watch_thresholds
 
 VOCABULARY = ("Animal", "Smoking", "Violence", "Weapon")
 
