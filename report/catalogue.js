@@ -147,7 +147,10 @@
     change();
   };
 
-  const said = (film, tag) => `${sure(film.tags.get(tag))}, ${lasting(film.tags.get(tag).seconds)}`;
+  const said = (film, tag) => {
+    const it = film.tags.get(tag);
+    return it.seconds || it.kind !== "person" ? `${sure(it)}, ${lasting(it.seconds)}` : sure(it);
+  };
   const card = (film) => {
     const still = make("div", { className: "still" }, film.pictured ? "" : "no picture");
     if (film.pictured) {
@@ -164,7 +167,7 @@
     if (shown.length)
       link.append(make("dl", {}, ...shown.flatMap((tag) => [
         make("dt", { textContent: data.tags[tag], className: wanted.includes(tag) ? "hit" : "" }),
-        make("dd", { textContent: said(film, tag), title: `${said(film, tag)} of ${lasting(film.seconds)}` }),
+        make("dd", { textContent: said(film, tag), title: said(film, tag) + (film.tags.get(tag).seconds ? ` of ${lasting(film.seconds)}` : "") }),
       ])));
     else link.append(make("p", { textContent: "nothing that the model is sure of" }));
     if (own.length > shown.length) link.append(make("p", { textContent: `and ${number(own.length - shown.length)} more` }));

@@ -237,5 +237,5 @@ def film_page(view: FilmView) -> str:
     )
 
 
-SPOKEN = ("timecode", "length", "percent", "number", "counted", "sure", "seen", "relative", "weight")
+SPOKEN = ("timecode", "length", "percent", "number", "counted", "sure_and_seen", "seen", "relative", "weight")
 """Phrases that the template uses."""

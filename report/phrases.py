@@ -74,9 +74,14 @@ def seen(seconds: float, duration_s: float) -> str:
     return f"{length(min(seconds, duration_s or seconds))} of {length(duration_s or seconds)}"
 
 
+def sure_and_seen(tag: TagStrength, duration_s: float) -> str:
+    """Of a tag of a film of so many seconds: 85 % sure, 5 s of 20 s; how long, where any shot carries it."""
+    return f"{sure(tag)}, {seen(tag.seconds, duration_s)}" if tag.seconds or tag.by != PERSON else sure(tag)
+
+
 def tag_in_words(tag: TagStrength, duration_s: float) -> str:
     """A tag of a film of so many seconds: Sports, 85 % sure, 5 s of 20 s."""
-    return f"{tag.tag}, {sure(tag)}, {seen(tag.seconds, duration_s)}"
+    return f"{tag.tag}, {sure_and_seen(tag, duration_s)}"
 
 
 SMALL = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]

@@ -220,7 +220,7 @@ def as_json(film: Film, choice: Choice) -> dict:
     return {
         "id": film.id,
         "title": film.title,
-        "tags": [tag.tag for tag in listed(film)],
+        "tags": [{"tag": t.tag, "confidence": t.confidence, "seconds": t.seconds} for t in listed(film)],
         "covered": round(choice.value, 6),
         "near_repeats": choice.near_repeats,
         "pictures": [

@@ -43,6 +43,8 @@ def test_where_the_model_does_not_say_the_strength_is_said_and_never_as_a_bare_n
 def test_what_a_person_says_is_said_so():
     film = Film(id="a", duration_s=2.0, short_list=(TagStrength("A", seconds=1.0, confidence=1.0, by=PERSON),))
     assert printed(film, False) == "a: A, said by a person, 1 s of 2 s\n"
+    own = Film(id="a", duration_s=2.0, short_list=(TagStrength("My own", confidence=1.0, by=PERSON),))
+    assert printed(own, False) == "a: My own, said by a person\n"
 
 
 def test_tags_are_printed_as_they_are_called():
