@@ -36,6 +36,14 @@ def is_joined(stream: BinaryIO) -> bool:
     return sum(name == b"moov" for name, _ in _boxes(stream, MAX_FRAGMENTS if _is_local(stream) else MAX_BOXES)) > 1
 
 
+def count_joined(stream: BinaryIO) -> int:
+    """How many whole MP4 films a file holds, one after another, of which FFmpeg reads the first; 0 unless several."""
+    stream.seek(0)
+    names = [name for name, _ in _boxes(stream, MAX_BOXES)]
+    films = names.count(b"moov")
+    return films if films > 1 and b"moof" not in names else 0
+
+
 def _is_local(stream: BinaryIO) -> bool:
     try:
         stream.fileno()

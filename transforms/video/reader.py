@@ -19,7 +19,7 @@ from movie_tags.records import Failure
 from movie_tags.storage import StorageError, open_seekable, plainly
 from movie_tags.transforms.video.containers import is_joined, what_it_is
 from movie_tags.transforms.video.errors import VideoError
-from movie_tags.transforms.video.streams import best_stream, shown_streams
+from movie_tags.transforms.video.streams import Colours, best_stream, shown_streams
 from movie_tags.transforms.video.timeline import Timeline
 
 MAX_PIXELS = 8192 * 8192
@@ -77,11 +77,13 @@ class Source:
         container: its container.
         stream: the stream of pictures that a player shows.
         seekable: whether an index leads to a random access point exactly.
+        colours: what the container says of them.
     """
 
     container: av.container.InputContainer
     stream: av.VideoStream
     seekable: bool
+    colours: Colours
 
     @property
     def rate(self) -> Fraction:
@@ -142,11 +144,11 @@ def open_video(uri: str, access: Access = HERE) -> Iterator[Source]:
     with _open_container(uri, access) as (container, whole):
         streams = shown_streams(container)
         if len(streams) == 1:
-            yield Source(container, _of_one_thread(streams[0]), whole and is_seekable(container))
+            yield _source(container, streams[0], whole)
             return
         index = best_stream(container, streams).index
     with _open_container(uri, access) as (container, whole):  # anew, as packets were read to choose
-        yield Source(container, _of_one_thread(container.streams[index]), whole and is_seekable(container))
+        yield _source(container, container.streams[index], whole)
 
 
 @contextlib.contextmanager
@@ -183,13 +185,13 @@ def _open_container(uri: str, access: Access) -> Iterator[tuple[av.container.Inp
             yield container, whole
 
 
-def _of_one_thread(stream: av.VideoStream) -> av.VideoStream:
-    """A stream with one decoder thread and bounded frames: the workers are what fills the cores."""
+def _source(container: av.container.InputContainer, stream: av.VideoStream, whole: bool) -> Source:
+    """A video with one decoder thread and bounded frames: the workers are what fills the cores."""
     context = stream.codec_context
     context.thread_count = 1
     context.thread_type = "NONE"
     context.options = {"max_pixels": str(MAX_PIXELS)}
-    return stream
+    return Source(container, stream, whole and is_seekable(container), Colours.of(stream))
 
 
 class PlaylistError(OSError):

@@ -168,6 +168,7 @@ class _Reading:
         last_source, pixels = None, np.empty(0, np.uint8)
         for k, source in samples if self.wanted is None else self.clock.pick(self.wanted, samples):
             if source is not last_source:  # a still picture is converted once
+                opened.colours.complete(source)
                 last_source, pixels = source, to_rgb(source, pixel_aspect(opened.container, opened.stream))
             yield Frame(k, pixels, between.latest if between else None)
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 import av
 
 from movie_tags.transforms.video.clock import MAX_GAP_S, Clock
-from movie_tags.transforms.video.containers import missing_bytes, what_it_is
+from movie_tags.transforms.video.containers import count_joined, missing_bytes, what_it_is
 from movie_tags.transforms.video.draft import Draft, DraftClock
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock
@@ -83,6 +83,8 @@ def plan_segments(
         seekable, start_s, warnings = source.seekable, _start_s(source, clock), _warnings(source)
     with contextlib.suppress(OSError), access.open(uri) as plain:
         missing = missing_bytes(plain)
+        if films := count_joined(plain):
+            warnings += (f"the file holds {films} films one after another, of which players show the first; part them",)
         if missing:
             warnings += (f"the file lacks the last {missing:,} bytes of what it states; copy it again",)
     starts: list[tuple[int | None, int | None]] = [(None, None), *borders]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -14,12 +15,37 @@ from movie_tags.transforms.video.errors import VideoError
 BESIDE = Disposition.still_image | Disposition.timed_thumbnails
 """Of what stands beside a film: still pictures, the previews of a player's time line."""
 
+UNSTATED = {"color_trc": 2, "color_primaries": 2, "colorspace": 2, "color_range": 0}
+"""FFmpeg's numbers for what is not stated."""
+
 PROBED_S = 10
 PROBED_PACKETS = 2000
 """How much of a file is read, at most, to tell a film from a picture that stands beside it."""
 
 SPEAKING = frozenset({"mov", "matroska"})
 """Containers that state the shape of pixels."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What a container says of its stream's colours, by FFmpeg's numbers; some decoders forget it.
+
+    Attributes:
+        stated: by the name of a frame's attribute.
+    """
+
+    stated: dict[str, int]
+
+    @classmethod
+    def of(cls, stream: av.VideoStream) -> Colours:
+        """Those of a stream of which nothing was decoded yet."""
+        return cls({name: int(getattr(stream.codec_context, name)) for name in UNSTATED})
+
+    def complete(self, frame: av.VideoFrame) -> None:
+        """Say of a frame what its codec does not."""
+        for name, unstated in UNSTATED.items():
+            if getattr(frame, name) == unstated != self.stated[name]:
+                setattr(frame, name, self.stated[name])
 
 
 def shown_streams(container: av.container.InputContainer) -> list[av.VideoStream]:

@@ -171,6 +171,21 @@ def grey(seed, height, width):
     return cv2.cvtColor(cv2.cvtColor(blurred, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_what_the_container_alone_says_of_colours_counts(tmp_path, suffix):
+    """FFmpeg's HEVC decoder forgets what the container said where its own headers say nothing."""
+    tags = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
+    source = ["-f", "lavfi", "-i", "testsrc2=s=128x96:r=5:d=1", "-pix_fmt", "yuv420p10le"]
+    ffmpeg(*source, "-c:v", "libx265", "-x265-params", "log-level=none", tmp_path / "plain.mp4")
+    ffmpeg("-i", tmp_path / "plain.mp4", "-c", "copy", *tags, tmp_path / f"tagged.{suffix}")
+    with av.open(str(tmp_path / "plain.mp4")) as container:
+        frame = next(container.decode(video=0))
+    plain = to_rgb(frame)
+    frame.color_trc, frame.color_primaries, frame.colorspace = 16, 9, 9
+    found = first_picture(tmp_path / f"tagged.{suffix}")
+    assert np.array_equal(found, to_rgb(frame)) and not np.array_equal(found, plain)
+
+
 def fields_of(before, after):
     woven = before.copy()
     woven[1::2] = after[1::2]

@@ -109,3 +109,11 @@ def test_only_what_says_so_is_called_encrypted(tmp_path):
     head, middle, rest = plain.read_bytes().partition(b"mdat")
     (tmp_path / "damaged.mp4").write_bytes(head + middle + bytes(len(rest)))
     assert "encrypted" not in reason_of(tmp_path / "damaged.mp4")
+
+
+def test_films_of_which_players_show_the_first_alone_get_a_warning(tmp_path):
+    one = write_video(tmp_path / "one.mp4", [picture(k // 25) for k in range(50)]).read_bytes()
+    (tmp_path / "twice.mp4").write_bytes(one + one)
+    for length in (None, 1):
+        first, *others = plan_segments(str(tmp_path / "twice.mp4"), 1, length)
+        assert "2 films one after another" in first.warnings[0] and not others
