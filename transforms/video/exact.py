@@ -8,6 +8,7 @@ seeking and cutting into segments give the same frames.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def mark_needed(packets: Iterable[av.Packet], clock: Clock, first: int) -> Itera
     waiting: deque[av.Packet] = deque()
     ahead: list[int] = []  # presentation times seen and later than every sample settled so far; a heap
     targets: set[int] = set()
-    k, settled = first, clock.due(first - 1)  # every sample before number k, the last of them due at `settled`
+    k, settled = first, math.floor(clock.due(first - 1))  # samples before number k, the last of them due at `settled`
     leap = int(MAX_GAP_S / clock.time_base)
     last_dts: int | None = None
 
@@ -74,25 +75,21 @@ def mark_needed(packets: Iterable[av.Packet], clock: Clock, first: int) -> Itera
 
     packets = iter(packets)
     for packet in packets:
-        if (
-            packet.pts is None
-            or packet.dts is None
-            or packet.dts > packet.pts
-            or (last_dts is not None and not last_dts <= packet.dts <= last_dts + leap)
-        ):
+        pts, dts = packet.pts, packet.dts
+        if pts is None or dts is None or dts > pts or (last_dts is not None and not last_dts <= dts <= last_dts + leap):
             yield from ((held, True) for held in waiting)
             waiting.clear()
             yield packet, True
             break
-        last_dts = packet.dts
+        last_dts = dts
         waiting.append(packet)
-        heapq.heappush(ahead, packet.pts)
-        if k != sample_at(packet.dts):
-            k = sample_at(packet.dts)
-            settled = clock.due(k - 1)
+        heapq.heappush(ahead, pts)
+        next_due = sample_at(dts)
+        if k != next_due:
+            k, settled = next_due, math.floor(clock.due(next_due - 1))
         while ahead and ahead[0] <= settled:
             pts = heapq.heappop(ahead)
-            if sample_at(pts) < sample_at(ahead[0] if ahead else packet.dts):
+            if sample_at(pts) < sample_at(ahead[0] if ahead else dts):
                 targets.add(pts)
         while waiting and (waiting[0].pts <= settled or len(waiting) > MAX_LOOKAHEAD_PACKETS):
             released = waiting.popleft()

@@ -88,7 +88,7 @@ def upright(frame: av.VideoFrame, pixels: np.ndarray) -> np.ndarray:
 
     The matrix (libavutil/display.h) takes a point (p, q) to (a p + c q, b p + d q), with rows downwards.
     """
-    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    matrix = next((data for data in frame.side_data if data.type == SideDataType.DISPLAYMATRIX), None)
     if matrix is None:
         return pixels
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)

@@ -65,7 +65,8 @@ class Screen:
         self.latest = pts if self.latest is None else max(self.latest, pts)
         shown = min(self.longest, duration or 0)
         self.end = max(self.end, pts + max(1, shown))
-        ended_s = float((pts + shown - self.clock.origin) * self.clock.time_base)
+        second = self.clock.time_base
+        ended_s = (pts + shown - self.clock.origin) * second.numerator / second.denominator
         self.tally.end_s = max(self.tally.end_s, ended_s)
         return True
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import av
 
-from movie_tags.transforms.video.clock import MAX_GAP_S
+from movie_tags.transforms.video.clock import FOREVER, MAX_GAP_S
 
 BACK_S = {True: Fraction(1, 10), False: Fraction(1)}
 """Decoding times that go back further start again, in formats that allow for it and in others: ffmpeg's own 0.1 s, and
@@ -53,26 +53,31 @@ class Timeline:
     def __post_init__(self):
         self.offset = 0  # added to the file's time stamps
         self.last: int | None = None  # the packet before: its decoding time, counted on
-        self.least: int | None = None  # no decoding time is earlier
+        self.least = -FOREVER  # no decoding time is earlier
         self.end: int | None = None  # when all so far have left the screen
         self.sound = _Sound()
+        # In ticks: whole numbers, as every packet is compared.
+        self.back = -int(BACK_S[self.may_jump] / self.time_base) if self.in_one_piece else -FOREVER
+        self.ahead = int((AHEAD_S if self.may_jump and self.in_one_piece else MAX_GAP_S) / self.time_base)
+        self.gap = int(MAX_GAP_S / self.time_base)
+        self.longest = int(AHEAD_S / self.time_base)
 
     def count(self, packets: Iterable[av.Packet], index: int) -> Iterator[av.Packet]:
         """The packets of the stream of that index, with time stamps that go on; those of others are listened to."""
         before: av.Packet | None = None  # held until it is known that nothing jumps away after it
         for packet in self._readable(packets):
-            if packet.stream_index != index:
+            if self.may_jump and packet.stream_index != index:
                 self.sound.hear(packet)
+            elif packet.size == 0:  # the demuxer's own end mark
                 continue
-            if packet.size == 0:  # the demuxer's own end mark
-                continue
-            if not self._follow(packet):
+            elif self._follow(packet):
+                if before is not None:
+                    yield before
+                before = packet
+            else:
                 if before is not None and before.duration:
                     before.duration = min(before.duration, self.frame_ticks)
                 break
-            if before is not None:
-                yield before
-            before = packet
         if before is not None:
             yield before
 
@@ -84,59 +89,55 @@ class Timeline:
 
     def _follow(self, packet: av.Packet) -> bool:
         """Let a packet follow on those before; returns whether it and what comes after it can."""
-        stamp = packet.dts if packet.dts is not None else packet.pts
+        pts, dts = packet.pts, packet.dts
+        stamp = pts if dts is None else dts
         if stamp is None:
             return True
         if self.last is not None:
-            step = (stamp + self.offset - self.last) * self.time_base
-            if step > MAX_GAP_S and not self.in_one_piece:
-                self._warn(f"its clock jumps ahead by {_length(step)} at {{:.0f}} s; what lies beyond was left out")
+            step = stamp + self.offset - self.last
+            if not self.back <= step <= self.ahead and not self._across(packet, step, stamp):
                 return False
-            if self.in_one_piece and self._is_break(step, stamp):
-                self._begin_anew(packet, step)
         self.last = stamp + self.offset
-        self._shift(packet)
+        if self.offset:
+            pts = self._shift(packet)
+        shown, duration = stamp if pts is None else pts, packet.duration
+        until = shown + (duration if duration and 0 < duration < self.longest else self.frame_ticks)
+        if self.end is None or (self.end < until and shown - self.end <= self.gap):  # it may be the first beyond a jump
+            self.end = until
         self.sound.broken = False
         return True
 
-    def _is_break(self, step: Fraction, stamp: int) -> bool:
-        if step < -BACK_S[self.may_jump] or step > MAX_GAP_S:
-            return True
-        return self.may_jump and step > AHEAD_S and not self.sound.lasts_until(stamp * self.time_base)
+    def _across(self, packet: av.Packet, step: int, stamp: int) -> bool:
+        """Whether time goes on with a packet that is so many ticks off, counted on from it where it begins anew."""
+        if not self.in_one_piece:
+            self._warn(f"its clock jumps ahead by {self._length(step)} at {{:.0f}} s; what lies beyond was left out")
+            return False
+        if step < 0 or step > self.gap or not self.sound.lasts_until(stamp * self.time_base):
+            what = "start again" if step < 0 else f"jump ahead by {self._length(step)}"
+            self._warn(f"its time stamps {what} at {{:.0f}} s, as where recordings were joined or paused: counted on")
+            end = 0 if self.end is None else self.end
+            self.offset = end - (stamp if packet.pts is None else packet.pts)
+            self.least = self.last or 0
+            self.begins_anew.add(end)
+        return True
 
-    def _begin_anew(self, packet: av.Packet, step: Fraction) -> None:
-        """Count on so that a packet's picture follows on the last that was shown."""
-        what = "start again" if step < 0 else f"jump ahead by {_length(step)}"
-        self._warn(f"its time stamps {what} at {{:.0f}} s, as where recordings were joined or paused: counted on")
-        first = packet.pts if packet.pts is not None else packet.dts
-        end = 0 if self.end is None else self.end
-        self.offset, self.least = end - first, self.last
-        self.begins_anew.add(end)
+    def _shift(self, packet: av.Packet) -> int | None:
+        """Count a packet's time stamps on; returns its presentation time."""
+        if packet.dts is not None:  # presentation of what came before is not to be overtaken
+            packet.dts = max(packet.dts + self.offset, self.least)
+        if packet.pts is not None:
+            packet.pts += self.offset
+        return packet.pts
 
-    def _shift(self, packet: av.Packet) -> None:
-        if self.offset:
-            if packet.pts is not None:
-                packet.pts += self.offset
-            if packet.dts is not None:
-                packet.dts += self.offset
-        if self.least is not None and packet.dts is not None:
-            packet.dts = max(packet.dts, self.least)  # presentation of what came before is not to be overtaken
-        shown = packet.pts if packet.pts is not None else packet.dts
-        duration = packet.duration if 0 < (packet.duration or 0) * self.time_base < AHEAD_S else self.frame_ticks
-        if self.end is None:
-            self.end = shown + duration
-        elif (shown - self.end) * self.time_base <= MAX_GAP_S:  # it may be the first beyond a jump
-            self.end = max(self.end, shown + duration)
+    def _length(self, ticks: int) -> str:
+        seconds = float(ticks * self.time_base)
+        return f"{seconds:,.0f} s" if seconds < 30 * 86400 else "more than a month"
 
     def _warn(self, text: str) -> None:
         """Note a warning; `{}` is where the time stands."""
         if len(self.warnings) < MAX_WARNINGS:
             begun = self.origin if self.origin is not None else 0
             self.warnings.append(text.format(float(((self.end or begun) - begun) * self.time_base)))
-
-
-def _length(seconds: Fraction) -> str:
-    return f"{float(seconds):,.0f} s" if seconds < 30 * 86400 else "more than a month"
 
 
 class _Sound:
