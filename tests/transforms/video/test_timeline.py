@@ -12,7 +12,9 @@ from films import VIDEOS, needs_footage, picture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 
+from movie_tags.records import Video
 from movie_tags.transforms.shots.detector import rule_of
+from movie_tags.transforms.shots.finder import _Close
 from movie_tags.transforms.shots.inside import ShotFinder
 from movie_tags.transforms.shots.stretches import close, join_all
 from movie_tags.transforms.video.draft import Draft
@@ -189,6 +191,20 @@ def test_where_the_video_begins_on_a_players_clock(tmp_path, suffix, late):
     segments = plan_segments(str(path), 1, 1)
     assert [segment.start_s for segment in segments] == pytest.approx([late] * len(segments), abs=0.1)
     assert read(path)[0] == [0, 1]
+
+
+@needs_footage
+@pytest.mark.parametrize(
+    "name,shots,start_s",
+    [("hdr/hdr_pq.mp4", 3, 0), ("hdr/hdr_hlg.mp4", 3, 0), ("video-starts-late/video_starts_late.mp4", 3, 6)],
+)
+def test_shots_and_start_of_the_cases_of_people(name, shots, start_s):
+    path = str(VIDEOS.parent / "people" / name)
+    (segment,) = plan_segments(path)
+    finder, reader = ShotFinder(segment, rule_of()), SegmentReader(path, segment)
+    list(finder.key_frames(reader, reader.tally))
+    (film,) = [item for item in _Close().process((Video("a", path), [finder.stretch])) if isinstance(item, tuple)]
+    assert (film[1].shots, film[1].start_s) == (shots, start_s)
 
 
 class Packet:
