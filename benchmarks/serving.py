@@ -40,6 +40,8 @@ def main() -> None:
     args = parser.parse_args()
     bundle = read_bundle(resolve(DEFAULT))
     pictures = pictures_of(args.data, args.pictures)
+    if not pictures:
+        parser.error(f"--data {args.data}: holds no frames/ and no images/ with pictures")
     answers = predict(load_model(bundle), pictures, bundle.fitted)
     expected = np.stack([answer.probabilities for answer in answers])
     signature = tf.saved_model.load(f"{bundle.uri}/{SAVED_MODEL}").signatures["serving_default"]
