@@ -32,6 +32,7 @@ from movie_tags.models.clip.drawing import drawn_pictures
 from movie_tags.models.clip.hub_folder import CLIP, SIGLIP, HubFolder, read_hub_folder
 from movie_tags.models.clip.prompts import NEUTRAL, Prompts
 from movie_tags.models.clip.text_encoder import TEXT_CARD, TEXT_MODEL, TOKENIZER, TextEncoder, embedding_output
+from movie_tags.models.clip.thresholds import best_thresholds
 from movie_tags.models.heads import LinearHead, write_head
 from movie_tags.models.runtimes.onnx_model import (
     CARD_KEY,
@@ -42,7 +43,7 @@ from movie_tags.models.runtimes.onnx_model import (
     preprocess,
     unit_length,
 )
-from movie_tags.models.views import View, lay_out
+from movie_tags.models.views import lay_out
 
 VISION_OUTPUTS = ("image_embeds", "embedding", "pooler_output")
 CLIP_SCALE = 100.0
@@ -76,6 +77,7 @@ def import_pair(
     thresholds: Mapping[str, float] | None = None,
     scale: float | None = None,
     bias: float | None = None,
+    examples: Sequence[tuple[str, np.ndarray]] = (),
 ) -> Agreement:
     """Make a bundle of a pair of models, once both have answered and fit together.
 
@@ -86,6 +88,7 @@ def import_pair(
         name: what it calls itself.
         thresholds: by tag; DEFAULT_THRESHOLDS where there are none.
         scale, bias: of the cosine, where no file of the folder says them.
+        examples: (tag, picture uint8 RGB [H, W, 3]), from which thresholds are chosen where none are given.
 
     Raises:
         BundleError: the folder is not such a pair.
@@ -103,7 +106,7 @@ def import_pair(
         storage.write_bytes(storage.join(output, file), data)
     write_head(storage.join(output, HEAD), head)
     storage.write_text(storage.join(output, VOCABULARY), "".join(f"{tag}\n" for tag in prompts))
-    given = thresholds or dict.fromkeys(prompts, DEFAULT_THRESHOLDS[hub.family])
+    given = thresholds or _thresholds(session, preprocessing, head, hub, list(prompts), examples)
     write_card(output, _card(hub, preprocessing, head, prompts, agreement, vision, name) | {THRESHOLDS: dict(given)})
     return agreement
 
@@ -115,6 +118,21 @@ def head_of_words(encoder: TextEncoder, prompts: Prompts, family: str, scale: fl
         tags = tags - unit_length(encoder(NEUTRAL).mean(0, keepdims=True))
     kernel = (scale * tags.T).astype(np.float32)
     return LinearHead(kernel, np.full(len(prompts), bias, np.float32), (len(kernel),))
+
+
+def _thresholds(
+    session: Any,
+    preprocessing: Preprocessing,
+    head: LinearHead,
+    hub: HubFolder,
+    vocabulary: Sequence[str],
+    examples: Sequence[tuple[str, np.ndarray]],
+) -> dict[str, float]:
+    default = DEFAULT_THRESHOLDS[hub.family]
+    if not examples:
+        return dict.fromkeys(vocabulary, default)
+    rows = [embed(session, lay_out(pixels, [hub.view]), preprocessing) for _, pixels in examples]
+    return best_thresholds(head(np.concatenate(rows)), [tag for tag, _ in examples], vocabulary, default)
 
 
 def _card(
@@ -169,7 +187,7 @@ def agree(
         BundleError: the two do not fit together, or nothing says the scale.
     """
     words, pictures = zip(*drawn_pictures().items(), strict=True)
-    canvases = [lay_out(pixels, [View(hub.view.cut, hub.view.size)]) for pixels in pictures]
+    canvases = [lay_out(pixels, [hub.view]) for pixels in pictures]
     try:
         seen = np.concatenate([embed(session, canvas, preprocessing) for canvas in canvases])
     except Exception as error:  # ONNX Runtime's errors have no class in common

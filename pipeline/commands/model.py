@@ -66,6 +66,9 @@ def add_import_options(taken: argparse.ArgumentParser) -> None:
     pair = taken.add_argument_group("of --clip, where no file says them: probability = sigmoid(scale · cosine + bias)")
     pair.add_argument("--logit-scale", type=positive, metavar="S", help="exp(logit_scale) of the model [CLIP: 100]")
     pair.add_argument("--logit-bias", type=float, metavar="B", help="of a SigLIP")
+    pair.add_argument(
+        "--examples", metavar="FOLDER", help="TAG/*.jpg, three or more of a tag: thresholds by the best F1 on them"
+    )
     shown = taken.add_argument_group("of --onnx, how it is shown a picture: (pixels · scale - mean) / deviation")
     shown.add_argument("--scale", type=positive, default=1.0, help="0.00392157 for pixels from 0 to 1 [1]")
     shown.add_argument("--mean", type=float, nargs="+", default=[0.0], metavar="M", help="of all channels or each [0]")
@@ -154,11 +157,13 @@ def import_pair_of_models(args: argparse.Namespace) -> int:
     """`movie-tags model import --clip`; returns the number of tags."""
     from movie_tags.models.clip.clip_bundle import import_pair
     from movie_tags.models.clip.prompts import own_prompts, read_prompts
+    from movie_tags.models.clip.thresholds import read_examples
 
     prompts = read_prompts(_vocabulary(args.vocabulary), args.vocabulary) if args.vocabulary else own_prompts()
     thresholds = None if args.threshold is None else dict.fromkeys(prompts, args.threshold)
+    examples = read_examples(args.examples, prompts) if args.examples else ()
     name = args.name or storage.base_name(args.clip)
-    found = import_pair(args.clip, prompts, args.output, name, thresholds, args.logit_scale, args.logit_bias)
+    found = import_pair(args.clip, prompts, args.output, name, thresholds, args.logit_scale, args.logit_bias, examples)
     print(
         f"of {found.drawn} drawn pictures {found.nearest} are nearest to their own words; "
         f"scale {found.scale:.4g}, bias {found.bias:.4g}"

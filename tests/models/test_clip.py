@@ -8,6 +8,7 @@ import threading
 import unicodedata
 from functools import cache, partial
 
+import cv2
 import numpy as np
 import pytest
 from films import picture, write_video
@@ -26,6 +27,7 @@ from tiny_pairs import (
     write_pair,
 )
 
+from movie_tags.errors import UserError
 from movie_tags.models.backbones.specs import load_backbone, make_spec
 from movie_tags.models.bundle import BundleError, read_bundle
 from movie_tags.models.clip import published
@@ -33,6 +35,7 @@ from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.models.clip.hub_folder import TextSettings, preprocessing_of_hub, text_settings
 from movie_tags.models.clip.prompts import NEUTRAL, own_prompts, read_prompts
 from movie_tags.models.clip.text_encoder import load_text_encoder, open_tokenizer
+from movie_tags.models.clip.thresholds import best_thresholds, read_examples
 from movie_tags.models.heads import LinearHead, read_head
 from movie_tags.models.loading import load_model, predict
 from movie_tags.models.views import View
@@ -103,6 +106,40 @@ def test_a_head_may_be_learned_on_it(pair, tmp_path):
     assert np.abs(load_model(new)(canvases) - expected / expected.sum(1, keepdims=True)).max() < 1e-6
     assert new.features_fingerprint == bundle.features_fingerprint == backbone.fingerprint
     assert np.array_equal(load_text_encoder(new)(["a"]), load_text_encoder(bundle)(["a"]))
+
+
+def test_thresholds_part_examples_best():
+    random = np.random.default_rng(0)
+    found = random.uniform(0, 1, (40, 2)).round(3)
+    tags = [("One", "Two")[i % 2] for i in range(40)]
+    chosen = best_thresholds(found, tags, ("One", "Two"), 0.5)
+    for i, tag in enumerate(("One", "Two")):
+        right = np.array(tags) == tag
+
+        def f1(threshold, i=i, right=right):
+            kept = found[:, i] >= threshold
+            return 2 * (kept & right).sum() / (kept.sum() + right.sum())
+
+        assert f1(chosen[tag]) == max(f1(value) for value in found[:, i])
+    assert best_thresholds(found[:2], tags[:2], ("One", "Two"), 0.25) == {"One": 0.25, "Two": 0.25}
+
+
+def test_examples_make_thresholds(pair, tmp_path):
+    _, hub, bundle = pair
+    for tag in ("lighthouse", "red_dress"):
+        (tmp_path / "examples" / tag).mkdir(parents=True)
+        for seed in range(4):
+            name = str(tmp_path / "examples" / tag / f"{seed}.png")
+            cv2.imwrite(name, picture(seed + 10 * (tag == "lighthouse"), 48, 64)[..., ::-1])
+    examples = read_examples(str(tmp_path / "examples"), PROMPTS)
+    assert [tag for tag, _ in examples] == ["lighthouse"] * 4 + ["red dress"] * 4
+    scale, bias = SCALES["clip" if bundle.card["backbone"] == "CLIP" else "siglip"]
+    import_pair(str(hub), PROMPTS, str(tmp_path / "b"), "b", scale=scale, bias=bias, examples=examples)
+    made = read_bundle(str(tmp_path / "b"))
+    found = np.stack([a.probabilities for a in predict(load_model(made), [p for _, p in examples], made.fitted)])
+    assert (found >= made.thresholds).any(0).all() and set(made.thresholds) != {0.5}
+    with pytest.raises(UserError, match="holds no pictures"):
+        read_examples(str(tmp_path / "examples"), {"street": ()})
 
 
 @cache
