@@ -66,7 +66,7 @@ class Owner:
 
     @property
     def data(self) -> bytes:
-        """Itself as the content of a lock's file."""
+        """JSON, as the content of a lock's file."""
         return json.dumps(asdict(self)).encode()
 
     @property

@@ -1,4 +1,4 @@
-"""The manifest: what has been done with each video, with what, and how it ended; and what is therefore due.
+"""Manifest: what has been done with each video, with what, and how it ended; and what is therefore due.
 
 One JSON object a line, in order of id, beside the tables of the latest snapshot. It is read as a stream.
 """
@@ -112,14 +112,14 @@ class Due:
     warnings: tuple[str, ...] = ()
 
     def line(self) -> bytes:
-        """Itself as a line, led by the hash of its id: in order of such lines, films of all kinds are mixed."""
+        """JSON line, led by the hash of its id: in order of such lines, films of all kinds are mixed."""
         key = hashlib.sha256(self.video.id.encode()).hexdigest()[:16]
         row = {"key": key, **asdict(self.video), "size": self.size, "why": self.why, "warnings": list(self.warnings)}
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
     def of(cls, line: bytes | str) -> Due:
-        """Itself again."""
+        """The record of a JSON line."""
         row = json.loads(line)
         video = Video(*(row[name] for name in ("id", "uri", "title", "version", "content", "seen")))
         return cls(video, row["size"], row["why"], tuple(row["warnings"]))

@@ -63,7 +63,7 @@ def read_json(path: str) -> dict | None:
 
 
 def view_of(output: str) -> str:
-    """The folder to read: the latest view, or the folder itself where it has none, being a view or a part.
+    """The folder to read: the latest snapshot, or the folder itself where it has none, being a snapshot or a part.
 
     Raises:
         OutputError: it cannot be read.
@@ -95,12 +95,12 @@ def files_of(output: str, name: str) -> list[str]:
     except OSError as error:
         raise OutputError(f"{output}: cannot be listed: {storage.plainly(error)}") from error
     files = [path for path, match in found.items() if match and match.group(1) == name]
-    # A view whose tables were asked for as Parquet has both.
+    # A snapshot whose tables were asked for as Parquet has both.
     return [path for path in files if path.endswith(PARQUET)] or files
 
 
 def read_table(output: str, name: str) -> Iterator[dict]:
-    """The rows of a table of results: of the latest view, or of a view or a part itself.
+    """The rows of a table of results: of the latest snapshot, or of a snapshot or a part itself.
 
     Raises:
         OutputError: a file cannot be read, or holds what is no row; the message names the line.
