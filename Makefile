@@ -3,13 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo picture test test-flink soak bench lint bundled-model default-model clean
+.PHONY: demo picture docs test test-flink soak bench lint bundled-model default-model clean
 
 # Everything below runs in a virtual environment of its own, from the pinned set of constraints.txt.
 $(READY): setup.py pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,export]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,export,docs]'
 	@touch $(READY)
 
 demo: $(READY)
@@ -23,6 +23,11 @@ demo: $(READY)
 # README.md's picture; needs Debian's chromium and chromium-driver.
 picture: demo
 	@$(BIN)/python demo/picture.py build/demo/tags/report docs/report.png
+
+# build/site: the user guide, the references generated from parsers and records, the API.
+docs: $(READY)
+	@PYTHONPATH=. $(BIN)/mkdocs build --quiet --strict
+	@echo "Open build/site/index.html"
 
 test: $(READY)
 	@echo "Running the tests (some minutes) ..."

@@ -29,7 +29,7 @@ from movie_tags.transforms.shots.finder import CutFinder
 from movie_tags.transforms.shots.inside import KeyFramePicture, ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import close
 from movie_tags.transforms.video.decoding import Decoding
-from movie_tags.transforms.video.pictures import use_one_thread
+from movie_tags.transforms.video.rgb import use_one_thread
 from movie_tags.transforms.video.screen import Tally
 
 ROUNDS = 5

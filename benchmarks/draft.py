@@ -37,7 +37,7 @@ from movie_tags.transforms.strength import short_list, strengths, totals_of, wit
 from movie_tags.transforms.tagging import FrameRule
 from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.errors import VideoError
-from movie_tags.transforms.video.pictures import use_one_thread
+from movie_tags.transforms.video.rgb import use_one_thread
 from movie_tags.transforms.video.samples import SegmentReader, read_samples
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import plan_segments
@@ -82,7 +82,8 @@ def tag(film: str, draft: Draft | None, bundle: ModelBundle, model: Model) -> Ta
     found = []
     for frame in frames:
         (prediction,) = predict(model, [frame.pixels], bundle.fitted)
-        found.append(rule.tagged(frame.frame, prediction.probabilities))
+        if prediction.probabilities is not None:
+            found.append(rule.tagged(frame.frame, prediction.probabilities))
     key_frames, confidence = film_rule(models, METHOD).judge(found)
     tags = with_confidence(strengths(totals_of(key_frames)), confidence)
     return Tagged(len(found), tags, time.process_time() - begun, fed_s)

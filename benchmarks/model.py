@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -46,7 +46,7 @@ open(sys.argv[1], "wb").write(to_tflite(serve, (224, 224)))
 """
 
 
-def cpu_ms(models: dict[str, tuple[Callable, np.ndarray]]) -> dict[str, float]:
+def cpu_ms(models: Mapping[str, tuple[Callable, np.ndarray]]) -> dict[str, float]:
     """CPU milliseconds a picture of each model, the median of rounds in which all take their turn."""
     goes: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from movie_tags.models import DEFAULT, resolve
 from movie_tags.models.bundle import SAVED_MODEL, read_bundle
-from movie_tags.models.heads import read_head
+from movie_tags.models.ensemble import unite
 from movie_tags.models.loading import load_model, predict
 
 
@@ -43,10 +43,11 @@ def main() -> None:
     if not pictures:
         parser.error(f"--data {args.data}: holds no frames/ and no images/ with pictures")
     answers = predict(load_model(bundle), pictures, bundle.fitted)
-    expected = np.stack([answer.probabilities for answer in answers])
+    expected = np.stack([np.asarray(answer.probabilities) for answer in answers])
     signature = tf.saved_model.load(f"{bundle.uri}/{SAVED_MODEL}").signatures["serving_default"]
     served = np.concatenate([signature(images=tf.constant(p[None]))["probabilities"].numpy() for p in pictures])
-    alone = read_head(bundle)(np.stack([answer.features for answer in answers]))
+    (head,) = unite([bundle]).heads()
+    alone = head(np.stack([np.asarray(answer.features) for answer in answers]))
     print(f"{len(pictures)} pictures, {expected.shape[1]} tags")
     print(f"served on raw pictures: at most {np.abs(served - expected).max():.4f} from the pipeline's")
     other = (np.rint(alone.astype(float) * 1e6) != np.rint(expected.astype(float) * 1e6)).mean()

@@ -25,7 +25,7 @@ from movie_tags.machine import cores
 from movie_tags.models.backbones.specs import load_backbone, make_spec
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.training.data.dataset_building import build_dataset
-from movie_tags.training.features import BackboneHandler, ExtractFeatures, cache_folder, cached_keys
+from movie_tags.training.extracting import BackboneHandler, ExtractFeatures, cache_folder, cached_keys
 from movie_tags.training.heads.softmax import Examples, HeadSettings, train_head
 
 WORK = Path("build/bench/train")

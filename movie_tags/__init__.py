@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from movie_tags.face import Results, TagError, tag
     from movie_tags.pipeline.method import Method, Work
     from movie_tags.pipeline.tag_movies import TagMovies
     from movie_tags.records import Failure, Film, KeyFrame, Span, TagStrength, Video
@@ -12,14 +13,34 @@ _PLACES = {
     "Film": "movie_tags.records",
     "KeyFrame": "movie_tags.records",
     "Method": "movie_tags.pipeline.method",
+    "Results": "movie_tags.face",
     "Span": "movie_tags.records",
+    "TagError": "movie_tags.face",
     "TagMovies": "movie_tags.pipeline.tag_movies",
     "TagStrength": "movie_tags.records",
     "Video": "movie_tags.records",
     "Work": "movie_tags.pipeline.method",
+    "tag": "movie_tags.face",
 }
 
-__all__ = ["Failure", "Film", "KeyFrame", "Method", "Span", "TagMovies", "TagStrength", "Video", "Work"]
+__all__ = [
+    "Failure",
+    "Film",
+    "KeyFrame",
+    "Method",
+    "Results",
+    "Span",
+    "TagError",
+    "TagMovies",
+    "TagStrength",
+    "Video",
+    "Work",
+    "tag",
+]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]
 
 
 def __getattr__(name: str) -> Any:

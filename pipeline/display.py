@@ -25,7 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from movie_tags.pipeline.listing import NotLookedAt
+from movie_tags.pipeline.folders import NotLookedAt
 from movie_tags.progress import LOGGER, PREFIX
 
 _DECODER = json.JSONDecoder()

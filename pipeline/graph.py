@@ -12,7 +12,7 @@ from movie_tags.models.ensemble import Ensemble
 from movie_tags.pipeline.beam.local_workers import forking_runner
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.pipeline.retag import Retag
-from movie_tags.pipeline.tables import ReadDue, WriteTables
+from movie_tags.pipeline.table_files import ReadDue, WriteTables
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.results.parts import Part
 from movie_tags.results.run_records import RunRecord

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from movie_tags import storage
 from movie_tags.pipeline.catalogues import OTHER_LISTS, InputError, Row, is_catalogue, read_rows
-from movie_tags.pipeline.listing import Found, NotLookedAt, films_in, matches
+from movie_tags.pipeline.folders import Found, NotLookedAt, films_in, matches
 from movie_tags.records import Failure, Video
 from movie_tags.storage.addresses import NO_TEXT
 

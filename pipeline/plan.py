@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from movie_tags import storage
 from movie_tags.pipeline.distinct import distinct, same_file
+from movie_tags.pipeline.folders import NotLookedAt
 from movie_tags.pipeline.inputs import InputError, Inputs, expand
-from movie_tags.pipeline.listing import NotLookedAt
 from movie_tags.progress import report_progress
 from movie_tags.records import Failure, Video, named
 from movie_tags.results.features import files_of

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from glob import has_magic
 
 from movie_tags import storage
+from movie_tags.pipeline.folders import NotLookedAt, why_folder_is_left_out
 from movie_tags.pipeline.inputs import InputError, Inputs, is_catalogue
-from movie_tags.pipeline.listing import NotLookedAt, why_folder_is_left_out
 from movie_tags.records import Entry, Video
 
 MOST_SHARE = 0.2

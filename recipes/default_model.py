@@ -41,7 +41,7 @@ from movie_tags.training.evaluate.films import (
     read_truth,
     reliability,
 )
-from movie_tags.training.features import read_pictures
+from movie_tags.training.extracting import read_pictures
 from movie_tags.training.heads.fitting import Judged, LabelledFilm, films_of_frames, learn, settings_of
 from movie_tags.training.heads.multilabel import (
     MAYBE,

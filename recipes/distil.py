@@ -33,7 +33,13 @@ from movie_tags.models.bundle import HEAD, MODEL_JSON, SAVED_MODEL
 from movie_tags.models.heads import LinearHead
 from movie_tags.models.runtimes import configure
 from movie_tags.models.views import View, fit
-from movie_tags.training.data.pictures import find_labelled, find_unlabelled, load_squeezed, multi_hot, split_pictures
+from movie_tags.training.data.picture_folders import (
+    find_labelled,
+    find_unlabelled,
+    load_squeezed,
+    multi_hot,
+    split_pictures,
+)
 from movie_tags.training.data.vocabulary import TAGS
 from movie_tags.training.evaluate.accuracy import accuracy, calibration_error, fit_temperature, softmax
 from movie_tags.training.export import HalfStored, write_bundle

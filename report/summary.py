@@ -24,8 +24,8 @@ import numpy as np
 
 from movie_tags.records import PICTURE, Film, KeyFrame
 from movie_tags.report.phrases import KINDS, NOTHING_SURE, tag_in_words, timecode
+from movie_tags.results.film_tables import Results
 from movie_tags.results.listing import listed
-from movie_tags.results.tables import Results
 
 PICTURES = 12
 NEAR_REPEAT = 0.94

@@ -17,7 +17,7 @@ from movie_tags.report.markup import smaller
 from movie_tags.report.page import FilmView, Notice, film_notices, film_page, held_in_page
 from movie_tags.report.summary import choose, looks
 from movie_tags.report.watch import Queue, watched
-from movie_tags.results.tables import ReportError, Results, slug
+from movie_tags.results.film_tables import ReportError, Results, slug
 
 FOLDER, FILMS, PICTURES, INDEX, WATCH = "report", "films", "pictures", "index.html", "watch.html"
 CARD_SIDE, CARD_QUALITY = 256, 72

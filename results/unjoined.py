@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from movie_tags.records import Film, KeyFrame
 from movie_tags.results.expressions import And, Expression, Not, Or, Term
+from movie_tags.results.film_tables import Results
 from movie_tags.results.listing import listed, threshold_of
 from movie_tags.results.search import Found
-from movie_tags.results.tables import Results
 
 
 def holds(expression: Expression, tags: Mapping[str, float]) -> bool:

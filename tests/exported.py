@@ -10,7 +10,7 @@ import pytest
 
 from movie_tags.pipeline.commands import main
 from movie_tags.report.exports import in_folder
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
 RATES = {"ntsc.mp4": NTSC, "film.mp4": FILM, "pal.mp4": Fraction(25)}

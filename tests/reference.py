@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 
-from movie_tags.transforms.video.pictures import to_rgb
+from movie_tags.transforms.video.rgb import to_rgb
 
 
 def sample(path, fps=1) -> list[np.ndarray]:

@@ -26,7 +26,7 @@ from movie_tags.training.cautions import cautions
 from movie_tags.training.data.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.evaluate.accuracy import accuracy, fit_temperature, softmax
 from movie_tags.training.export import write_bundle, write_bundle_on
-from movie_tags.training.features import read_features, read_pictures
+from movie_tags.training.extracting import read_features, read_pictures
 from movie_tags.training.heads import scaling
 from movie_tags.training.heads.fitting import learn, settings_of
 from movie_tags.training.heads.multilabel import MultiLabelSettings, labels_of_entries, sigmoid

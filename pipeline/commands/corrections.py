@@ -23,8 +23,8 @@ from movie_tags.results.corrections import (
     Place,
     correction_of,
 )
+from movie_tags.results.film_tables import Results
 from movie_tags.results.marked import corrections_of
-from movie_tags.results.tables import Results
 
 OPTIONS = {
     "description": "List what people have said of the tags of films, add to it, or carry it elsewhere. Corrections\n"

@@ -12,8 +12,8 @@ from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, share
 from movie_tags.report.exports import FORMATS, Options, Written, load
 from movie_tags.report.phrases import number
+from movie_tags.results.film_tables import Results
 from movie_tags.results.listing import threshold_of
-from movie_tags.results.tables import Results
 
 SHOWN_REASONS = 20
 OPTIONS = {

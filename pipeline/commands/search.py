@@ -20,9 +20,9 @@ from movie_tags.records import Film
 from movie_tags.report.exports.scenes import SCENE_FORMATS, Scene, write_scenes
 from movie_tags.report.phrases import clock, percent, seen, strength, sureness, timecode
 from movie_tags.results.expressions import parse, resolve, terms_of
+from movie_tags.results.film_tables import Results
 from movie_tags.results.search import Found, Search
 from movie_tags.results.synonyms import words_of
-from movie_tags.results.tables import Results
 from movie_tags.results.unjoined import unjoined
 from movie_tags.storage import plainly
 

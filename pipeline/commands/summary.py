@@ -10,7 +10,7 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, count
 from movie_tags.report.summary import PICTURES, as_json, contact_sheet, summarise
-from movie_tags.results.tables import Results, slug
+from movie_tags.results.film_tables import Results, slug
 
 OPTIONS = {
     "description": "Sum a film up in a few of its key frames: those that cover its tags, its length and its looks,\n"

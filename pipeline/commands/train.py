@@ -25,7 +25,7 @@ from movie_tags.pipeline.commands.dataset import watch_inputs
 from movie_tags.pipeline.display import Counted, watching
 from movie_tags.training.data import dataset as data
 from movie_tags.training.data.dataset_building import build_dataset
-from movie_tags.training.features import ExtractFeatures, cache_folder, cached_keys
+from movie_tags.training.extracting import ExtractFeatures, cache_folder, cached_keys
 from movie_tags.training.heads.multilabel import MultiLabelSettings
 from movie_tags.training.heads.softmax import PAPER, HeadSettings
 from movie_tags.training.train import REPORT, TrainingError, has_splits, settled_splits, train

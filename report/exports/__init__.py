@@ -20,8 +20,8 @@ from types import ModuleType
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.records import Film, KeyFrame, Span, TagStrength
+from movie_tags.results.film_tables import Results
 from movie_tags.results.listing import THRESHOLD, listed
-from movie_tags.results.tables import Results
 
 FORMATS = {
     "csv": "films.csv, tags.csv and spans.csv, for spreadsheets",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from movie_tags.records import Film, Span
 from movie_tags.report.exports import Options, listed_spans
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 MIN_CHAPTER_S = 5.0
 NO_TAG = "…"

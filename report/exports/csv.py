@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from movie_tags import storage
 from movie_tags.records import Film
 from movie_tags.report.exports import Options, Written, listed_spans, listed_tags
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
 STRENGTHS = ("confidence", "seconds", "share", "relative_strength", "strength", "occurrences", "peak_probability", "by")

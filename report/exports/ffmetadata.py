@@ -9,7 +9,7 @@ from dataclasses import replace
 from movie_tags.records import Film
 from movie_tags.report.exports import LeftOut, Options, Written, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, NO_TAG, Chapter, chapters_of
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 LEAST_MS = 1000
 """Pictures that begin later than this have a chapter before them."""

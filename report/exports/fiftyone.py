@@ -7,8 +7,8 @@ import json
 from movie_tags import storage
 from movie_tags.records import Film, Span, TagStrength
 from movie_tags.report.exports import FilmError, Options, Written, listed_spans, listed_tags
-from movie_tags.report.exports.frames import Frames, frames_of
-from movie_tags.results.tables import Results, slug
+from movie_tags.report.exports.frame_rates import Frames, frames_of
+from movie_tags.results.film_tables import Results, slug
 
 OPEN = (
     "in FiftyOne: fo.Dataset.from_dir(data_path={!r}, labels_path={!r}, "

@@ -20,8 +20,8 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.records import Film, Span
 from movie_tags.report.exports import FilmError, Options, Written, listed_spans, title_of
-from movie_tags.report.exports.frames import Frames, frames_of
-from movie_tags.results.tables import Results
+from movie_tags.report.exports.frame_rates import Frames, frames_of
+from movie_tags.results.film_tables import Results
 
 CONTROL, VIDEO = "tags", "video"
 SETTING = "LABEL_STUDIO_LOCAL_FILES"

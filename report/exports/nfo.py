@@ -22,7 +22,7 @@ from movie_tags.report.exports import (
 from movie_tags.report.exports.nfo_beside import Place, place_of
 from movie_tags.report.exports.nfo_text import NfoError, merge, new_nfo
 from movie_tags.report.phrases import number
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 from movie_tags.storage import in_place
 
 TAKES = frozenset({"create", "retract", "dry_run"})

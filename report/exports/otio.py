@@ -29,9 +29,9 @@ from movie_tags.report.exports import (
     title_of,
     write_each,
 )
-from movie_tags.report.exports.frames import Frames, frames_of
+from movie_tags.report.exports.frame_rates import Frames, frames_of
 from movie_tags.report.phrases import length, sure
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 APOSTROPHE = "\ue000"
 """Stands for one in names while the adapter looks for them by XPath; of no alphabet."""

@@ -12,9 +12,9 @@ from opentimelineio.schema import Marker
 
 from movie_tags.records import Film
 from movie_tags.report.exports import FilmError, LeftOut, Options, Written, listed_spans, listed_tags, write_each
-from movie_tags.report.exports.frames import Frames
+from movie_tags.report.exports.frame_rates import Frames
 from movie_tags.report.exports.otio import NO_MARKER, counting_mode, cuts_of, steady_frames_of, timeline_of
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 COLORS = {"MAGENTA": "Fuchsia", "ORANGE": "Sand"}
 """As Resolve calls those of ours that it does not have."""

@@ -15,7 +15,7 @@ from opentimelineio.opentime import RationalTime, TimeRange, to_timecode
 from movie_tags import storage
 from movie_tags.records import Film
 from movie_tags.report.exports import FilmError, Written, film_address, one_line
-from movie_tags.report.exports.frames import Frames
+from movie_tags.report.exports.frame_rates import Frames
 from movie_tags.report.exports.otio import counting_mode, first_frame, steady_frames_of
 from movie_tags.report.exports.scenes import Scene
 

@@ -13,7 +13,7 @@ from google.cloud import videointelligence as vi
 
 from movie_tags.records import Film, KeyFrame, TagStrength
 from movie_tags.report.exports import Options, Written, listed_tags, write_each
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 
 def write(results: Results, out: str, options: Options) -> Written:

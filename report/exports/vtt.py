@@ -12,7 +12,7 @@ from movie_tags.records import Film, Span, TagStrength
 from movie_tags.report.exports import LeftOut, Options, Written, listed_spans, listed_tags, one_line, write_each
 from movie_tags.report.exports.chapters import NO_CHAPTER, chapters_of
 from movie_tags.report.phrases import clock
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 
 def write(results: Results, out: str, options: Options) -> Written:

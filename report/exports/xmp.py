@@ -14,7 +14,7 @@ from movie_tags import storage
 from movie_tags.records import Film
 from movie_tags.report.exports import FilmError, Options, Written, film_address, in_folder, listed_tags, one_line
 from movie_tags.report.phrases import number
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 from movie_tags.storage import in_place
 
 TAKES = frozenset({"create", "dry_run"})

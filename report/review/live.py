@@ -12,9 +12,9 @@ from movie_tags.errors import UserError
 from movie_tags.records import Film, KeyFrame, Span
 from movie_tags.results import overlay
 from movie_tags.results.corrections import Correction, Corrections, Held, Verdicts
+from movie_tags.results.film_tables import Results, slug
 from movie_tags.results.reading import read_table, view_of
 from movie_tags.results.schema import reader_of
-from movie_tags.results.tables import Results, slug
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from google.cloud.devtools.cloudbuild_v1.types import Build
 from google.protobuf import json_format
 
 from movie_tags.models import COMPACT, DEFAULT
-from movie_tags.pipeline import tables as results
+from movie_tags.pipeline import table_files as results
 from movie_tags.pipeline.beam.options import beam_option_actions
 from movie_tags.pipeline.commands import command_parser, main, parse
 from movie_tags.pipeline.publish import publish_part

@@ -13,8 +13,8 @@ from movie_tags.pipeline.commands.corrections import take_marked
 from movie_tags.records import Film, Span
 from movie_tags.results import overlay
 from movie_tags.results.corrections import Corrections, Held, Place
+from movie_tags.results.film_tables import Results
 from movie_tags.results.marked import corrections_of
-from movie_tags.results.tables import Results
 
 A, B = "/films/a.mp4", "/films/b.mp4"
 

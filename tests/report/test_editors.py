@@ -16,7 +16,7 @@ from result_folders import film, frame, span, tag, write_tables
 
 from movie_tags.pipeline.commands import main
 from movie_tags.records import Film
-from movie_tags.report.exports import frames
+from movie_tags.report.exports import frame_rates as frames
 
 DOUBLE = Fraction(60000, 1001)
 

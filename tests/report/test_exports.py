@@ -31,7 +31,7 @@ from movie_tags.pipeline.commands import main
 from movie_tags.records import Span
 from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, in_folder, labelstudio, load, vtt
 from movie_tags.report.exports.csv import harmless
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 from movie_tags.training.data.labels import read_spans
 
 

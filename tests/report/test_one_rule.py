@@ -21,8 +21,8 @@ from movie_tags.report.index import Entry, compact
 from movie_tags.report.page import shown_tags
 from movie_tags.report.write import write_report
 from movie_tags.results.expressions import Term
+from movie_tags.results.film_tables import Results
 from movie_tags.results.search import Search
-from movie_tags.results.tables import Results
 
 NAMES = ("Action", "Beach/Sea", "Car chase", "Drama", "Weapon")
 MODEL = {"name": "a model", "fingerprint": "0123456789abcdef", "vocabulary": NAMES}

@@ -19,8 +19,8 @@ from movie_tags.report.about import about
 from movie_tags.report.markup import breakable, fitted
 from movie_tags.report.page import placed, ticks
 from movie_tags.report.write import sources_of, write_report
+from movie_tags.results.film_tables import ReportError
 from movie_tags.results.schema import from_row
-from movie_tags.results.tables import ReportError
 
 EVIL = '</script><script>alert("1")</script><img src=x onerror=alert(2)>'
 

@@ -17,9 +17,9 @@ from movie_tags.report.review.serve import LOOPBACK, listen
 from movie_tags.report.review.worth import A_FILM, worth_a_look
 from movie_tags.results.corrections import APPLIES, REJECTED, WITHDRAWN, Corrections
 from movie_tags.results.expressions import Term, parse, resolve
+from movie_tags.results.film_tables import Results, slug
 from movie_tags.results.listing import listed, rating
 from movie_tags.results.search import Search
-from movie_tags.results.tables import Results, slug
 
 
 class Asker:

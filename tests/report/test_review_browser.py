@@ -9,7 +9,7 @@ from result_folders import RUN, film, frame, small_results, tag, with_thumbnails
 from review_server import served
 
 from movie_tags.results.corrections import Corrections
-from movie_tags.results.tables import Results
+from movie_tags.results.film_tables import Results
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=str(why_not()))
 EVIL = '<script>document.title="caught"</script><img src=x onerror=\'document.title="caught"\'>'

@@ -10,7 +10,7 @@ from exported import RATES, films  # noqa: F401
 
 from movie_tags.pipeline.commands import main
 from movie_tags.records import Film
-from movie_tags.report.exports.frames import Frames
+from movie_tags.report.exports.frame_rates import Frames
 from movie_tags.report.exports.scene_timelines import edl_of
 from movie_tags.report.exports.scenes import Scene, clock_name, names_of
 

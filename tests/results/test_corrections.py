@@ -28,8 +28,8 @@ from movie_tags.results.corrections import (
     correction_of,
 )
 from movie_tags.results.expressions import parse, resolve
+from movie_tags.results.film_tables import Results
 from movie_tags.results.search import Search
-from movie_tags.results.tables import Results
 
 PLACES = st.one_of(
     st.just(Place()),

@@ -4,9 +4,9 @@ from films import picture, write_video
 from movie_tags.pipeline.commands import main
 from movie_tags.records import Failure, Film, KeyFrame, Span, TagProbability, TagStrength
 from movie_tags.results import parquet
+from movie_tags.results.film_tables import Results
 from movie_tags.results.reading import TABLES, OutputError, read_table
 from movie_tags.results.schema import to_row
-from movie_tags.results.tables import Results
 
 TAGS = (TagProbability("a/b", 0.000005),)
 STRENGTHS = (TagStrength("a/b", 1, 0.5, 0.5, 1.0, 0.5, 3.0),)

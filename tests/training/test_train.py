@@ -21,7 +21,7 @@ from movie_tags.models.views import fit
 from movie_tags.pipeline.commands import main
 from movie_tags.training.data.dataset import SPLITS, read_dataset
 from movie_tags.training.data.frames import decode_picture
-from movie_tags.training.features import cache_folder, read_features, write_part
+from movie_tags.training.extracting import cache_folder, read_features, write_part
 from movie_tags.training.heads.scaling import analyse, load_scaling
 from movie_tags.transforms.evidence import STATISTICS
 

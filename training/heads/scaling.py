@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from movie_tags.training.data.dataset import INDEX, read_index
-from movie_tags.training.features import list_parts, read_part
+from movie_tags.training.extracting import list_parts, read_part
 
 FEATURES, TAGS = "features", "tags"
 VOCABULARY = "tags"

@@ -29,8 +29,8 @@ from movie_tags.transforms.video.clock import Clock
 from movie_tags.transforms.video.decoding import Decoding
 from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.pictures import use_one_thread
 from movie_tags.transforms.video.reader import failure_of
+from movie_tags.transforms.video.rgb import use_one_thread
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import Segment
 

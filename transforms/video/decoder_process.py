@@ -35,8 +35,8 @@ from movie_tags import storage
 from movie_tags.storage.range_reader import RangeReader
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.limits import Limits
-from movie_tags.transforms.video.pictures import use_one_thread
 from movie_tags.transforms.video.reader import Access, failure_of
+from movie_tags.transforms.video.rgb import use_one_thread
 
 Item = TypeVar("Item")
 

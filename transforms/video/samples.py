@@ -14,8 +14,8 @@ import numpy as np
 from movie_tags.transforms.video.between import Between, BetweenSamples
 from movie_tags.transforms.video.clock import Clock, Shown
 from movie_tags.transforms.video.exact import mark_needed
-from movie_tags.transforms.video.pictures import to_rgb
 from movie_tags.transforms.video.reader import HERE, Access, Decoder, Source, open_video
+from movie_tags.transforms.video.rgb import to_rgb
 from movie_tags.transforms.video.screen import Screen, Tally
 from movie_tags.transforms.video.segments import Segment, packets_from_key
 from movie_tags.transforms.video.streams import pixel_aspect

@@ -16,7 +16,7 @@ from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.inside import ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import close, join_all
 from movie_tags.transforms.video.draft import Draft, DraftClock
-from movie_tags.transforms.video.pictures import to_rgb
+from movie_tags.transforms.video.rgb import to_rgb
 from movie_tags.transforms.video.samples import SegmentReader, read_samples
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import plan_segments

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from movie_tags.transforms.video import colour
 from movie_tags.transforms.video.fields import is_combed, one_field
-from movie_tags.transforms.video.pictures import ANALYSIS_SHORT_SIDE, shown_size, to_rgb
+from movie_tags.transforms.video.rgb import ANALYSIS_SHORT_SIDE, shown_size, to_rgb
 from movie_tags.transforms.video.samples import SegmentReader
 from movie_tags.transforms.video.segments import plan_segments
 

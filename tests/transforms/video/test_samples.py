@@ -15,7 +15,7 @@ from reference import sample as reference_sample
 
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock, mark_needed, on_screen
-from movie_tags.transforms.video.pictures import to_rgb
+from movie_tags.transforms.video.rgb import to_rgb
 from movie_tags.transforms.video.samples import SegmentReader, read_samples
 from movie_tags.transforms.video.screen import Screen, Tally
 from movie_tags.transforms.video.segments import Segment, plan_segments

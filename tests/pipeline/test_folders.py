@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from movie_tags.pipeline.folders import NotLookedAt, films_in, why_file_is_left_out
 from movie_tags.pipeline.inputs import InputError, Inputs
-from movie_tags.pipeline.listing import NotLookedAt, films_in, why_file_is_left_out
 from movie_tags.storage.suffixes import VIDEO_SUFFIXES
 
 

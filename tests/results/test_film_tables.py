@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from result_folders import failure, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
 from movie_tags.records import Film, KeyFrame, TagProbability
+from movie_tags.results.film_tables import ReportError, Results, slug
 from movie_tags.results.reading import OutputError
 from movie_tags.results.schema import from_row
-from movie_tags.results.tables import ReportError, Results, slug
 
 
 def test_a_folder_is_read_as_records(tmp_path):
