@@ -111,6 +111,7 @@ SAMPLES = {
     "max_key_frame_gap": "2.5",
     "min_draft_length": "120",
     "thumbnails": "true",
+    "features": "true",
     "fps": "0.5",
     "shot_threshold": "0.4",
     "min_entropy": "1.5",
