@@ -156,7 +156,7 @@ def test_every_parameter_reaches_its_option():
             assert args.inputs == value.split()
         elif name == "model":
             assert args.model == [value]
-        elif name in ("all_videos", "force", "break_lock", "thumbnails", "in_process", "exact_cuts"):
+        elif name in ("all_videos", "force", "break_lock", "thumbnails", "features", "in_process", "exact_cuts"):
             assert getattr(args, name) is True
         else:
             option = tag_options()._option_string_actions["--" + name.replace("_", "-")]
