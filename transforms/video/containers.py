@@ -21,7 +21,8 @@ WEBP_ANIMATION = 0x02
 def is_joined(stream: BinaryIO) -> bool:
     """Whether a Matroska or MP4 file may hold several, one after another, whose times start again.
 
-    An index is then of the first alone. So it may be where Matroska is of unknown length, as live streams are.
+    An index is then of the first alone. So it may be where Matroska is of unknown length, as live streams are. MP4 on
+    remote storage is not looked through: each of its boxes would be a request.
     """
     stream.seek(0)
     head = stream.read(128)
@@ -33,7 +34,7 @@ def is_joined(stream: BinaryIO) -> bool:
         return stream.read(4) == EBML
     if head[4:8] not in MP4_BOXES:
         return False
-    return sum(name == b"moov" for name, _ in _boxes(stream, MAX_FRAGMENTS if _is_local(stream) else MAX_BOXES)) > 1
+    return _is_local(stream) and sum(name == b"moov" for name, _ in _boxes(stream, MAX_FRAGMENTS)) > 1
 
 
 def count_joined(stream: BinaryIO) -> int:
