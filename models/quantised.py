@@ -7,6 +7,7 @@ By square roots to nine bits a number, which changes the tags of about one key f
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,6 +16,8 @@ BLOCK = 640
 _HEADER = struct.Struct("<HB")
 _LEVELS = {False: 511, True: 255}
 """Of numbers none of which is below 0, and of those some of which are: either way they fill nine bits."""
+_SQUARES = np.square(np.arange(512, dtype=np.float32) / np.float32(_LEVELS[False]))
+"""What the codes of numbers none of which is below 0 stand for."""
 
 
 def quantise(features: np.ndarray) -> bytes:
@@ -47,15 +50,33 @@ def restore(data: bytes) -> np.ndarray:
     Raises:
         ValueError: they stand for none.
     """
+    return restore_all([data])[0]
+
+
+def restore_all(rows: Sequence[bytes]) -> np.ndarray:
+    """The vectors that rows of bytes stand for, float32 [N, F]: all as wide as each other; without rows [0, 0].
+
+    Raises:
+        ValueError: a row stands for no vector, or for one of another width.
+    """
+    if not rows:
+        return np.zeros((0, 0), np.float32)
     try:
-        width, signed = _HEADER.unpack_from(data)
-        blocks = -(-width // BLOCK)
-        scales = np.frombuffer(data, "<f4", blocks, _HEADER.size)
-        begin = _HEADER.size + scales.nbytes
-        high = np.frombuffer(data, np.uint8, width, begin)
-        low = np.unpackbits(np.frombuffer(data, np.uint8, -(-width // 8), begin + width))[:width]
+        width, _ = _HEADER.unpack_from(rows[0])
+        data = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(rows[0]))
+        if len({len(row) for row in rows}) > 1 or (data[:, :2] != data[0, :2]).any():
+            raise ValueError
+        starts = np.cumsum([_HEADER.size, 4 * -(-width // BLOCK), width, -(-width // 8)])
+        if starts[-1] != data.shape[1]:
+            raise ValueError
     except (struct.error, ValueError) as error:
         raise ValueError("these bytes are no features") from error
-    levels = _LEVELS[bool(signed)]
-    codes = (high.astype(np.int16) * 2 + low - (levels if signed else 0)).astype(np.float32) / levels
-    return np.sign(codes) * np.square(codes) * np.repeat(scales, BLOCK)[:width]
+    _, scales, high, low, _ = np.split(data, starts, 1)
+    signed = data[:, 2].astype(bool)[:, None]
+    codes = (high.astype(np.int16) << 1) | np.unpackbits(low, axis=1, count=width)
+    scales = np.repeat(np.ascontiguousarray(scales).view("<f4"), BLOCK, 1)[:, :width]
+    if not signed.any():
+        return _SQUARES[codes] * scales
+    levels = np.where(signed, _LEVELS[True], _LEVELS[False]).astype(np.int16)
+    values = (codes - levels * signed).astype(np.float32) / levels.astype(np.float32)
+    return np.sign(values) * np.square(values) * scales

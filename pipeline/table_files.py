@@ -13,7 +13,7 @@ from movie_tags import storage
 from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.records import KEY_FRAME_STAGES, TAGGED, Entry, Failure, Film, KeyFrameFeatures, Video, named
-from movie_tags.results.features import FEATURES, parquet_schema
+from movie_tags.results.features import FEATURES, ROW_GROUP, parquet_schema
 from movie_tags.results.manifest import failed_entry, read_due
 from movie_tags.results.parts import COUNTS, Part
 from movie_tags.results.reading import RUNS, TABLES
@@ -132,6 +132,8 @@ class _WriteFeatures(beam.PTransform):
                 storage.join(self.part.address, FEATURES),
                 parquet_schema(),
                 codec="zstd",
+                record_batch_size=ROW_GROUP,
+                row_group_buffer_size=1,  # byte: each batch is a group
                 file_name_suffix=".parquet",
                 num_shards=1 if self.single_file else 0,
                 shard_name_template="" if self.single_file else None,

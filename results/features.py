@@ -19,6 +19,8 @@ FEATURES = "features"
 """What the names of a part's files of them begin with."""
 ROWS = 1024
 """Rows that are read at a time."""
+ROW_GROUP = 64
+"""Rows of a group of Parquet: a few key frames are read without the others of their file."""
 
 
 def parquet_schema() -> pa.Schema:
@@ -55,6 +57,20 @@ def _read(file: BinaryIO, wanted: Collection[str] | None) -> Iterator[KeyFrameFe
         for row in batch.to_pylist():
             if wanted is None or row["id"] in wanted:
                 yield KeyFrameFeatures(row["time_s"], row["features"], id=row["id"])
+
+
+def batches(path: str) -> Iterator[tuple[list[str], list[float], list[bytes]]]:
+    """The columns of a file of features, some rows at a time, in the file's order: ids, times in seconds, features.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    with storage.plain_errors(), storage.fetch(path) as local, pq.ParquetFile(local) as file:
+        for batch in file.iter_batches(ROWS):
+            columns = batch.to_pydict()
+            yield columns["id"], columns["time_s"], columns["features"]
 
 
 def collect_garbage(folder: str, needed: Iterable[str]) -> int:

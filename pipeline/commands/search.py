@@ -1,4 +1,4 @@
-"""`movie-tags search`: films, or their scenes, by a boolean expression of tags."""
+"""`movie-tags search`: films, or their scenes, by a boolean expression of tags; or shots that look alike."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, count, share
 from movie_tags.pipeline.commands.export import show
 from movie_tags.records import Film
+from movie_tags.report.alike import Alike
 from movie_tags.report.exports.scenes import SCENE_FORMATS, Scene, write_scenes
 from movie_tags.report.phrases import clock, percent, seen, strength, sureness, timecode
 from movie_tags.results.expressions import parse, resolve, terms_of
@@ -30,7 +31,9 @@ OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
     "  movie-tags search results/ 'beach and children and not violence'\n"
     "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes\n"
-    "  movie-tags search results/ 'car chase' --scenes --to clips --output chases/",
+    "  movie-tags search results/ 'car chase' --scenes --to clips --output chases/\n"
+    "  movie-tags search results/ --like trailer.mp4@1:12     the shots that look most like that one\n"
+    "  movie-tags search results/ --like photo.jpg",
     "epilog": "A tag is named by itself, by words of it or by synonyms in English, German, French, Spanish and Hindi:\n"
     "beach and boat are Beach/Sea. Words side by side are one tag, or else several, all of which are wanted;\n"
     "-violence is not violence. A film has the tags of its short list; with --min, those of which the model is so\n"
@@ -42,7 +45,13 @@ OPTIONS = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="DIR", help="folder of results, local or gs://")
     parser.add_argument(
-        "expression", nargs="+", metavar="EXPRESSION", help="tags; and, or, not, parentheses; -TAG is not TAG"
+        "expression", nargs="*", metavar="EXPRESSION", help="tags; and, or, not, parentheses; -TAG is not TAG"
+    )
+    parser.add_argument(
+        "--like",
+        metavar="FILM@TIME|FILE",
+        help="instead of tags: the shots whose key frames look most like the one of a film (its id, title or file) at "
+        "a time, such as 12:34 or 75.5, or like a picture",
     )
     parser.add_argument(
         "--scenes", action="store_true", help="the stretches throughout which the expression holds, not whole films"
@@ -74,12 +83,9 @@ def as_typed(words: Sequence[str]) -> list[str]:
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
-    if args.to and not (args.scenes and args.output):
-        raise UserError("--to writes scenes into a folder: give --scenes and --output DIR with it")
-    if args.output and not args.to:
-        raise UserError(f"--output is where --to writes: give one of --to {', '.join(SCENE_FORMATS)} with it")
-    if args.unjoined and not args.scenes:
-        raise UserError("--unjoined parts scenes into their shots: give --scenes with it")
+    _check(args)
+    if args.like:
+        return like(args)
     with Search(args.results) as search:
         expression = resolve(parse(" ".join(args.expression)), search.vocabulary())
         for term in terms_of(expression):
@@ -107,7 +113,36 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     return DONE
 
 
-def write(found: Sequence[Found], args: argparse.Namespace, more: bool) -> int:
+def _check(args: argparse.Namespace) -> None:
+    """Raises: UserError: options that do not go together."""
+    if bool(args.like) == bool(args.expression):
+        raise UserError("give either an expression of tags, such as 'beach and children', or --like FILM@12:34")
+    if args.like and (args.min is not None or args.unjoined):
+        raise UserError("--min and --unjoined go by tags: leave them out with --like")
+    if args.to and not ((args.scenes or args.like) and args.output):
+        raise UserError("--to writes scenes into a folder: give --scenes and --output DIR with it")
+    if args.output and not args.to:
+        raise UserError(f"--output is where --to writes: give one of --to {', '.join(SCENE_FORMATS)} with it")
+    if args.unjoined and not args.scenes:
+        raise UserError("--unjoined parts scenes into their shots: give --scenes with it")
+
+
+def like(args: argparse.Namespace) -> int:
+    """Search by looks; returns the exit status."""
+    from movie_tags.pipeline.commands.like import as_line, find_alike, table_of  # imports the models' libraries
+
+    found = find_alike(args.results, args.like, args.limit)
+    if args.to:
+        return write(found, args, more=False)
+    if args.json:
+        for one in found:
+            print(as_line(one))
+    else:
+        Console().print(table_of(found), soft_wrap=True) if found else print("nothing was found")
+    return DONE
+
+
+def write(found: Sequence[Found | Alike], args: argparse.Namespace, more: bool) -> int:
     """Write the scenes found as --to says; returns the exit status.
 
     Raises:
@@ -122,7 +157,7 @@ def write(found: Sequence[Found], args: argparse.Namespace, more: bool) -> int:
         for one in found
     ]
     try:
-        written = write_scenes(scenes, args.to, args.output, " ".join(args.expression))
+        written = write_scenes(scenes, args.to, args.output, args.like or " ".join(args.expression))
     except OSError as error:
         raise UserError(f"{args.output}: cannot be written to: {plainly(error)}") from error
     show(written, args.output)

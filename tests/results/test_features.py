@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from movie_tags.models.quantised import BLOCK, quantise, restore
+from movie_tags.models.quantised import BLOCK, quantise, restore, restore_all
 from movie_tags.records import KeyFrameFeatures
 from movie_tags.results import features
 from movie_tags.results.features import read
@@ -48,3 +48,16 @@ def test_a_part_of_them_is_read_by_video(tmp_path):
         pq.write_table(table, tmp_path / f"features-{number}.parquet", compression="zstd")
     assert list(read(str(tmp_path))) == rows
     assert list(read(str(tmp_path), {"b"})) == rows[3:6]
+
+
+@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, BLOCK + 9)), elements=NUMBERS))
+def test_many_come_back_as_each_alone(vectors):
+    vectors[0] = np.abs(vectors[0])  # rows of both kinds
+    rows = [quantise(vector) for vector in vectors]
+    assert np.array_equal(restore_all(rows), np.stack([restore(row) for row in rows]))
+
+
+def test_rows_of_several_widths_are_refused():
+    for rows in ([quantise(np.ones(9)), quantise(np.ones(10))], [quantise(np.ones(9)), b"x" * 20]):
+        with pytest.raises(ValueError, match="no features"):
+            restore_all(rows)

@@ -1,0 +1,178 @@
+"""`movie-tags search --like` over 10,000 films with 2 million key frames: wall time, CPU, memory, and what is found.
+
+    python benchmarks/like.py [--films N] [--parts N] [--features FILE] [--keep DIR] [--recall N]
+
+Key frames are mixtures of two real pictures' features, up to half of the second, so that they lie as densely as
+real ones. Those of the first DISTINCT parts are generated; other parts are copies of them under other names, which
+cost a search as much: what is found is judged where all are distinct (--films 1000 --parts 10). FILE, .npz, has real
+features as an array `features` [N, WIDTH]; without it, they are random numbers. Searches are processes of their own, as
+a user starts them; of ROUNDS the best time and the highest memory are told. Recall: of the ten nearest of all, by their
+features, how many are among the first ten found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from search import measure
+
+from movie_tags.models.quantised import BLOCK
+from movie_tags.report import alike
+from movie_tags.report.alike import Features, Looks
+from movie_tags.results import features
+
+KEY_FRAMES = 200
+ROUNDS = 5
+BASE = 4000
+DISTINCT = 10
+WIDTH = 2680
+
+
+def real(path: Path | None) -> np.ndarray:
+    """Features of pictures, float32 [BASE, WIDTH], in no order."""
+    random = np.random.default_rng(1)
+    if path is None:
+        return np.maximum(random.standard_normal((BASE, WIDTH), np.float32), 0)
+    with np.load(path) as kept:
+        return kept["features"][random.permutation(len(kept["features"]))[:BASE]].astype(np.float32)
+
+
+def mixtures(base: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Key frames, float32 [count, WIDTH]."""
+    one, other = random.integers(0, len(base), (2, count))
+    share = random.random((count, 1), np.float32) / 2
+    return base[one] * (1 - share) + base[other] * share
+
+
+def quantised(rows: np.ndarray) -> pa.Array:
+    """As `models.quantised.quantise` of each row, none of whose numbers is below 0, all at once."""
+    starts = range(0, rows.shape[1], BLOCK)
+    scales = np.stack([rows[:, at : at + BLOCK].max(1) for at in starts], 1).astype("<f4")
+    whole = np.repeat(np.where(scales, scales, 1), BLOCK, 1)[:, : rows.shape[1]]
+    codes = np.rint(np.sqrt(rows / whole) * 511).astype(np.uint16)
+    header = np.frombuffer(rows.shape[1].to_bytes(2, "little") + b"\0", np.uint8)
+    pieces = [
+        np.broadcast_to(header, (len(rows), 3)),
+        scales.view(np.uint8),
+        (codes >> 1).astype(np.uint8),
+        np.packbits((codes & 1).astype(np.uint8), axis=1),
+    ]
+    return pa.array([row.tobytes() for row in np.concatenate(pieces, 1)], pa.binary())
+
+
+def write_part(folder: Path, part: str, films: range, base: np.ndarray) -> None:
+    """The features and the key frames of some films."""
+    random = np.random.default_rng(films.start)
+    (folder / part).mkdir(parents=True)
+    with (
+        pq.ParquetWriter(folder / part / "features.parquet", features.parquet_schema(), compression="zstd") as out,
+        (folder / part / "key_frames.jsonl").open("w") as lines,
+    ):
+        for number in films:
+            ids, times = [f"film-{number:05}"] * KEY_FRAMES, 4.0 * np.arange(KEY_FRAMES) + 2
+            columns = [pa.array(ids), pa.array(times), quantised(mixtures(base, KEY_FRAMES, random))]
+            out.write_table(pa.table(columns, features.parquet_schema()), features.ROW_GROUP)
+            for time_s in times.tolist():
+                shot = {"shot_start_s": time_s - 2, "shot_end_s": time_s + 2}
+                lines.write(json.dumps({"id": ids[0], "time_s": time_s, **shot}) + "\n")
+
+
+def copy_part(folder: Path, part: str, films: range, original: str) -> None:
+    """The features and the key frames of another part, as those of some films."""
+    names = [f"film-{number:05}" for number in films for _ in range(KEY_FRAMES)]
+    (folder / part).mkdir(parents=True)
+    table = pq.read_table(folder / original / "features.parquet").slice(0, len(names))
+    table = table.set_column(0, "id", pa.array(names))
+    pq.write_table(table, folder / part / "features.parquet", features.ROW_GROUP, compression="zstd")
+    with (folder / part / "key_frames.jsonl").open("w") as lines:
+        for id, time_s in zip(names, table["time_s"].to_pylist(), strict=True):
+            shot = {"shot_start_s": time_s - 2, "shot_end_s": time_s + 2}
+            lines.write(json.dumps({"id": id, "time_s": time_s, **shot}) + "\n")
+
+
+def generate(folder: Path, films: int, parts: int, base: np.ndarray) -> None:
+    """Write a folder of results of the parts that --like reads."""
+    view, each = folder / "views" / "1", -(-films // parts)
+    view.mkdir(parents=True)
+    with (view / "manifest.jsonl").open("w") as manifest, (view / "tags.jsonl").open("w") as tags:
+        for k, begin in enumerate(range(0, films, each)):
+            part, own = f"runs/generated/{begin:05}", range(begin, min(begin + each, films))
+            if k < DISTINCT:
+                write_part(folder, part, own, base)
+            else:
+                copy_part(folder, part, own, f"runs/generated/{each * (k % DISTINCT):05}")
+            for number in own:
+                id = f"film-{number:05}"
+                manifest.write(json.dumps({"id": id, "features": part, "seen_key": "k"}) + "\n")
+                row = {"id": id, "uri": f"gs://films/{id}.mp4", "title": f"Film {number}", "duration_s": 800.0}
+                zeros = dict.fromkeys(("frames_sampled", "shots", "key_frames_rejected", "key_frames_failed"), 0)
+                tags.write(json.dumps({**row, **zeros, "key_frames": KEY_FRAMES, "short_list": [], "tags": []}) + "\n")
+    (view / "view.json").write_text(json.dumps({"layout": 2}))
+    (folder / "latest.json").write_text(json.dumps({"view": "views/1"}))
+
+
+def recall(folder: Path, queries: int) -> tuple[float, float]:
+    """Of the ten nearest the share that is found, in the mean of some key frames; and seconds of comparing all."""
+    found, exact, random = Features(str(folder)), Features(str(folder)), np.random.default_rng(2)
+    films = sorted(found._films)
+    shares, begun = [], 0.0
+    for _ in range(queries):
+        looks = found.looks_at(films[random.integers(len(films))], 4.0 * random.integers(KEY_FRAMES))
+        near = {(one.id, one.time_s) for one in found.nearest(looks, 10)}
+        before, alike.EXACT = alike.EXACT, 10**9
+        at = time.perf_counter()
+        nearest = {(one.id, one.time_s) for one in exact.nearest(Looks(looks.features, "k", looks.itself), 10)}
+        begun += time.perf_counter() - at
+        alike.EXACT = before
+        shares.append(len(near & nearest) / 10)
+    return float(np.mean(shares)), begun / queries
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--films", type=int, default=10_000)
+    parser.add_argument("--parts", type=int, default=100)
+    parser.add_argument("--features", type=Path)
+    parser.add_argument("--keep", type=Path, help="where the results are made once, and found again")
+    parser.add_argument("--recall", type=int, default=20, metavar="N", help="key frames to judge by; 0: none")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (args.keep or Path(scratch)) / f"like-{args.films}"
+        os.environ["MOVIE_TAGS_CACHE"] = str(folder / "cache")
+        if not (folder / "latest.json").exists():
+            generate(folder, args.films, args.parts, real(args.features))
+        print(f"{args.films} films, {args.films * KEY_FRAMES} key frames in {args.parts} parts")
+        command = [sys.executable, "-m", "movie_tags", "search", str(folder), "--like", "film-00001@3:00", "--json"]
+        for name, rounds in (("the first search, which makes the sketches", 1), ("a search", ROUNDS)):
+            got = [measure(command) for _ in range(rounds)]
+            wall, cpu, memory = min(r[0] for r in got), min(r[1] for r in got), max(r[2] for r in got)
+            print(f"{name}: {wall:.2f} s ({cpu:.2f} s of CPU), {memory:.0f} MB", flush=True)
+        kept = Features(str(folder))
+        looks = kept.looks_at("film-00001", 180)
+        times = []
+        for _ in range(ROUNDS):
+            begun = time.perf_counter(), time.process_time()
+            kept.nearest(looks, 50)
+            times.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+        print(
+            f"another in the same process: {min(t[0] for t in times):.2f} s ({min(t[1] for t in times):.2f} s of CPU)"
+        )
+        if args.recall:
+            share, seconds = recall(folder, args.recall)
+            print(f"recall of the ten nearest: {share:.3f} of {args.recall} key frames; comparing all: {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""More like this: the key frames of a catalogue whose features are nearest to those of a key frame or a picture.
+
+Up to EXACT key frames all are compared by their features; beyond, the CANDIDATES whose sketches are nearest are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import repeat
+
+import numpy as np
+
+from movie_tags import storage
+from movie_tags.machine import cores
+from movie_tags.records import Film
+from movie_tags.report import sketches
+from movie_tags.report.sketches import PartSketches
+from movie_tags.results.expressions import SearchError
+from movie_tags.results.film_tables import Results
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.manifest import id_of
+from movie_tags.results.nearest import compare, cosines, largest
+from movie_tags.results.reading import OutputError
+from movie_tags.results.schema import MANIFEST, from_row
+from movie_tags.results.sort import lines_of
+
+EXACT = 20_000
+"""Key frames of a catalogue in which nothing but the features themselves decides."""
+CANDIDATES = 500
+"""Key frames whose features are compared in a larger one, or ten times as many as are wanted."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A key frame that is like another, and its shot.
+
+    Attributes:
+        id, uri, title: of the film.
+        duration_s: of the film, seconds.
+        time_s: when the key frame is on screen, seconds after the film's first frame.
+        start_s, end_s: of its shot.
+        similarity: the cosine of the features, at most 1.
+    """
+
+    id: str
+    uri: str
+    title: str
+    duration_s: float
+    time_s: float
+    start_s: float
+    end_s: float
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What a picture looks like.
+
+    Attributes:
+        features: float32 [F].
+        seen_key: how they were seen: those of another key are not to be compared with them.
+        itself: the key frame that they are of, a film's id and seconds; None of a picture.
+    """
+
+    features: np.ndarray
+    seen_key: str
+    itself: tuple[str, float] | None = None
+
+
+@dataclass
+class _Opened:
+    """A part with those of its rows that count."""
+
+    kept: PartSketches
+    counts: np.ndarray = field(repr=False)
+
+
+class Features:
+    """The features of the key frames of the latest snapshot, ready to be compared. Thread-safe."""
+
+    def __init__(self, folder: str, told: Callable[[str], None] = lambda text: None):
+        """
+        Args:
+            folder: of results.
+            told: is told what takes its time.
+
+        Raises:
+            SearchError: no features are kept in it.
+            OutputError: it cannot be read.
+        """
+        self.results, self.told = ResultsFolder(folder), told
+        self._said = False
+        self._parts: dict[str, PartSketches] = {}
+        self._films: dict[str, tuple[str, str]] = {}
+        self._view = self.results.latest
+        try:
+            for line in lines_of([storage.join(self._view, f"{MANIFEST}.jsonl")] if self._view else []):
+                row = json.loads(line)
+                if row.get("features"):
+                    self._films[row["id"]] = row["features"], row.get("seen_key", "")
+        except OSError as error:
+            raise OutputError(f"{folder}: the manifest cannot be read: {storage.plainly(error)}") from error
+        if not self._films:
+            raise SearchError(
+                f"{folder}: no features of key frames are kept there, by which pictures are compared; tag anew with "
+                "`movie-tags tag … --features --force` and a model that tells its features, such as the default one"
+            )
+
+    @property
+    def last_seen_key(self) -> str:
+        """Of the last run; "" where it kept no features."""
+        run = self.results.last_run
+        return run.seen_key if run else ""
+
+    def seen_otherwise(self, seen_key: str) -> int:
+        """Films whose features are not to be compared with those of this key."""
+        return sum(key != seen_key for _, key in self._films.values())
+
+    def looks_at(self, film: str, time_s: float) -> Looks:
+        """What the key frame looks like of the shot in which a time is, or else the nearest in time.
+
+        Args:
+            film: its id or any name that `Results.film` knows.
+            time_s: seconds after its first frame.
+
+        Raises:
+            UserError: there is no such film, it is not so long, or none of its features is kept.
+            OutputError: they cannot be read.
+        """
+        id = film if film in self._films else self._named(film)
+        if id not in self._films:
+            raise SearchError(f"{film}: its features are not kept; tag it anew with --features --force")
+        part, seen_key = self._films[id]
+        kept = self._open([part])[part]
+        places = np.flatnonzero(kept.rows["film"] == _number(kept, id))
+        if not len(places):
+            raise SearchError(f"{film}: it has no key frame that was tagged")
+        rows = kept.rows[places]
+        if time_s > rows["shot_end_s"].max() + 1:
+            raise SearchError(f"{film}: ends at {rows['shot_end_s'].max():.0f} s, before {time_s:.0f} s")
+        inside = (rows["shot_start_s"] <= time_s) & (time_s < rows["shot_end_s"])
+        k = int(np.argmin(np.where(inside, -1.0, np.abs(rows["time_s"] - time_s))))
+        (vectors,) = (found for _, found in self._read(kept, places[k : k + 1]))
+        return Looks(vectors[0], seen_key, (id, float(rows["time_s"][k])))
+
+    def _named(self, film: str) -> str:
+        with Results(self.results.address) as results:
+            return results.film(film).id
+
+    def nearest(self, looks: Looks, limit: int) -> list[Alike]:
+        """The key frames that look most like it, the nearest first; itself is left out.
+
+        Raises:
+            OutputError: features cannot be read.
+        """
+        opened = self._opened(looks)
+        total = sum(int(one.counts.sum()) for one in opened)
+        count = total if total <= EXACT else max(CANDIDATES, 10 * limit)
+        chosen = _candidates(opened, looks.features, count)
+        with ThreadPoolExecutor(cores()) as readers:
+            pieces = readers.map(self._compared, opened, chosen, repeat(looks.features))
+            found = sorted((piece for part in pieces for piece in part), key=lambda row: (-row[0], row[1:3]))[:limit]
+        films = self._rows({row[1] for row in found})
+        return [
+            Alike(id, film.uri, film.title or id, film.duration_s, time_s, start_s, end_s, similarity)
+            for similarity, id, time_s, start_s, end_s in found
+            if (film := films.get(id)) is not None
+        ]
+
+    def _opened(self, looks: Looks) -> list[_Opened]:
+        """The parts that may be compared with a picture, with their rows that count."""
+        wanted: dict[str, set[str]] = {}
+        for id, (part, seen_key) in self._films.items():
+            if seen_key == looks.seen_key:
+                wanted.setdefault(part, set()).add(id)
+        opened = []
+        for part, kept in self._open(wanted).items():
+            counts = np.array([id in wanted[part] for id in kept.films], bool)[kept.rows["film"]]
+            if looks.itself and looks.itself[0] in wanted[part]:
+                own = kept.rows["film"] == _number(kept, looks.itself[0])
+                counts &= ~(own & (kept.rows["time_s"] == looks.itself[1]))
+            opened.append(_Opened(kept, counts))
+        return opened
+
+    def _open(self, parts: Iterable[str]) -> Mapping[str, PartSketches]:
+        """The sketches of some parts; made where there are none."""
+        address = self.results.address
+        parts = sorted(parts)
+        missing = [part for part in parts if part not in self._parts]
+        if self._unmade(missing):
+            if not self._said:
+                self.told("key frames that are new are prepared to be found by their looks; the next search is faster")
+            self._said = True
+            sketches.forget(address, {part for part, _ in self._films.values()})
+        try:
+            with ThreadPoolExecutor(cores()) as makers:
+                made = makers.map(lambda part: sketches.open_sketches(address, part), missing)
+                self._parts.update(zip(missing, made, strict=True))
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{address}: features cannot be read: {storage.plainly(error)}") from error
+        return {part: self._parts[part] for part in parts}
+
+    def _unmade(self, parts: list[str]) -> bool:
+        return any(not sketches.is_kept(self.results.address, part) for part in parts)
+
+    def _compared(self, one: _Opened, places: np.ndarray, query: np.ndarray) -> list[tuple]:
+        """(cosine, film, times) of candidates in a part."""
+        found = []
+        for here, vectors in self._read(one.kept, places):
+            for row, cosine in zip(one.kept.rows[here], cosines(vectors, query), strict=True):
+                film, *times = row.item()
+                found.append((float(cosine), one.kept.films[film], *times))
+        return found
+
+    def _read(self, kept: PartSketches, places: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        try:
+            yield from kept.vectors(places)
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{kept.part}: features cannot be read: {storage.plainly(error)}") from error
+
+    def _rows(self, ids: set[str]) -> dict[str, Film]:
+        """The rows of some films: of the others no more than the id is read."""
+        lines = lines_of([storage.join(self._view or "", "tags.jsonl")])
+        return {id: from_row(Film, json.loads(line)) for line in lines if (id := id_of(line)) in ids}
+
+
+def _candidates(opened: list[_Opened], query: np.ndarray, count: int) -> list[np.ndarray]:
+    """Of each part the rows to compare: all that count, or the so many in all parts whose sketches are nearest."""
+    if sum(int(one.counts.sum()) for one in opened) <= count:
+        return [np.flatnonzero(one.counts) for one in opened]
+    with ThreadPoolExecutor(cores()) as threads:
+        scores = list(threads.map(lambda one: _scores(one, query), opened))
+    places = largest(np.concatenate(scores), count)
+    ends = np.cumsum([len(one) for one in scores])
+    return [
+        places[(places >= end - len(one)) & (places < end)] - (end - len(one))
+        for end, one in zip(ends, scores, strict=True)
+    ]
+
+
+def _scores(one: _Opened, query: np.ndarray) -> np.ndarray:
+    return np.where(one.counts, compare(one.kept.sketches, query), np.float32(-np.inf))
+
+
+def _number(kept: PartSketches, id: str) -> int:
+    """Of a film in its part; -1 where it has no key frame there."""
+    return kept.films.index(id) if id in kept.films else -1
