@@ -65,7 +65,8 @@ def join(source: Source, folder: Path) -> None:
         UserError: a backbone's weights are not there.
     """
     joined = Joined(source)
-    PictureServer(joined, [part.view for part in source.inputs], joined).write(folder)
+    half = all(BACKBONES[part.backbone].half for part in source.inputs)
+    PictureServer(joined, [part.view for part in source.inputs], joined).write(folder, half)
     write_head(str(folder / HEAD), source.head)
     (folder / VOCABULARY).write_text("".join(f"{tag}\n" for tag in source.vocabulary), "utf-8")
     versions = {name: version(name) for name in ("tensorflow", "keras", "numpy")}

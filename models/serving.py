@@ -76,8 +76,8 @@ class PictureServer(tf.Module):
         self.describe = tf.function(picture_described, images)
         self.canvas = tf.function(lambda canvas: describe(canvas), canvas)
 
-    def write(self, folder: Path) -> None:
-        """Write SAVED_MODEL and TFLITE into a local folder.
+    def write(self, folder: Path, half: bool = False) -> None:
+        """Write SAVED_MODEL and TFLITE into a local folder, the latter with weights of 16 bits if `half`.
 
         Raises:
             BundleError: the network has operations that LiteRT does not know.
@@ -86,4 +86,4 @@ class PictureServer(tf.Module):
         tf.saved_model.save(self, str(folder / SAVED_MODEL), signatures=signatures)
         # TensorFlow's own fingerprint differs from one writing to the next of the same weights.
         (folder / SAVED_MODEL / "fingerprint.pb").unlink(missing_ok=True)
-        (folder / TFLITE).write_bytes(to_tflite(self.canvas, self.size))
+        (folder / TFLITE).write_bytes(to_tflite(self.canvas, self.size, half))

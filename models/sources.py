@@ -31,7 +31,7 @@ FEATURES = "features"
 "combine", "scales"}. A backbone may stand there several times, with other views."""
 
 CONCAT, MEAN = "concat", "mean"
-RECIPE = 3
+RECIPE = 4
 """Goes up when the same sources are put together to another model."""
 
 

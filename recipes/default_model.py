@@ -296,7 +296,8 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
         "left_out": {tag: f"{counts[tag]} labels" for tag in order_tags(counts) if tag not in vocabulary},
     }
     output.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(output / HEAD, kernel=ships.head.kernel, bias=ships.head.bias)
+    kernel, bias = (array.astype(np.float16) for array in (ships.head.kernel, ships.head.bias))  # as LiteRT keeps them
+    np.savez_compressed(output / HEAD, kernel=kernel, bias=bias)
     (output / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
     (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write_card(output, card)

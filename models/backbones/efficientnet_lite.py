@@ -331,4 +331,32 @@ def load_frozen(name: str) -> FrozenNetwork:
     """
     from movie_tags.models.backbones.frozen import FrozenNetwork
 
-    return FrozenNetwork(load(name))
+    model = load(name)
+    fold_in_half(model)
+    return FrozenNetwork(model)
+
+
+def fold_in_half(model: keras.Model) -> None:
+    """Fold a network's normalisations into its convolutions, whose weights become numbers of 16 bits.
+
+    The features hardly change (weights by 1 in 2,000), and a model of half the size says the same as this one: its converter
+    has nothing left to fold.
+    """
+    import keras
+
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        convolution = model.get_layer(layer.name.removesuffix("_bn"))
+        gamma, beta, mean, variance = layer.get_weights()
+        scale = gamma / np.sqrt(variance + layer.epsilon)
+        (kernel,) = convolution.get_weights()
+        each = scale[:, None] if isinstance(convolution, keras.layers.DepthwiseConv2D) else scale
+        convolution.set_weights([in_half(kernel * each)])
+        ones = np.ones_like(gamma)
+        layer.set_weights([ones, in_half(beta - mean * scale), 0 * ones, (1 - layer.epsilon) * ones])
+
+
+def in_half(numbers: np.ndarray) -> np.ndarray:
+    """Numbers that 16 bits hold, as float32."""
+    return numbers.astype(np.float16).astype(np.float32)

@@ -34,6 +34,7 @@ class RegisteredBackbone:
         width: how many features it gives a picture.
         digest: gives the SHA-256, in hex, of the file that holds its weights; raises UserError where that is known to
             be missing.
+        half: whether its weights are numbers of 16 bits, so that LiteRT may keep them so.
         load: loads the network, and imports TensorFlow; raises UserError where its weights are not there.
     """
 
@@ -42,6 +43,7 @@ class RegisteredBackbone:
     width: int
     digest: Callable[[], str]
     load: Callable[[], FrozenNetwork | LowLevel]
+    half: bool = False
 
 
 LOW_LEVEL = b"low_level 1"
@@ -68,7 +70,7 @@ BACKBONES = {
     backbone.name: backbone
     for backbone in (
         RegisteredBackbone("compact", 128, 640, compact_weights.digest, _compact),
-        RegisteredBackbone("low_level", 112, 120, _low_level_digest, _low_level),
+        RegisteredBackbone("low_level", 112, 120, _low_level_digest, _low_level, True),
         *(
             RegisteredBackbone(
                 name,
@@ -76,6 +78,7 @@ BACKBONES = {
                 efficientnet_lite.FEATURES,
                 partial(getattr, variant, "sha256"),
                 partial(efficientnet_lite.load_frozen, name),
+                True,
             )
             for name, variant in efficientnet_lite.VARIANTS.items()
         ),

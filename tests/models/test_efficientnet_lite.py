@@ -20,6 +20,7 @@ from movie_tags.models.backbones.efficientnet_lite import (
     MAGIC,
     WeightsError,
     build,
+    fold_in_half,
     read_state_dict,
     read_weights,
     set_weights,
@@ -149,3 +150,24 @@ def test_it_knows_animals_of_imagenet(name):
         small = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
         first = network(small[None], training=False).numpy()[0].argsort()[::-1][:3]  # rays are hard to tell apart
         assert number in first, shown
+
+
+def test_folded_in_half_it_says_the_same():
+    import keras
+
+    keras.utils.set_random_seed(3)
+    network = build("efficientnet_lite0", (64, 64))
+    for layer in network.layers:  # normalisations as after training, not as they begin
+        if isinstance(layer, keras.layers.BatchNormalization):
+            random, shape = np.random.default_rng(len(layer.name)), layer.get_weights()[0].shape
+            gamma, beta, variance = (random.uniform(0.5, 1.5, shape) for _ in range(3))
+            layer.set_weights([gamma, beta, random.normal(0, 0.1, shape), variance])
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    before = network(pictures, training=False).numpy()
+    fold_in_half(network)
+    after = network(pictures, training=False).numpy()
+    assert np.abs(after - before).max() < 0.01 * np.abs(before).max() and before.std() > 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            (kernel,) = layer.get_weights()
+            assert np.array_equal(kernel, kernel.astype(np.float16))
