@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import tensorflow as tf
 
 from movie_tags.errors import UserError
+from movie_tags.models.backbones.efficientnet_lite import in_half
 from movie_tags.models.backbones.frozen import FrozenNetwork
 from movie_tags.models.backbones.registry import BACKBONES
 from movie_tags.models.bundle import HEAD, VOCABULARY, write_card
@@ -64,8 +66,11 @@ def join(source: Source, folder: Path) -> None:
     Raises:
         UserError: a backbone's weights are not there.
     """
-    joined = Joined(source)
     half = all(BACKBONES[part.backbone].half for part in source.inputs)
+    if half:
+        kernel, bias = in_half(source.head.kernel), in_half(source.head.bias)
+        source = replace(source, head=replace(source.head, kernel=kernel, bias=bias))
+    joined = Joined(source)
     PictureServer(joined, [part.view for part in source.inputs], joined).write(folder, half)
     write_head(str(folder / HEAD), source.head)
     (folder / VOCABULARY).write_text("".join(f"{tag}\n" for tag in source.vocabulary), "utf-8")

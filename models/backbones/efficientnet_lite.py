@@ -339,8 +339,8 @@ def load_frozen(name: str) -> FrozenNetwork:
 def fold_in_half(model: keras.Model) -> None:
     """Fold a network's normalisations into its convolutions, whose weights become numbers of 16 bits.
 
-    The features hardly change (weights by 1 in 2,000), and a model of half the size says the same as this one: its converter
-    has nothing left to fold.
+    The features hardly change (weights by 1 in 2,000), and a model of half the size says the same as this one: its
+    converter has nothing left to fold.
     """
     import keras
 
