@@ -310,7 +310,8 @@ def stages():
 
 def pins(path):
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    return {canonicalize_name(name): wanted for name, wanted in (line.split("==") for line in lines)}
+    named = [one for one in map(Requirement, lines) if one.marker is None or one.marker.evaluate()]
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in named}
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +330,7 @@ def test_the_images_versions_are_the_projects(setup):
     assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", bases["cpu"]) and bases["gpu"] == "cpu"
     assert all(":" in base and not base.endswith(":latest") for base in bases.values() if "/" in base)
     for requirement in map(Requirement, setup["install_requires"]):
-        assert str(requirement.specifier) == f"=={constraints[canonicalize_name(requirement.name)]}"
+        assert constraints[canonicalize_name(requirement.name)] in requirement.specifier
 
 
 def test_the_gpu_variant_has_what_tensorflow_asks_for():
