@@ -18,6 +18,7 @@ from google.api_core.retry import retry_unary
 from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, load_saved_model
+from movie_tags.models.runtimes.saved_model import CANVAS, PROBABILITIES
 from movie_tags.pipeline.commands import main
 from movie_tags.results import lease, lock
 from movie_tags.results.folder import ResultsFolder
@@ -248,12 +249,12 @@ def test_a_model_with_a_vocabulary_file_inside_outlives_its_copy(gs, tmp_path):
             self.table = tf.lookup.StaticHashTable(words, -1)
 
         @tf.function(input_signature=[tf.TensorSpec([None, 2, 2, 3], tf.uint8)])
-        def serve(self, pictures):
-            return {"p": tf.cast(self.table.lookup(tf.as_string(pictures[:, 0, 0, :2])), tf.float32)}
+        def serve(self, canvas):
+            return {PROBABILITIES: tf.cast(self.table.lookup(tf.as_string(canvas[:, 0, 0, :2])), tf.float32)}
 
     (tmp_path / "words.csv").write_text("7,1\n8,2\n")
     model = Model(str(tmp_path / "words.csv"))
-    tf.saved_model.save(model, str(tmp_path / "model"), signatures={"serving_default": model.serve})
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures={CANVAS: model.serve})
     loaded = load_saved_model(gs.put(tmp_path / "model", "tables"))
     assert loaded(np.full((1, 2, 2, 3), 8, np.uint8)).tolist() == [[2, 2]]
 
