@@ -35,12 +35,13 @@ COMMANDS = {
     "export": "write the tags for other tools",
     "review": "look through films and say which tags are right, in the browser",
     "corrections": "what people have said of tags: list, add, carry elsewhere",
+    "learn": "a model learns from what people have said of its tags",
     "model": "build, complete or import a model",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",
     "evaluate": "measure a model, or the tags of films",
 }
-NEEDS_EXTRA = {"review": "review", "dataset": "train", "train": "train", "evaluate": "train"}
+NEEDS_EXTRA = {"learn": "train", "review": "review", "dataset": "train", "train": "train", "evaluate": "train"}
 """Commands whose libraries come with an extra of the package."""
 
 

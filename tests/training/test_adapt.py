@@ -40,13 +40,14 @@ def test_the_minimum_is_that_of_all_weights():
     examples = examples_of(head)
     found = adapt(head, examples, penalty=0.1)
     x = scaled_features(head, examples.features).astype(np.float64)
+    held = 0.1 * (x**2).sum(1).mean()
     for tag in range(3):
         rows = np.isfinite(examples.labels[:, tag])
         xs, y = np.hstack([x[rows], np.ones((rows.sum(), 1))]), examples.labels[rows, tag]
         prior = np.append(head.kernel[:, tag], head.bias[tag]).astype(np.float64)
 
         def cost(w, xs=xs, y=y, prior=prior):
-            return (np.logaddexp(0, xs @ w) - y * (xs @ w)).sum() + 0.05 * ((w - prior) ** 2).sum()
+            return (np.logaddexp(0, xs @ w) - y * (xs @ w)).sum() + held / 2 * ((w - prior) ** 2).sum()
 
         best = minimize(cost, prior, options={"gtol": 1e-7}).x
         assert np.append(found.kernel[:, tag], found.bias[tag]) == pytest.approx(best, abs=5e-3)
@@ -70,7 +71,7 @@ def test_examples_draw_the_head_to_them_and_a_penalty_holds_it_back():
         right = np.where(examples.labels > 0, p, 1 - p)
         return -np.log(right[np.isfinite(examples.labels)]).mean()
 
-    near, far = adapt(head, examples, 10.0), adapt(head, examples, 0.01)
+    near, far = adapt(head, examples, 1.0), adapt(head, examples, 0.001)
     assert loss(far) < loss(near) < loss(head)
     judged = changes(head, examples, left_out(head, examples))
     assert len(judged) == 3 and np.mean([one.after - one.before for one in judged]) > 0.1

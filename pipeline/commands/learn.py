@@ -1,0 +1,137 @@
+"""`movie-tags learn`: a model learns from what people have said of its tags, from kept features alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.models import DEFAULT, NAMES, resolve
+from movie_tags.models.building import place_of
+from movie_tags.models.bundle import MODEL_JSON, ModelBundle, read_bundle
+from movie_tags.pipeline.commands.common import DONE, MODEL_HELP
+from movie_tags.pipeline.method import Method, seen_key
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.run_records import RunRecord
+from movie_tags.training.corrected import Corrected, LearningError, gather
+from movie_tags.training.heads.adapt import TagChange
+from movie_tags.training.learning import LEARNED, Learned, head_of, learn, write_learned
+from movie_tags.transforms.evidence import FilmConfidence
+
+OPTIONS = {
+    "description": "Learn from what people have said of tags (movie-tags review, movie-tags corrections): the head\n"
+    "of a model is refitted, thresholds and confidence with it, and tags of your own are added. No film and no\n"
+    "picture is opened. What got better and worse is measured on films that are left out, tag by tag.",
+}
+WORSE = 1
+"""The exit status where a worse model is not written."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", metavar="DIR", help="folder of results with corrections, local or gs://")
+    parser.add_argument("--output", required=True, metavar="BUNDLE", help="folder for the model, local or gs://")
+    parser.add_argument(
+        "--model", metavar="BUNDLE", help=f"that learns: {MODEL_HELP[7:]} [the one that tagged the results]"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the model in --output")
+    parser.add_argument("--force", action="store_true", help="write the model though it is worse on films left out")
+
+
+def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    if storage.exists(storage.join(args.output, MODEL_JSON)) and not args.overwrite:
+        raise UserError(f"{args.output}: holds a model already; --overwrite replaces it")
+    results = ResultsFolder(args.results)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    try:
+        done = _last_run(results)
+        model = args.model or model_of(done)
+        bundle = read_bundle(resolve(model))
+        said, learned = learned_from(results, done, bundle)
+        show(console, said, learned)
+        if learned.worse and not args.force:
+            return refuse(console, learned)
+        write_learned(bundle, model, learned, args.output)
+    except OSError as error:
+        raise UserError(storage.plainly(error)) from error
+    inputs = " ".join(done.inputs) or "CATALOGUE"
+    again = f"movie-tags tag {inputs} --output {args.results} --model {args.output}"
+    console.print(f"next, without opening a film: {again}")
+    return DONE
+
+
+def _last_run(results: ResultsFolder) -> RunRecord:
+    done = results.last_run
+    if done is None:
+        raise LearningError(f"{results}: holds no results; movie-tags tag FILMS --output {results} makes them")
+    return done
+
+
+def model_of(done: RunRecord) -> str:
+    """The model that learns where the user names none: the one that tagged, or that from which it has learned.
+
+    Raises:
+        UserError: there were several.
+    """
+    bundles = done.model.get("bundles", [])
+    if len(bundles) > 1:
+        raise LearningError("the results are tagged by several models; name the one that learns by --model")
+    uri = bundles[0]["uri"] if bundles else DEFAULT
+    known = next((name for name in NAMES if str(place_of(name)) == uri), None)
+    if known or not storage.exists(storage.join(uri, MODEL_JSON)):
+        return known or DEFAULT
+    card = read_bundle(uri).card
+    return str(card[LEARNED]["from"]["model"]) if LEARNED in card else uri
+
+
+def learned_from(results: ResultsFolder, done: RunRecord, bundle: ModelBundle) -> tuple[Corrected, Learned]:
+    """What people have said in a folder of results, and what a model learns from it.
+
+    Raises:
+        LearningError: there is nothing to learn from, or the model cannot learn further.
+        OSError, UserError: something cannot be read.
+    """
+    head = head_of(bundle)
+    key = seen_key(Method(**done.method), bundle.features_fingerprint)
+    said = gather(results, bundle.vocabulary, key, sum(head.widths))
+    return said, learn(head, bundle.thresholds, FilmConfidence.of_card(bundle.card), said)
+
+
+def show(console: Console, said: Corrected, learned: Learned) -> None:
+    """Print what got better and worse, tag by tag."""
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("tag", "left"), ("yes", "right"), ("no", "right"), ("before", "right"), ("after", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("")
+    judged = {one.tag: one for one in learned.judged}
+    for tag in learned.touched:
+        labels = said.examples.labels[:, tag]
+        counts = [str(int((labels == kind).sum())) for kind in (1, 0)]
+        table.add_row(learned.tags[tag], *counts, *_judgement(judged.get(tag), tag >= learned.known))
+    console.print("average precision on films left out:")
+    console.print(table)
+    means = learned.mean_average_precision
+    if means:
+        console.print(f"mean of the tags that the model knew: {means[0]:.3f} before, {means[1]:.3f} after")
+    for name, why in said.passed_over.items():
+        console.print(f"{name} is not learned: {why}")
+
+
+def _judgement(one: TagChange | None, own: bool) -> tuple[str, str, str]:
+    if one is None:
+        return "", "", "new" if own else "too few to judge"
+    word = "better" if one.after > one.before else "worse" if one.after < one.before else "the same"
+    return "" if own else f"{one.before:.3f}", f"{one.after:.3f}", "new" if own else word
+
+
+def refuse(console: Console, learned: Learned) -> int:
+    """Say that the model is not written; returns the exit status."""
+    before, after = learned.mean_average_precision or (0.0, 0.0)
+    console.print(
+        f"movie-tags: nothing was written, for on films left out the model would be worse ({after:.3f} after "
+        f"{before:.3f}); look through the corrections of the tags that got worse, or write it all the same by --force"
+    )
+    return WORSE

@@ -1,0 +1,142 @@
+"""Learning from corrections: what people say is seen in what the model says next, and no film is opened."""
+
+import shutil
+
+import numpy as np
+import pytest
+from films import picture, write_video
+
+from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, SAVED_MODEL, THRESHOLDS, read_bundle, write_card
+from movie_tags.models.heads import LinearHead, write_head
+from movie_tags.models.loading import load_model
+from movie_tags.pipeline.commands import main
+from movie_tags.pipeline.inputs import Inputs
+from movie_tags.pipeline.method import Method, Work
+from movie_tags.pipeline.run import TaggingRun
+from movie_tags.results.corrections import Correction, Corrections, Place
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.manifest import SAID_ANEW
+
+SHOWN = {"a": (1, 2, 3), "b": (1, 4, 5), "c": (1, 6, 7), "d": (2, 8, 9), "e": (3, 4, 8), "f": (6, 9, 5)}
+"""The pictures of each film, by their seeds, two seconds each: the first is what people call Temple."""
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    for name, seeds in SHOWN.items():
+        write_video(folder / f"{name}.mp4", [picture(seed) for seed in seeds for _ in range(50)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(small_bundle, tmp_path_factory):
+    """A backbone with a head that finds Animal on every picture, and nothing else on any."""
+    folder = tmp_path_factory.mktemp("sigmoid") / "bundle"
+    shutil.copytree(small_bundle, folder)
+    card = read_bundle(small_bundle).card
+    bias = np.array([2, -6, -6, -6, -6], np.float32)
+    head = LinearHead(np.zeros((32, 5), np.float32), bias, (16,), ("plain", "unit"))
+    write_head(str(folder / "head.npz"), head)
+    vocabulary = read_bundle(small_bundle).vocabulary
+    sure = {"intercept": 1.0, "weights": {"best": 1.0, "mean": 0.5}}
+    said = {HEAD_CARD: {**head.to_card(), OUTSIDE: True}, THRESHOLDS: dict.fromkeys(vocabulary, 0.5)}
+    write_card(str(folder), {**card, **said, "film_confidence": sure})
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def tagged(films, bundle, tmp_path_factory):
+    """Results of the films, to be copied."""
+    folder = tmp_path_factory.mktemp("tagged") / "results"
+    tag(films, folder, bundle)
+    return folder
+
+
+@pytest.fixture
+def results(tagged, tmp_path):
+    return shutil.copytree(tagged, tmp_path / "results", symlinks=True)
+
+
+def tag(films, folder, model, features=True):
+    run = TaggingRun(Inputs.of([str(films)]), ResultsFolder(str(folder)), model, Method(), Work(features=features))
+    return run.run()
+
+
+def said_by_model(folder):
+    """By film, the tags that the model says of it, without what people say."""
+    return {film.title.removesuffix(".mp4"): {tag.tag for tag in film.short_list} for film in ids(folder)}
+
+
+def ids(folder):
+    return list(ResultsFolder(str(folder)).read("tags"))
+
+
+def correct(folder, *said):
+    """Say something: (film, tag, verdict, seconds of a key frame or None of the whole film)."""
+    of = {film.title.removesuffix(".mp4"): film.id for film in ids(folder)}
+    places = [Place() if time is None else Place(time, time + 2) for *_, time in said]
+    rows = zip(said, places, strict=True)
+    Corrections(str(folder)).append(Correction(of[f], tag, verdict, place) for (f, tag, verdict, _), place in rows)
+
+
+def learn(folder, output, *words):
+    return main(["learn", str(folder), "--output", str(output), *words])
+
+
+def test_what_people_say_is_seen_in_what_the_model_says_next(films, bundle, results, tmp_path, capsys):
+    assert all("Animal" in tags for tags in said_by_model(results).values())
+    correct(results, *[(film, "Animal", "rejected", time) for film in "abd" for time in (0, 2, 4)])
+    correct(results, *[(film, "Temple", "applies", 0) for film in "abc"])
+    shutil.move(films / "a.mp4", tmp_path / "a.mp4")  # no film is opened
+    assert learn(results, tmp_path / "mine") == 0
+    shutil.move(tmp_path / "a.mp4", films / "a.mp4")
+    out = capsys.readouterr().out
+    assert "Temple" in out and "new" in out and f"--model {tmp_path / 'mine'}" in out
+    learned = read_bundle(str(tmp_path / "mine"))
+    assert learned.vocabulary == (*read_bundle(bundle).vocabulary, "Temple") and SAVED_MODEL not in learned.parts
+    assert learned.features_fingerprint == read_bundle(bundle).features_fingerprint
+    run = tag(films, results, learned.uri)
+    assert run.due == {SAID_ANEW: 6} and not run.counters.get("key_frames_tagged")
+    said = said_by_model(results)
+    assert not any("Animal" in tags for tags in said.values())
+    assert {film for film, tags in said.items() if "Temple" in tags} == {"a", "b", "c"}
+    shown = np.stack([learned.fitted(picture(1)), learned.fitted(picture(2))])
+    temple, other = load_model(learned).describe(shown).probabilities[:, -1]
+    assert temple > learned.thresholds[-1] > other
+
+
+def test_a_worse_model_is_refused(results, tmp_path, capsys):
+    # What shows the first picture has the tag where others are left out, and where it is left out has it not.
+    for film, verdict in {"a": "applies", "b": "rejected", "c": "applies"}.items():
+        correct(results, (film, "Food", verdict, 0))
+    for film, verdict in {"a": "rejected", "d": "applies"}.items():
+        correct(results, (film, "Food", verdict, 2 if film == "a" else 0))
+    status = learn(results, tmp_path / "mine")
+    out = capsys.readouterr().out
+    assert status == 1 and "nothing was written" in out and not (tmp_path / "mine").exists(), out
+    assert learn(results, tmp_path / "mine", "--force") == 0 and read_bundle(str(tmp_path / "mine"))
+
+
+def test_there_must_be_something_to_learn_from(films, bundle, small_bundle, results, tmp_path, capsys):
+    def complaint(*words):
+        assert learn(results, *words) == 2
+        return capsys.readouterr().err
+
+    assert "nobody has corrected anything yet" in complaint(tmp_path / "mine")
+    correct(results, ("a", "Temple", "applies", 0))
+    assert "too few key frames are marked with it (1 of 3)" in complaint(tmp_path / "mine")
+    correct(results, ("a", "War", "applies", None), ("b", "Animal", "rejected", 0))
+    assert "chooses one tag of all" in complaint(tmp_path / "mine", "--model", small_bundle)
+    assert "holds a model already" in complaint(bundle)
+    for path in (results / "runs").rglob("*.parquet"):
+        path.unlink()
+    assert "no key frames to learn from" in complaint(tmp_path / "mine")
+    assert learn(tmp_path / "nowhere", tmp_path / "mine") == 2
+
+
+def test_results_without_features_cannot_be_learned_from(films, bundle, tmp_path, capsys):
+    tag(films, tmp_path / "results", bundle, features=False)
+    correct(tmp_path / "results", ("a", "Animal", "rejected", 0))
+    assert learn(tmp_path / "results", tmp_path / "mine") == 2
+    assert "no features of key frames are kept there" in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""Examples from corrections, and what is decided by what was learned: known answers and properties."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from movie_tags.models.heads import LinearHead
+from movie_tags.records import KeyFrame, TagProbability
+from movie_tags.results import overlay
+from movie_tags.results.corrections import Correction, Held, Place
+from movie_tags.training.corrected import Corrected, draw, labels_of
+from movie_tags.training.heads.adapt import Examples
+from movie_tags.training.learning import SHORT_LIST, cut, film_offset, learn
+from movie_tags.transforms.evidence import FilmConfidence
+
+TAGS = ("Food", "War", "Temple")
+places = st.one_of(
+    st.just(Place()), st.tuples(st.integers(0, 9), st.integers(0, 4)).map(lambda pair: Place(pair[0], sum(pair)))
+)
+said = st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(("applies", "rejected", "withdrawn")), places))
+
+
+@given(said)
+def test_labels_are_what_the_pages_show(corrections):
+    """Against the key frames as they are shown with the corrections laid over them."""
+    verdicts = Held(Correction("a", tag, verdict, place) for tag, verdict, place in corrections).of("a")
+    labels, weights = labels_of(range(10), verdicts, TAGS)
+    assert np.array_equal(np.isfinite(labels), weights > 0)
+    for time in range(10):
+        before = KeyFrame(time, time, time + 1, tags=tuple(TagProbability(tag, 0.5) for tag in TAGS))
+        shown = {tag.tag: tag.probability for tag in overlay.key_frame(before, verdicts).tags}
+        known = [{1.0: 1.0, 0.5: np.nan}.get(shown.get(tag, 0), 0.0) for tag in TAGS]
+        assert np.array_equal(labels[time], known, equal_nan=True)
+
+
+def test_a_rejected_film_weighs_little():
+    verdicts = Held([Correction("a", "War", "rejected")]).of("a")
+    for frames in (1, 2, 50):
+        _, weights = labels_of(range(frames), verdicts, TAGS)
+        assert weights.sum() == pytest.approx(min(frames, 2))
+
+
+def test_films_are_drawn_from_parts_that_are_read_anyhow():
+    parts = {f"film{i}": f"part{i // 10}" for i in range(40)}
+    drawn = draw(parts, ["film25", "film21"], 8)
+    assert len(set(drawn)) == 8 and {parts[id] for id in drawn} == {"part2"} and not {"film25", "film21"} & set(drawn)
+    more = draw(parts, ["film25", "film21"], 12)
+    assert more[:8] == drawn and len({parts[id] for id in more}) == 2
+    assert set(draw(parts, ["film25"], 1000)) == parts.keys() - {"film25"}
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 999)), min_size=2, max_size=12, unique_by=lambda pair: pair[1]))
+def test_no_cut_parts_better(pairs):
+    labels, p = np.array([float(label) for label, _ in pairs]), np.array([place / 1000 for _, place in pairs])
+    if labels.any():
+        best = max(f1_score(labels, p >= threshold) for threshold in p)
+        assert f1_score(labels, p >= cut(labels, p)) == pytest.approx(best)
+
+
+def examples_of(films=12, frames=5, seed=0):
+    """Films of which every third shows something in its first frames, and features that tell it."""
+    random = np.random.default_rng(seed)
+    names = np.repeat([f"film{i:02}" for i in range(films)], frames)
+    shows = np.array([i % 3 == 0 and frame < 3 for i in range(films) for frame in range(frames)])
+    features = random.random((len(names), 6), np.float32)
+    features[:, 0] += shows * 2
+    return Examples(features, shows[:, None].astype(float), np.ones((len(names), 1)), names), shows
+
+
+def corrected(examples, known):
+    tags = tuple(f"tag{i}" for i in range(examples.labels.shape[1]))
+    return Corrected(tags, examples, {}, known)
+
+
+def test_films_with_a_new_tag_come_on_the_short_list_and_others_do_not():
+    examples, shows = examples_of()
+    found = np.where(shows, 0.4, 0.05).astype(np.float32)[:, None]
+    model = FilmConfidence(-0.7, (0.87, 0.41), {"other": 2.0})
+    own = replace(model, tags={"new": film_offset(model, examples, found, 0)})
+    for name in np.unique(examples.films):
+        best, mean = np.sort(found[examples.films == name, 0])[-3:].mean(), found[examples.films == name].mean()
+        sure = own.confidence("new", [np.log(p / (1 - p)) for p in (best, mean)])
+        assert (sure >= SHORT_LIST) == (int(name[4:]) % 3 == 0)
+
+
+def test_a_new_tag_is_learned_beside_those_that_stay():
+    examples, shows = examples_of()
+    wide = np.column_stack([np.full(len(shows), np.nan), examples.labels[:, 0]])
+    examples = replace(examples, labels=wide, weights=np.ones(wide.shape))
+    head = LinearHead(np.ones((6, 1), np.float32), np.zeros(1, np.float32), (6,))
+    learned = learn(head, [0.3], FilmConfidence(0, (1, 1)), corrected(examples, 1))
+    assert (learned.head.kernel[:, 0] == head.kernel[:, 0]).all() and learned.head.bias[0] == head.bias[0]
+    assert learned.thresholds[0] == 0.3 and learned.touched == (1,) and learned.offsets.keys() == {"tag1"}
+    believed = learned.head(examples.features)[:, 1] >= learned.thresholds[1]
+    assert (believed == shows).mean() > 0.95 and not learned.worse
+
+
+def test_what_contradicts_itself_makes_a_model_worse():
+    """What tells the tag in some films tells the opposite in the others; the model went by something else, rightly."""
+    names = np.repeat([f"film{i}" for i in range(4)], 10)
+    labels = np.tile([1.0, 0.0], 20)
+    features = np.zeros((40, 3), np.float32)
+    features[:, 0] = np.where(np.isin(names, ["film0", "film1"]), labels, 1 - labels)
+    features[:, 1] = 0.1 * labels
+    head = LinearHead(np.array([[0], [5], [0]], np.float32), np.zeros(1, np.float32), (3,))
+    examples = Examples(features, labels[:, None], np.ones((40, 1)), names)
+    learned = learn(head, [0.5], None, corrected(examples, 1))
+    assert learned.worse and learned.mean_average_precision[0] == 1

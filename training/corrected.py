@@ -1,0 +1,256 @@
+"""Examples from corrections: what people have said of films, as labels of key frames whose features are kept.
+
+A tag that the model does not know yet has no labels but those people give; key frames of films of which nobody says it
+are weak negatives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from movie_tags import storage
+from movie_tags.errors import UserError
+from movie_tags.models.quantised import restore
+from movie_tags.records import TITLE_CARD, Entry
+from movie_tags.results import features
+from movie_tags.results.corrections import APPLIES, Corrections, Held, Place, Verdicts
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.manifest import entry_of
+from movie_tags.results.sort import lines_of
+from movie_tags.training.heads.adapt import Examples
+
+LEAST_MARKED = 3
+"""Key frames that a tag of one's own needs."""
+REJECTED_FILM = 2.0
+"""What it weighs, over all a film's key frames, that a tag is rejected of the film: as much as so many key frames, for
+the film was looked at for its tags and not picture by picture."""
+WEAK = 0.3
+"""What a key frame weighs as a negative of a tag that nobody says of its film."""
+DRAWN_FILMS = 200
+"""Films without corrections from which such negatives are drawn."""
+OF_FILM = 10
+"""Key frames of a film that are taken though nothing is said of them."""
+NO_FILM = "it is said of whole films alone; mark key frames that show it"
+
+
+class LearningError(UserError):
+    """There is nothing to learn from, or nothing that can be learned further; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What people have said of key frames.
+
+    Attributes:
+        tags: of the model, then those that it does not know yet.
+        examples: the key frames; labels as wide as `tags`.
+        passed_over: by tag that cannot be learned, why.
+        known: how many of `tags` the model knows.
+    """
+
+    tags: tuple[str, ...]
+    examples: Examples
+    passed_over: Mapping[str, str]
+    known: int
+
+
+def labels_of(times: Sequence[float], verdicts: Verdicts, tags: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """What people say of a film's key frames.
+
+    A narrower place prevails over a wider one. That a tag applies to a film as a whole does not say where: it gives no
+    label.
+
+    Args:
+        times: of the key frames, in seconds.
+        verdicts: what holds of the film.
+        tags: the labels' order; what is said of others is passed over.
+
+    Returns:
+        Labels and weights, float [key frames, tags] each, as `Examples` has them.
+    """
+    labels, weights = np.full((len(times), len(tags)), np.nan), np.zeros((len(times), len(tags)))
+    place_of = {tag: i for i, tag in enumerate(tags)}
+    for (tag, place), one in sorted(verdicts.items(), key=lambda item: -_width(item[0][1])):
+        if tag not in place_of or (place.of_film and one.verdict == APPLIES):
+            continue
+        rows = [row for row, time in enumerate(times) if place.covers(time)]
+        labels[rows, place_of[tag]] = one.verdict == APPLIES
+        weights[rows, place_of[tag]] = min(1.0, REJECTED_FILM / len(rows)) if place.of_film and rows else 1.0
+    return labels, weights
+
+
+def _width(place: Place) -> float:
+    return float("inf") if place.start_s is None or place.end_s is None else place.end_s - place.start_s
+
+
+def gather(results: ResultsFolder, vocabulary: Sequence[str], seen_key: str, width: int) -> Corrected:
+    """The examples of a folder of results.
+
+    Args:
+        results: the folder.
+        vocabulary: the tags of the model.
+        seen_key: of what was seen by the model's backbone (`Entry.seen_key`).
+        width: of its features.
+
+    Raises:
+        LearningError: nobody has said anything that can be learned; the message says why.
+        OSError, OutputError: the results cannot be read.
+    """
+    said = _said(results)
+    parts = _parts_of(results, seen_key)
+    if not set(said) & set(parts):
+        raise LearningError(_nothing_seen(results))
+    own = sorted({tag for verdicts in said.values() for tag, _ in verdicts} - {*vocabulary, TITLE_CARD})
+    tags = (*vocabulary, *own)
+    wanted = [id for id in said if id in parts]
+    drawn = draw(parts, wanted) if own else []
+    frames = _frames_of(results, parts, {*wanted, *drawn})
+    found = examples_of(frames, said, tags)
+    if found.features.shape[1] != width:
+        raise LearningError(
+            f"{results}: its features are {found.features.shape[1]} numbers wide, the model's {width}; name the model "
+            "that tagged these films (--model)"
+        )
+    return _learnable(tags, found, said, len(vocabulary))
+
+
+def _said(results: ResultsFolder) -> dict[str, Verdicts]:
+    """By id of a film, what holds of it, where anybody has said anything."""
+    held = Held(Corrections(results.address))
+    if not held:
+        raise LearningError(
+            f"{results}: nobody has corrected anything yet; movie-tags review {results} shows a page to do it on"
+        )
+    said = {film.id: verdicts for film in results.read("tags") if (verdicts := held.of(film.id, film.content))}
+    if not said:
+        raise LearningError(f"{results}: what people have said there is of films that are no longer among the results")
+    return said
+
+
+def _parts_of(results: ResultsFolder, seen_key: str) -> dict[str, str]:
+    """By id, the part that has a film's features, where they are those of the model."""
+    entries: Iterable[Entry] = map(entry_of, lines_of([results.manifest] if results.manifest else []))
+    return {one.id: one.features for one in entries if one.features and one.seen_key == seen_key}
+
+
+def _nothing_seen(results: ResultsFolder) -> str:
+    if results.parts_with_features():
+        return f"{results}: the films that people have corrected were seen by another model; name it by --model"
+    return (
+        f"{results}: no features of key frames are kept there (movie-tags tag --no-features, or a model that gives "
+        "none); tag the films again with --features --force"
+    )
+
+
+def draw(parts: Mapping[str, str], corrected: Collection[str], films: int = DRAWN_FILMS) -> list[str]:
+    """Films of which nobody has said anything, drawn by the hash of their ids from as few parts as will do.
+
+    Args:
+        parts: by id, the part that has a film's features; a part has films of all kinds.
+        corrected: films that are not to be drawn; their parts come first, for they are read anyhow.
+        films: how many.
+    """
+    read = {parts[id] for id in corrected}
+    of_part: dict[str, list[str]] = {}
+    for id in parts.keys() - set(corrected):
+        of_part.setdefault(parts[id], []).append(id)
+    order = sorted(of_part, key=lambda part: (part not in read, _hash(part)))
+    return [id for part in order for id in sorted(of_part[part], key=_hash)][:films]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+FilmFrames = dict[str, list[tuple[float, bytes]]]
+"""By id, a film's key frames: seconds and quantised features."""
+
+
+def _frames_of(results: ResultsFolder, parts: Mapping[str, str], ids: Collection[str]) -> FilmFrames:
+    of_part: dict[str, set[str]] = {}
+    for id in ids:
+        of_part.setdefault(parts[id], set()).add(id)
+    frames: FilmFrames = {}
+    for part, wanted in sorted(of_part.items()):
+        for one in features.read(storage.join(results.address, part), wanted):
+            frames.setdefault(one.id, []).append((one.time_s, one.features))
+    return {id: sorted(frames[id]) for id in sorted(frames)}
+
+
+def examples_of(frames: FilmFrames, said: Mapping[str, Verdicts], tags: Sequence[str]) -> Examples:
+    """Key frames with what is said of them, and some of each film of which nothing is.
+
+    Raises:
+        LearningError: there are none.
+    """
+    vectors, labels, weights, films = [], [], [], []
+    for id, of_film in frames.items():
+        found, weight = labels_of([time for time, _ in of_film], said.get(id, {}), tags)
+        spoken = np.isfinite(found).any(1)
+        silent = np.flatnonzero(~spoken)
+        spread = silent[np.unique(np.linspace(0, len(silent) - 1, min(OF_FILM, len(silent))).round().astype(int))]
+        for row in sorted([*np.flatnonzero(spoken), *spread]):
+            vectors.append(restore(of_film[row][1]))
+            labels.append(found[row])
+            weights.append(weight[row])
+            films.append(id)
+    if not vectors:
+        raise LearningError("the films that people have corrected have no key frames to learn from")
+    return Examples(np.stack(vectors), np.stack(labels), np.stack(weights), np.array(films))
+
+
+def with_weak_negatives(examples: Examples, tags: Iterable[int], marked: Mapping[int, Collection[str]]) -> Examples:
+    """The same, with key frames of other films as weak negatives of tags.
+
+    Args:
+        examples: the key frames.
+        tags: places of tags that the model does not know yet.
+        marked: by place, the films of which the tag is said; nothing is taken for granted of their other key frames.
+    """
+    labels, weights = examples.labels.copy(), examples.weights.copy()
+    for tag in tags:
+        rows = np.isnan(labels[:, tag]) & ~np.isin(examples.films, list(marked.get(tag, ())))
+        labels[rows, tag], weights[rows, tag] = 0, WEAK
+    return replace(examples, labels=labels, weights=weights)
+
+
+def _learnable(tags: tuple[str, ...], examples: Examples, said: Mapping[str, Verdicts], known: int) -> Corrected:
+    """What can be learned of what was gathered."""
+    place = {tag: i for i, tag in enumerate(tags)}
+    marked: dict[int, set[str]] = {}
+    for id, verdicts in said.items():
+        for (tag, _), one in verdicts.items():
+            if one.verdict == APPLIES and tag in place:
+                marked.setdefault(place[tag], set()).add(id)
+    passed_over = {tags[tag]: why for tag in range(known, len(tags)) if (why := _why_not(tag, examples, marked))}
+    passed_over |= {tags[tag]: NO_FILM for tag in marked if tag < known and _only_whole(tag, examples)}
+    kept = [tag for tag in range(len(tags)) if tag < known or tags[tag] not in passed_over]
+    examples = with_weak_negatives(examples, [tag for tag in kept if tag >= known], marked)
+    examples = replace(examples, labels=examples.labels[:, kept], weights=examples.weights[:, kept])
+    if not np.isfinite(examples.labels).any():
+        reasons = "; ".join(f"{tag}: {why}" for tag, why in passed_over.items())
+        raise LearningError(f"nothing that people have said can be learned yet ({reasons})")
+    return Corrected(tuple(tags[tag] for tag in kept), examples, passed_over, known)
+
+
+def _only_whole(tag: int, examples: Examples) -> bool:
+    return not np.isfinite(examples.labels[:, tag]).any()
+
+
+def _why_not(tag: int, examples: Examples, marked: Mapping[int, Collection[str]]) -> str:
+    """Why a tag that the model does not know yet cannot be learned; "" where it can."""
+    films = marked.get(tag, ())
+    frames = int((examples.labels[:, tag] == 1).sum())
+    if not films:
+        return "the model does not know it, and nobody says that it applies"
+    if not frames:
+        return NO_FILM
+    if frames < LEAST_MARKED:
+        return f"too few key frames are marked with it ({frames} of {LEAST_MARKED})"
+    if np.isin(examples.films, list(films)).all() and not (examples.labels[:, tag] == 0).any():
+        return "no other film is there to tell it from; reject it on a key frame that does not show it"
+    return ""

@@ -1,0 +1,270 @@
+"""Learning from corrections: a bundle's head, thresholds and confidence are refitted, its backbone stays.
+
+No film and no picture is opened: the examples are kept features (`movie_tags.training.corrected`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from movie_tags import storage
+from movie_tags.models.bundle import (
+    FILES,
+    HEAD,
+    HEAD_CARD,
+    MADE_FROM,
+    ONNX,
+    OUTSIDE,
+    TFLITE,
+    THRESHOLDS,
+    VOCABULARY,
+    ModelBundle,
+    write_card,
+)
+from movie_tags.models.heads import LinearHead, read_head, write_head
+from movie_tags.records import UNIT
+from movie_tags.training.corrected import Corrected, LearningError
+from movie_tags.training.heads.adapt import (
+    NEW_PENALTY,
+    PENALTY,
+    Examples,
+    TagChange,
+    adapt,
+    best_threshold,
+    changes,
+    extended,
+    left_out,
+)
+from movie_tags.transforms.evidence import Evidence, FilmConfidence
+
+LEARNED = "learned"
+"""Where `model.json` says what a bundle has learned, and from which it came."""
+LEAST_OF_A_KIND = 5
+"""Positive and negative key frames from which on the threshold of a tag that the model knew is refitted."""
+FLOOR = 0.1
+"""No threshold is set below it."""
+SHORT_LIST = 0.25
+"""The confidence from which a tag is on the short list by default (`Method.min_confidence`)."""
+CONFIDENCE = "film_confidence"
+OF_TRAINING = ("accuracy", "calibration", MADE_FROM, FILES)
+"""What of `model.json` is said of the model that was, and does not hold of one that has learned further."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A head that has learned further.
+
+    Attributes:
+        head: as wide as `tags`.
+        tags: the vocabulary.
+        thresholds: float [tags], from which each is believed on a key frame.
+        offsets: by tag that the model did not know, what is added to its confidence (`FilmConfidence.tags`).
+        judged: tag by tag, how well films left out are ordered before and after.
+        touched: places of the tags of which anything was said.
+        known: how many of `tags` the model knew before.
+    """
+
+    head: LinearHead
+    tags: tuple[str, ...]
+    thresholds: np.ndarray
+    offsets: Mapping[str, float]
+    judged: tuple[TagChange, ...]
+    touched: tuple[int, ...]
+    known: int
+
+    @property
+    def mean_average_precision(self) -> tuple[float, float] | None:
+        """Before and after, over the judged tags that the model knew; None where none can be judged."""
+        pairs = [(one.before, one.after) for one in self.judged if one.tag < self.known]
+        return (float(np.mean([a for a, _ in pairs])), float(np.mean([b for _, b in pairs]))) if pairs else None
+
+    @property
+    def worse(self) -> bool:
+        """Whether films left out say that the model was better before."""
+        means = self.mean_average_precision
+        return means is not None and means[1] < means[0]
+
+
+def head_of(bundle: ModelBundle) -> LinearHead:
+    """The head of a bundle that can learn further.
+
+    Raises:
+        LearningError: it cannot; the message says why.
+        BundleError: it cannot be read.
+    """
+    if LEARNED in bundle.card:
+        origin = bundle.card[LEARNED]["from"]["model"]
+        raise LearningError(
+            f"{bundle.uri}: has learned from corrections already; name the model that it came from, which learns all "
+            f"of them anew: --model {origin}"
+        )
+    head = read_head(bundle)
+    if head is None or bundle.features_fingerprint is None:
+        raise LearningError(f"{bundle.uri}: gives no features and has no {HEAD}, so that it cannot learn further")
+    if head.activation != "sigmoid" or head.relu:
+        raise LearningError(
+            f"{bundle.uri}: its head chooses one tag of all ({head.activation}) and cannot learn single tags; "
+            "movie-tags train --backbone BUNDLE makes one that can"
+        )
+    return head
+
+
+def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | None, said: Corrected) -> Learned:
+    """Refit a head, and what is decided by it.
+
+    Args:
+        head: of the model.
+        thresholds: of its tags.
+        film: how sure it is of a film's tags; None where it does not say.
+        said: what people say.
+    """
+    wide = extended(head, len(said.tags))
+    found = probabilities_left_out(wide, said)
+    touched = np.flatnonzero((np.isfinite(said.examples.labels) & (said.examples.weights > 0)).any(0)).tolist()
+    own = range(said.known, len(said.tags))
+    return Learned(
+        adapt(wide, said.examples, penalties(said)),
+        said.tags,
+        np.array([_threshold(tag, thresholds, said, found) for tag in range(len(said.tags))]),
+        {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in own} if film else {},
+        tuple(changes(wide, said.examples, found)),
+        tuple(touched),
+        said.known,
+    )
+
+
+def penalties(said: Corrected) -> np.ndarray:
+    """How strongly each tag is held to its prior, float [tags]."""
+    return np.where(np.arange(len(said.tags)) < said.known, PENALTY, NEW_PENALTY)
+
+
+def probabilities_left_out(head: LinearHead, said: Corrected) -> np.ndarray:
+    """Probabilities of examples by heads that did not see them, float32 [N, tags].
+
+    Films are left out whole; of a tag of one's own that is marked in one film alone, single key frames.
+    """
+    examples = said.examples
+    found = left_out(head, examples, penalties(said))
+    of_one = [
+        tag
+        for tag in range(said.known, len(said.tags))
+        if len(np.unique(examples.films[examples.labels[:, tag] == 1])) < 2
+    ]
+    if of_one:
+        alone = np.full_like(examples.labels, np.nan)
+        alone[:, of_one] = examples.labels[:, of_one]
+        apart = replace(examples, labels=alone, films=np.arange(len(examples.films)))
+        found[:, of_one] = left_out(head, apart, penalties(said))[:, of_one]
+    return found
+
+
+def _threshold(tag: int, before: Sequence[float], said: Corrected, found: np.ndarray) -> float:
+    """From which probability on a tag is believed.
+
+    Of a tag that the model knew at most by half or twice what it was: people correct what they look at, which is no
+    fair sample of key frames.
+    """
+    labels, weights = said.examples.labels[:, tag], said.examples.weights[:, tag]
+    rows = np.isfinite(labels) & (weights > 0)
+    counts = [int((labels[rows] == kind).sum()) for kind in (0, 1)]
+    if tag >= said.known:
+        return max(FLOOR, cut(labels[rows], found[rows, tag]))
+    if min(counts) < LEAST_OF_A_KIND:
+        return float(before[tag])
+    best = cut(labels[rows], found[rows, tag])
+    return float(
+        max(min(FLOOR, before[tag]), np.clip(best, before[tag] / 2, min(2 * before[tag], (1 + before[tag]) / 2)))
+    )
+
+
+def cut(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Where examples are best parted (`best_threshold`), in the middle of the gap below, by log-odds; four decimals."""
+    best = best_threshold(labels.tolist(), probabilities)
+    below = probabilities[probabilities < best]
+    edge = float(below.max()) if len(below) else best / 2
+    middle = (_logit(best) + _logit(edge)) / 2
+    return round(float(1 / (1 + np.exp(-middle))), 4)
+
+
+def film_offset(film: FilmConfidence, examples: Examples, found: np.ndarray, tag: int) -> float:
+    """What is added to a new tag's confidence, so that films are best parted at SHORT_LIST.
+
+    Of calibrated probabilities, half the F1 that is reached is where F1 is best.
+
+    Args:
+        film: the model of films.
+        examples, found: key frames, and their probabilities by heads that did not see them.
+        tag: its place.
+    """
+    plain = replace(film, tags={}, ceilings={})
+    labels, sure = [], []
+    for name in np.unique(examples.films):
+        rows = examples.films == name
+        statistics = Evidence.of(np.round(found[rows][:, [tag]] * UNIT).astype(np.int64)).statistics()[0]
+        labels.append(float((examples.labels[rows, tag] == 1).any()))
+        sure.append(plain.confidence("", statistics))
+    return round(_logit(SHORT_LIST) - _logit(cut(np.array(labels), np.array(sure))), 5)
+
+
+def _logit(probability: float) -> float:
+    bounded = min(max(probability, 1e-6), 1 - 1e-6)
+    return float(np.log(bounded / (1 - bounded)))
+
+
+def write_learned(bundle: ModelBundle, model: str, learned: Learned, output: str) -> None:
+    """Write a bundle of the same backbone with the head that has learned.
+
+    Its SavedModel is left out, for the head inside it is the former one.
+
+    Args:
+        bundle: the model that was.
+        model: what names it to `movie-tags --model`.
+        learned: what it has learned.
+        output: a folder, local or remote.
+
+    Raises:
+        LearningError: the bundle has only a SavedModel.
+        OSError: it cannot be written.
+    """
+    parts = [part for part in (TFLITE, ONNX) if part in bundle.parts]
+    if not parts:
+        raise LearningError(f"{bundle.uri}: has no {TFLITE}, which a bundle that has learned runs by")
+    storage.make_folder(output)
+    for part in parts:
+        storage.write_bytes(storage.join(output, part), storage.read_bytes(storage.join(bundle.uri, part)))
+    write_head(storage.join(output, HEAD), learned.head)
+    storage.write_text(storage.join(output, VOCABULARY), "".join(f"{tag}\n" for tag in learned.tags))
+    write_card(output, card_of(bundle, model, learned))
+
+
+def card_of(bundle: ModelBundle, model: str, learned: Learned) -> dict:
+    """What `model.json` says of a bundle that has learned, less its fingerprint."""
+    card = {name: value for name, value in bundle.card.items() if name not in OF_TRAINING}
+    touched = {learned.tags[tag] for tag in learned.touched}
+    if CONFIDENCE in card:
+        card[CONFIDENCE] = {**card[CONFIDENCE], "tags": {**card[CONFIDENCE].get("tags", {}), **learned.offsets}}
+    if "watch" in card:  # measured with the former head
+        card["watch"] = {tag: said for tag, said in card["watch"].items() if tag not in touched}
+    judged = {
+        learned.tags[one.tag]: {
+            "examples": list(one.examples),
+            "before": round(one.before, 4),
+            "after": round(one.after, 4),
+        }
+        for one in learned.judged
+    }
+    return {
+        **card,
+        "name": f"{bundle.name}, learned further",
+        THRESHOLDS: dict(zip(learned.tags, learned.thresholds.tolist(), strict=True)),
+        HEAD_CARD: {**learned.head.to_card(), OUTSIDE: True},
+        LEARNED: {
+            "from": {"model": model, "name": bundle.name, "fingerprint": bundle.fingerprint},
+            "touched": sorted(touched),
+            "average_precision": judged,
+            "left_out": "saved_model: the head inside it is the former one",
+        },
+    }
