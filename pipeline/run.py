@@ -115,8 +115,8 @@ class TaggingRun:
         self.begun = time.time()
         self.id = new_run_id(self.begun)
         self.inputs, self.results, self.table_format = inputs, results, table_format
+        inputs.check()  # before a model, which may have to be built
         self.models = read_models(model)
-        inputs.check()
         self.beam_words = list(beam_words)
         self.options: Any = None
         self.workers = 1
