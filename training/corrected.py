@@ -14,6 +14,7 @@ import numpy as np
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.models.heads import LinearHead
 from movie_tags.models.quantised import restore
 from movie_tags.records import TITLE_CARD, Entry
 from movie_tags.results import features
@@ -25,9 +26,9 @@ from movie_tags.training.heads.adapt import Examples
 
 LEAST_MARKED = 3
 """Key frames that a tag of one's own needs."""
-REJECTED_FILM = 2.0
+REJECTED_FILM = 0.5
 """What it weighs, over all a film's key frames, that a tag is rejected of the film: as much as so many key frames, for
-the film was looked at for its tags and not picture by picture."""
+the film was looked at for its tags and not picture by picture (measured: docs/guide/learn.md)."""
 WEAK = 0.3
 """What a key frame weighs as a negative of a tag that nobody says of its film."""
 DRAWN_FILMS = 200
@@ -58,16 +59,20 @@ class Corrected:
     known: int
 
 
-def labels_of(times: Sequence[float], verdicts: Verdicts, tags: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def labels_of(
+    times: Sequence[float], verdicts: Verdicts, tags: Sequence[str], found: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """What people say of a film's key frames.
 
-    A narrower place prevails over a wider one. That a tag applies to a film as a whole does not say where: it gives no
-    label.
+    A narrower place prevails over a wider one. That a tag applies to a film as a whole does not say where: it is taken
+    for said of the most probable key frame of which nothing is said, unless others are marked.
 
     Args:
         times: of the key frames, in seconds.
         verdicts: what holds of the film.
         tags: the labels' order; what is said of others is passed over.
+        found: the model's probabilities of the tags that it knows, the first of `tags`: float [key frames, known].
+            Without them nothing is taken for said of what is said of the whole film alone.
 
     Returns:
         Labels and weights, float [key frames, tags] each, as `Examples` has them.
@@ -80,21 +85,32 @@ def labels_of(times: Sequence[float], verdicts: Verdicts, tags: Sequence[str]) -
         rows = [row for row, time in enumerate(times) if place.covers(time)]
         labels[rows, place_of[tag]] = one.verdict == APPLIES
         weights[rows, place_of[tag]] = min(1.0, REJECTED_FILM / len(rows)) if place.of_film and rows else 1.0
+    for tag in whole_films(verdicts):
+        column = place_of.get(tag, len(tags))
+        if found is not None and column < found.shape[1] and not (labels[:, column] == 1).any():
+            open_to_it = np.flatnonzero(np.isnan(labels[:, column]))
+            row = open_to_it[found[open_to_it, column].argmax()] if len(open_to_it) else []
+            labels[row, column], weights[row, column] = 1, 1
     return labels, weights
+
+
+def whole_films(verdicts: Verdicts) -> list[str]:
+    """The tags of which people say that they apply to a film as a whole."""
+    return [tag for (tag, place), one in verdicts.items() if place.of_film and one.verdict == APPLIES]
 
 
 def _width(place: Place) -> float:
     return float("inf") if place.start_s is None or place.end_s is None else place.end_s - place.start_s
 
 
-def gather(results: ResultsFolder, vocabulary: Sequence[str], seen_key: str, width: int) -> Corrected:
+def gather(results: ResultsFolder, vocabulary: Sequence[str], seen_key: str, head: LinearHead) -> Corrected:
     """The examples of a folder of results.
 
     Args:
         results: the folder.
         vocabulary: the tags of the model.
         seen_key: of what was seen by the model's backbone (`Entry.seen_key`).
-        width: of its features.
+        head: of the model.
 
     Raises:
         LearningError: nobody has said anything that can be learned; the message says why.
@@ -109,12 +125,7 @@ def gather(results: ResultsFolder, vocabulary: Sequence[str], seen_key: str, wid
     wanted = [id for id in said if id in parts]
     drawn = draw(parts, wanted) if own else []
     frames = _frames_of(results, parts, {*wanted, *drawn})
-    found = examples_of(frames, said, tags)
-    if found.features.shape[1] != width:
-        raise LearningError(
-            f"{results}: its features are {found.features.shape[1]} numbers wide, the model's {width}; name the model "
-            "that tagged these films (--model)"
-        )
+    found = examples_of(frames, said, tags, head)
     return _learnable(tags, found, said, len(vocabulary))
 
 
@@ -181,7 +192,7 @@ def _frames_of(results: ResultsFolder, parts: Mapping[str, str], ids: Collection
     return {id: sorted(frames[id]) for id in sorted(frames)}
 
 
-def examples_of(frames: FilmFrames, said: Mapping[str, Verdicts], tags: Sequence[str]) -> Examples:
+def examples_of(frames: FilmFrames, said: Mapping[str, Verdicts], tags: Sequence[str], head: LinearHead) -> Examples:
     """Key frames with what is said of them, and some of each film of which nothing is.
 
     Raises:
@@ -189,7 +200,9 @@ def examples_of(frames: FilmFrames, said: Mapping[str, Verdicts], tags: Sequence
     """
     vectors, labels, weights, films = [], [], [], []
     for id, of_film in frames.items():
-        found, weight = labels_of([time for time, _ in of_film], said.get(id, {}), tags)
+        verdicts = said.get(id, {})
+        probable = head(np.stack([restore(data) for _, data in of_film])) if whole_films(verdicts) else None
+        found, weight = labels_of([time for time, _ in of_film], verdicts, tags, probable)
         spoken = np.isfinite(found).any(1)
         silent = np.flatnonzero(~spoken)
         spread = silent[np.unique(np.linspace(0, len(silent) - 1, min(OF_FILM, len(silent))).round().astype(int))]

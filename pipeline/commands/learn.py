@@ -96,7 +96,7 @@ def learned_from(results: ResultsFolder, done: RunRecord, bundle: ModelBundle) -
     """
     head = head_of(bundle)
     key = seen_key(Method(**done.method), bundle.features_fingerprint)
-    said = gather(results, bundle.vocabulary, key, sum(head.widths))
+    said = gather(results, bundle.vocabulary, key, head)
     return said, learn(head, bundle.thresholds, FilmConfidence.of_card(bundle.card), said)
 
 

@@ -126,7 +126,7 @@ def test_there_must_be_something_to_learn_from(films, bundle, small_bundle, resu
     assert "nobody has corrected anything yet" in complaint(tmp_path / "mine")
     correct(results, ("a", "Temple", "applies", 0))
     assert "too few key frames are marked with it (1 of 3)" in complaint(tmp_path / "mine")
-    correct(results, ("a", "War", "applies", None), ("b", "Animal", "rejected", 0))
+    correct(results, ("a", "War", "applies", 4), ("b", "Animal", "rejected", 0))
     assert "chooses one tag of all" in complaint(tmp_path / "mine", "--model", small_bundle)
     assert "holds a model already" in complaint(bundle)
     for path in (results / "runs").rglob("*.parquet"):

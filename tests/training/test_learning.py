@@ -37,11 +37,26 @@ def test_labels_are_what_the_pages_show(corrections):
         assert np.array_equal(labels[time], known, equal_nan=True)
 
 
+def test_what_is_said_of_a_film_is_said_of_its_most_probable_key_frame():
+    found = np.array([[0.1, 0.9], [0.8, 0.2], [0.6, 0.3]])
+    film = Correction("a", "Food", "applies")
+    frame = [Correction("a", "Food", verdict, Place(at, at)) for verdict, at in (("rejected", 1), ("applies", 0))]
+    for corrections, expected in (
+        ([film], [np.nan, 1, np.nan]),
+        ([film, frame[0]], [np.nan, 0, 1]),
+        ([film, frame[1]], [1, np.nan, np.nan]),
+    ):
+        labels, _ = labels_of(range(3), Held(corrections).of("a"), TAGS, found)
+        assert np.array_equal(labels[:, 0], expected, equal_nan=True) and np.isnan(labels[:, 1:]).all()
+    own = Held([Correction("a", "Temple", "applies")]).of("a")  # which the model does not know
+    assert np.isnan(labels_of(range(3), own, TAGS, found)[0]).all()
+
+
 def test_a_rejected_film_weighs_little():
     verdicts = Held([Correction("a", "War", "rejected")]).of("a")
     for frames in (1, 2, 50):
         _, weights = labels_of(range(frames), verdicts, TAGS)
-        assert weights.sum() == pytest.approx(min(frames, 2))
+        assert weights.sum() == pytest.approx(0.5)
 
 
 def test_films_are_drawn_from_parts_that_are_read_anyhow():
