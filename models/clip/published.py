@@ -1,6 +1,7 @@
 """Published pairs of models that can be downloaded by name: pinned to a revision, their large files by SHA-256.
 
-The digests are those that the model hub shows for these files. None of these models was tried here.
+The digests are those that the model hub shows for these files, as several public projects have pinned them. None of
+these models was tried here.
 """
 
 from __future__ import annotations
@@ -71,16 +72,6 @@ PUBLISHED = {
             TOKENIZER: "4a17c975210be5ab4c36b47d8dae4eefb866dbfb1e676e394aad85dc30a3ae08",
         },
         (117.33076477, -12.93243694),
-    ),
-    "mobileclip-s2": Published(
-        "Xenova/mobileclip_s2",
-        "0eea44b862f8fec754b64e92b2af112ad7617c8c",
-        "Apple's own, for research",
-        {
-            VISION: "d28b92d7a3a6ba99bd000cce5c91678c0e279dc934c887a3785908a811872a6c",
-            TEXT: "ff82e945c6c652c51df687e10f102a8e43c87d37c9108ff692468be3732f3710",
-            TOKENIZER: "72ed5c96db5729294468543e4bc75fce14ca63f58e37300290189ba1c1e52b85",
-        },
     ),
 }
 

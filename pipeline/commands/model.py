@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_import_options(taken)
     fetched = kinds.add_parser("download", help="download a published CLIP or SigLIP, to import", allow_abbrev=False)
-    fetched.add_argument("name", metavar="NAME", help="clip-vit-b32, siglip-base-224 or mobileclip-s2")
+    fetched.add_argument("name", metavar="NAME", help="clip-vit-b32 or siglip-base-224")
     fetched.add_argument("--output", required=True, metavar="FOLDER", help="where; local")
     for kind in (build, taken, fetched):
         add_common(kind)
