@@ -14,6 +14,7 @@ from movie_tags.models.bundle import HEAD_CARD, BundleError, ModelBundle, read_b
 from movie_tags.models.heads import LinearHead, read_head
 from movie_tags.models.loading import Prediction, check_outputs, load_model, predict
 from movie_tags.models.runtimes import Model
+from movie_tags.records import TITLE_CARD
 
 Fitted = tuple[np.ndarray, ...]
 """A picture as each bundle of an ensemble takes it, uint8 RGB, in the order of the bundles."""
@@ -165,3 +166,8 @@ def say_again(heads: Sequence[LinearHead], features: np.ndarray) -> np.ndarray:
         raise ValueError(f"{features.shape[1]} features where the heads take {sum(widths)}")
     parts = np.split(features, np.cumsum(widths)[:-1], 1)
     return np.concatenate([head(part) for head, part in zip(heads, parts, strict=True)], 1)
+
+
+def film_vocabulary(models: Ensemble) -> tuple[str, ...]:
+    """The tags that films may have: all outputs but that for title cards, which is none."""
+    return tuple(tag for tag in models.vocabulary if tag != TITLE_CARD)

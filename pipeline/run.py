@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.models import DEFAULT
-from movie_tags.models.ensemble import read_models
+from movie_tags.models.ensemble import film_vocabulary, read_models
 from movie_tags.pipeline.batches import STARTS, Batch, cut, halve
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.interruption import Interruption
@@ -33,7 +33,6 @@ from movie_tags.results.reading import THUMBNAILS, read_table
 from movie_tags.results.run_records import DONE, FAILED, INTERRUPTED, PartRecord, RunRecord, iso
 from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.stopping import StopFile
-from movie_tags.transforms.tagging import film_vocabulary
 
 if TYPE_CHECKING:
     from apache_beam.runners.runner import PipelineResult

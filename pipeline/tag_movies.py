@@ -12,7 +12,7 @@ from apache_beam.metrics import Metrics
 
 from movie_tags.models import DEFAULT
 from movie_tags.models.bundle import BundleError, ModelBundle
-from movie_tags.models.ensemble import Ensemble, read_models
+from movie_tags.models.ensemble import Ensemble, film_vocabulary, read_models
 from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.records import Failure, Film, KeyFrameFeatures, TagStrength, Video, named
@@ -22,7 +22,7 @@ from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.finder import FindShots
 from movie_tags.transforms.spans import find_spans
 from movie_tags.transforms.strength import short_list, strengths, totals_of, with_confidence
-from movie_tags.transforms.tagging import TagKeyFrames, film_vocabulary
+from movie_tags.transforms.tagging import TagKeyFrames
 from movie_tags.transforms.thumbnails import KeepThumbnails
 
 

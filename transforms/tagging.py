@@ -59,11 +59,6 @@ class TaggedFrame:
     features: bytes = b""
 
 
-def film_vocabulary(models: Ensemble) -> tuple[str, ...]:
-    """The tags that films may have: all outputs but that for title cards, which is none."""
-    return tuple(tag for tag in models.vocabulary if tag != TITLE_CARD)
-
-
 @dataclass(frozen=True)
 class FrameRule:
     """What a single key frame's probabilities make of it.
