@@ -19,6 +19,7 @@ from movie_tags.errors import UserError
 from movie_tags.records import Film, KeyFrame
 from movie_tags.report import phrases
 from movie_tags.report.about import LIMITS
+from movie_tags.report.alike import Features
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.markup import inline, template, text_of
 from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
@@ -61,6 +62,7 @@ class Review:
         self.desk = Desk(self.live)
         self._page: tuple[tuple, str] = ((), "")
         self._search: tuple[tuple, Search] | None = None
+        self._features: tuple[str, Features] | None = None
         self._searching = threading.Lock()
 
     def app(self) -> Starlette:
@@ -74,6 +76,7 @@ class Review:
             Route("/stills/{name}/{time:float}.jpg", answering(self.still)),
             Route("/media/{name}", answering(self.media)),
             Route("/api/scenes", answering(self.scenes)),
+            Route("/api/alike/{name}/{time:float}", answering(self.alike)),
             Route("/api/corrections", self.correct, methods=["POST"]),
             Route("/api/undo", self.undo, methods=["POST"]),
             *(Route(f"/{name}", _file(name, kind)) for name, kind in FILES.items()),
@@ -161,6 +164,18 @@ class Review:
             found = search.scenes(expression, limit=MOST_SCENES)
         shown = [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]
         return JSONResponse({"scenes": shown})
+
+    def alike(self, request: Request) -> Response:
+        """The shots that look most like that of a key frame."""
+        now = self.live.now()
+        film, time_s = now.film(request.path_params["name"]), request.path_params["time"]
+        with self._searching:
+            if self._features is None or self._features[0] != now.results.view:
+                self._features = now.results.view, Features(self.live.folder)
+            features = self._features[1]
+            found = features.nearest(features.looks_at(film.id, time_s), MOST_SCENES)
+        names = {film.id: name for name, film in now.rows.items()}
+        return JSONResponse({"scenes": [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]})
 
     def _search_of(self, now: Catalogue) -> Search:
         """What searches this state of the catalogue: kept for the next letter that is typed."""

@@ -115,7 +115,9 @@
     const button = make("button", { type: "button", className: "quiet correct", textContent: "Correct" });
     button.setAttribute("aria-label", `Correct the picture at ${timecode(time)}`);
     button.addEventListener("click", () => aim(time));
-    item.append(button);
+    const alike = make("a", { className: "alike", href: `/scenes#like=${data.name}@${time}`, textContent: "More like this" });
+    alike.setAttribute("aria-label", `Shots that look like the picture at ${timecode(time)}`);
+    item.append(button, " ", alike);
   }
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, textarea, select, video") || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -1,6 +1,7 @@
 """More like this: the order of brute force, copies first, and what cannot be compared."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from result_folders import film, frame
 from movie_tags.models.quantised import quantise, restore
 from movie_tags.report import alike, sketches
 from movie_tags.report.alike import Features, Looks
+from movie_tags.report.review.app import Review
 from movie_tags.results import features
 from movie_tags.results.expressions import SearchError
 from movie_tags.results.nearest import SKETCH, compare, largest, sketch
@@ -134,6 +136,16 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     found = Features(folder)
     assert found.seen_otherwise("other") == 1
     assert {one.id for one in found.nearest(found.looks_at("a", 1), 9)} == {"a"}
+
+
+def test_the_review_page_gives_the_shots_that_are_alike(tmp_path):
+    vectors = {id: np.eye(4, dtype=np.float32)[k:] + 0.1 for k, id in enumerate("ab")}
+    review = Review(write_results(tmp_path, vectors), "Ada")
+    names = {film.id: name for name, film in review.live.now().rows.items()}
+    asked = SimpleNamespace(path_params={"name": names["a"], "time": 5.0})
+    first, *others = json.loads(review.alike(asked).body)["scenes"]
+    assert (first["name"], first["start_s"], first["end_s"]) == (names["b"], 0.0, 2.0)
+    assert first["similarity"] == pytest.approx(1) and len(others) == 5
 
 
 def test_sketches_are_as_far_from_cosines_as_they_may_be():
