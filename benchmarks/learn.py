@@ -64,8 +64,10 @@ def features_of(bundle: ModelBundle, files: Sequence[str]) -> np.ndarray:
     kept = WORK / f"{bundle.features_fingerprint}-{len(files)}.npy"
     if not kept.exists():
         model = load_model(bundle)
-        pictures = (decode_picture((FRAMES / file).read_bytes()) for file in files)
-        found = [model.describe(bundle.fitted(picture)[None]).features[0] for picture in pictures]
+        decoded = (decode_picture((FRAMES / file).read_bytes()) for file in files)
+        pictures = (picture for picture in decoded if picture is not None)
+        answers = (model.describe(bundle.fitted(picture)[None]).features for picture in pictures)
+        found = [features[0] for features in answers if features is not None]
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, np.stack(found).astype(np.float32))
     return np.load(kept)

@@ -1,4 +1,4 @@
-"""Learning from corrections: a bundle's head, thresholds and confidence are refitted, its backbone stays.
+"""Learning from corrections: a bundle's head is refitted and takes new tags on, its backbone stays.
 
 No film and no picture is opened: the examples are kept features (`movie_tags.training.corrected`).
 """
@@ -42,8 +42,6 @@ from movie_tags.transforms.evidence import Evidence, FilmConfidence
 
 LEARNED = "learned"
 """Where `model.json` says what a bundle has learned, and from which it came."""
-LEAST_OF_A_KIND = 5
-"""Positive and negative key frames from which on the threshold of a tag that the model knew is refitted."""
 FLOOR = 0.1
 """No threshold is set below it."""
 SHORT_LIST = 0.25
@@ -113,7 +111,10 @@ def head_of(bundle: ModelBundle) -> LinearHead:
 
 
 def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | None, said: Corrected) -> Learned:
-    """Refit a head, and what is decided by it.
+    """Refit a head, and decide by it.
+
+    Thresholds of tags that the model knew stay: fitted to corrections they gained recall for precision, while the head
+    with the former ones gains both (docs/guide/learn.md).
 
     Args:
         head: of the model.
@@ -128,7 +129,7 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
     return Learned(
         adapt(wide, said.examples, penalties(said)),
         said.tags,
-        np.array([_threshold(tag, thresholds, said, found) for tag in range(len(said.tags))]),
+        np.array([*thresholds, *(_own_threshold(tag, said, found) for tag in own)]),
         {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in own} if film else {},
         tuple(changes(wide, said.examples, found)),
         tuple(touched),
@@ -161,23 +162,11 @@ def probabilities_left_out(head: LinearHead, said: Corrected) -> np.ndarray:
     return found
 
 
-def _threshold(tag: int, before: Sequence[float], said: Corrected, found: np.ndarray) -> float:
-    """From which probability on a tag is believed.
-
-    Of a tag that the model knew at most by half or twice what it was: people correct what they look at, which is no
-    fair sample of key frames.
-    """
-    labels, weights = said.examples.labels[:, tag], said.examples.weights[:, tag]
-    rows = np.isfinite(labels) & (weights > 0)
-    counts = [int((labels[rows] == kind).sum()) for kind in (0, 1)]
-    if tag >= said.known:
-        return max(FLOOR, cut(labels[rows], found[rows, tag]))
-    if min(counts) < LEAST_OF_A_KIND:
-        return float(before[tag])
-    best = cut(labels[rows], found[rows, tag])
-    return float(
-        max(min(FLOOR, before[tag]), np.clip(best, before[tag] / 2, min(2 * before[tag], (1 + before[tag]) / 2)))
-    )
+def _own_threshold(tag: int, said: Corrected, found: np.ndarray) -> float:
+    """From which probability on a tag is believed that the model did not know."""
+    labels = said.examples.labels[:, tag]
+    rows = np.isfinite(labels) & (said.examples.weights[:, tag] > 0)
+    return max(FLOOR, cut(labels[rows], found[rows, tag]))
 
 
 def cut(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -24,7 +24,7 @@ from movie_tags.transforms.evidence import FilmConfidence
 
 OPTIONS = {
     "description": "Learn from what people have said of tags (movie-tags review, movie-tags corrections): the head\n"
-    "of a model is refitted, thresholds and confidence with it, and tags of your own are added. No film and no\n"
+    "of a model is refitted, and tags of your own are added with a threshold and a confidence. No film and no\n"
     "picture is opened. What got better and worse is measured on films that are left out, tag by tag.",
 }
 WORSE = 1
