@@ -26,7 +26,7 @@ picture: demo
 
 # build/site: the user guide, the references generated from parsers and records, the API.
 docs: $(READY)
-	@PYTHONPATH=. $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 PYTHONPATH=. $(BIN)/mkdocs build --quiet --strict
 	@echo "Open build/site/index.html"
 
 test: $(READY)
