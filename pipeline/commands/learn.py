@@ -50,6 +50,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         done = _last_run(results)
         model = args.model or model_of(done)
         bundle = read_bundle(resolve(model))
+        if storage.same_file(bundle.uri, args.output):
+            raise UserError(f"{args.output}: is the model that learns, which is needed again; choose another folder")
         said, learned = learned_from(results, done, bundle)
         show(console, said, learned)
         if learned.worse and not args.force:

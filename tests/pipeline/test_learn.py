@@ -129,6 +129,7 @@ def test_there_must_be_something_to_learn_from(films, bundle, small_bundle, resu
     correct(results, ("a", "War", "applies", 4), ("b", "Animal", "rejected", 0))
     assert "chooses one tag of all" in complaint(tmp_path / "mine", "--model", small_bundle)
     assert "holds a model already" in complaint(bundle)
+    assert "is the model that learns" in complaint(bundle, "--overwrite")
     for path in (results / "runs").rglob("*.parquet"):
         path.unlink()
     assert "no key frames to learn from" in complaint(tmp_path / "mine")
