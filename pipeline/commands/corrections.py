@@ -12,6 +12,7 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, not_negative
 from movie_tags.records import Film
+from movie_tags.report.exports import Options, listed_spans
 from movie_tags.report.phrases import number, timecode
 from movie_tags.results.corrections import (
     APPLIES,
@@ -123,7 +124,7 @@ def read(source: str) -> Iterator[Correction]:
 
 
 def take_marked(folder: str, marked: dict[str, list[tuple[str, Place]]], by: str) -> list[Correction]:
-    """Add what annotations say of films, by their addresses; returns what was added.
+    """Add what annotations of what is listed say of films, by their addresses; returns what was added.
 
     Raises:
         UserError: an annotation is of a film that is not among the results.
@@ -136,7 +137,7 @@ def take_marked(folder: str, marked: dict[str, list[tuple[str, Place]]], by: str
         found = []
         for uri, stretches in marked.items():
             film = films[storage.identity(uri)]
-            found += corrections_of(film, results.spans(film.id), stretches, by)
+            found += corrections_of(film, listed_spans(results, film, Options()), stretches, by)
     return Corrections(folder).append(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +13,14 @@ from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, share
 from movie_tags.report.exports import FORMATS, Options, Written, load
 from movie_tags.report.phrases import number
+from movie_tags.results.corrections import Place
 from movie_tags.results.film_tables import Results
 from movie_tags.results.listing import threshold_of
 
 SHOWN_REASONS = 20
 OPTIONS = {
     "usage": "movie-tags export DIR --to FORMAT [--output DIR2]\n"
-    "       movie-tags export FILE --from labelstudio --output SPANS.csv",
+    "       movie-tags export FILE --from labelstudio --output SPANS.csv|DIR",
     "description": "Write the tags of a folder of results for other tools, or take corrected ones back.\n\n"
     "  movie-tags export results/ --to csv\n"
     "  movie-tags export results/ --to nfo --dry-run       which NFO beside the films would get tags\n"
@@ -37,7 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="back",
         choices=["labelstudio"],
         metavar="FORMAT",
-        help="labelstudio: spans that people corrected, as the SPANS.csv that `movie-tags dataset` takes",
+        help="labelstudio: what people corrected, as the SPANS.csv that `movie-tags dataset` takes or, where --output "
+        "is a folder of results, as its corrections",
     )
     parser.add_argument(
         "--output",
@@ -106,9 +109,19 @@ def show(written: Written, where: str, dry_run: bool = False) -> None:
 
 
 def take_back(file: str, path: str) -> int:
-    """Write SPANS.csv of a file that Label Studio exported; returns the exit status."""
+    """Take what people corrected in Label Studio as SPANS.csv, or into a folder of results; the exit status."""
     from movie_tags.report.exports import labelstudio
 
+    if path.endswith("/") or (not storage.is_remote(path) and os.path.isdir(path)):
+        from movie_tags.pipeline.commands.corrections import take_marked, user_name
+
+        annotated = labelstudio.annotated(file)
+        marked = {uri: [(s.tag, Place(s.start_s, s.end_s)) for s in sorted(spans)] for uri, spans in annotated.items()}
+        said = take_marked(path, marked, user_name())
+        print(
+            f"{path}: {number(len(said), 'correction')} of {number(len(marked), 'film')}; movie-tags corrections lists them"
+        )
+        return DONE
     spans = labelstudio.read(file)
     labelstudio.write_spans(spans, path)
     print(f"{path}: {len(spans)} spans of {len({span.uri for span in spans})} films; next: movie-tags dataset {path} …")

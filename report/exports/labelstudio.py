@@ -128,24 +128,36 @@ def read(path: str) -> tuple[Labelled, ...]:
     Raises:
         LabelStudioError: it cannot be read, is no such export, or names no span.
     """
+    found = {span for spans in annotated(path).values() for span in spans}
+    if not found:
+        raise LabelStudioError(f"{path}: nobody has marked a span in it; submit annotations in Label Studio first")
+    return tuple(sorted(found))
+
+
+def annotated(path: str) -> dict[str, set[Labelled]]:
+    """By its address, the spans of each film that somebody has annotated, which may be none.
+
+    Raises:
+        LabelStudioError: it cannot be read, or is no such export.
+    """
     try:
         tasks = json.loads(storage.read_text(path))
     except OSError as error:
         raise LabelStudioError(f"{path}: cannot be read: {storage.plainly(error)}") from error
     except ValueError as error:
         raise LabelStudioError(f"{path}: is no JSON ({error}); export the project from Label Studio as JSON") from error
-    found: set[Labelled] = set()
+    found: dict[str, set[Labelled]] = {}
     for number, task in enumerate(tasks if isinstance(tasks, list) else [tasks], 1):
         try:
-            found.update(_of_task(task))
+            if any(not annotation.get("was_cancelled") for annotation in task["annotations"]):
+                uri = str(task["data"].get("uri") or task["data"]["video"])
+                found.setdefault(uri, set()).update(_of_task(task))
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise LabelStudioError(
                 f"{path}, task {number}: not as `movie-tags export --to labelstudio` made it "
                 f"({type(error).__name__}: {error}); export the project as JSON, not JSON-MIN or CSV"
             ) from error
-    if not found:
-        raise LabelStudioError(f"{path}: nobody has marked a span in it; submit annotations in Label Studio first")
-    return tuple(sorted(found))
+    return found
 
 
 def _of_task(task: dict) -> Iterator[Labelled]:

@@ -71,6 +71,23 @@ def test_an_annotation_confirms_what_it_left_and_rejects_what_it_took_away(tmp_p
         take_marked(folder, {"/films/nowhere.mp4": []}, "Ann")
 
 
+def test_what_was_corrected_in_label_studio_becomes_corrections(tmp_path, capsys):
+    folder = small_results(tmp_path / "results")
+
+    def task(uri, *spans):
+        regions = [
+            {"type": "timelinelabels", "value": {"ranges": [{"start": first, "end": last}], "timelinelabels": [tag]}}
+            for tag, first, last in spans
+        ]
+        return {"data": {"video": "x", "uri": uri, "fps": 25.0}, "annotations": [{"result": regions}]}
+
+    project = tmp_path / "project.json"
+    project.write_text(json.dumps([task(A, ("Animal", 1, 50), ("Temple", 76, 125)), task("/films/c.mp4")]))
+    assert main(["export", str(project), "--from", "labelstudio", "--output", str(folder)]) == 0
+    assert "of 2 films" in capsys.readouterr().out
+    assert short_lists(folder)[A] == ["Animal", "Temple"]
+
+
 TIMES = st.tuples(st.integers(0, 30), st.integers(1, 9)).map(lambda pair: (float(pair[0]), float(sum(pair))))
 STRETCHES = st.lists(st.tuples(st.sampled_from(["War", "Food"]), TIMES), max_size=6, unique=True)
 
