@@ -118,9 +118,7 @@ def take_back(file: str, path: str) -> int:
         annotated = labelstudio.annotated(file)
         marked = {uri: [(s.tag, Place(s.start_s, s.end_s)) for s in sorted(spans)] for uri, spans in annotated.items()}
         said = take_marked(path, marked, user_name())
-        print(
-            f"{path}: {number(len(said), 'correction')} of {number(len(marked), 'film')}; movie-tags corrections lists them"
-        )
+        print(f"{path}: {number(len(said), 'correction')} of {number(len(marked), 'film')}")
         return DONE
     spans = labelstudio.read(file)
     labelstudio.write_spans(spans, path)
