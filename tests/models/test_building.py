@@ -162,7 +162,7 @@ def test_litert_says_what_the_saved_model_says(bundle):
     assert np.ptp(full, axis=0).max() > 1e-2
 
 
-def test_the_same_sources_make_the_same_model(sources, bundle, tmp_path):
+def test_the_same_sources_make_the_same_model(sources, tmp_path):
     made = [tmp_path / name for name in ("one", "two")]
     for folder in made:  # each in a process of its own, as bundles are built: TensorFlow numbers what it names
         folder.mkdir()
