@@ -2,7 +2,7 @@
 
     python benchmarks/draft.py                (needs the shared footage: MOVIE_TAGS_DATA)
     python benchmarks/draft.py --sweep        for several gaps, short films drafted, too: it sets Method's defaults
-    python benchmarks/draft.py --short        where short films are drafted, too: docs/drafts.md
+    python benchmarks/draft.py --short        where short films are drafted, too: docs/guide/drafts.md
     python benchmarks/draft.py --long         of one long film, made of the shared films and trailers one after another
 
 CPU seconds are those of sampling, shots, entropy and the bundled model in this process, one thread. The cosine is that

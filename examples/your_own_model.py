@@ -3,7 +3,7 @@
     python examples/your_own_model.py PICTURES FILM
 
 PICTURES holds a folder of .jpg files for each tag, named SOURCE__NAME.jpg, and `_none` for pictures that show none of
-them; needs `pip install 'movie-tags[train]'`.
+them; needs `pip install '.[train]'`.
 """
 
 import sys

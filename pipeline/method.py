@@ -58,7 +58,7 @@ class Method:
 
     def __post_init__(self):
         if self.shot_threshold is None:
-            object.__setattr__(self, "shot_threshold", DETECTORS[self.detector])
+            object.__setattr__(self, "shot_threshold", DETECTORS[self.detector].threshold)
 
     @property
     def draft(self) -> Draft | None:

@@ -283,7 +283,7 @@ def train(args: argparse.Namespace) -> None:
     )
     card = {
         "name": "movie-tags compact",
-        "backbone": "compact: residual network of plain convolutions (models/network.py)",
+        "backbone": "compact: residual network of plain convolutions (models/backbones/compact.py)",
         "parameters": plain.count_params(),
         "training": {
             "data": "labelled stills and film frames in 43 of the 50 tags, from public data sets; unlabelled pictures "

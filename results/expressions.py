@@ -109,6 +109,14 @@ def matching(term: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
     raise SearchError(f"no tag {term!r}; did you mean {offer}?")
 
 
+def _is_named(term: str, vocabulary: Sequence[str]) -> bool:
+    return bool(named(term, vocabulary))
+
+
+def _is_meant(term: str, vocabulary: Sequence[str]) -> bool:
+    return bool(meanings(term))
+
+
 def in_terms(text: str, vocabulary: Sequence[str]) -> Expression:
     """What words side by side mean: the tag that they name together, or else several tags, all of which are wanted.
 
@@ -120,8 +128,10 @@ def in_terms(text: str, vocabulary: Sequence[str]) -> Expression:
     words = text.split()
     parts: list[Term] = []
     while words:
-        count = next((n for n in range(len(words), 0, -1) if named(" ".join(words[:n]), vocabulary)), 1)
-        term = " ".join(words[:count])
+        ahead = [" ".join(words[:n]) for n in range(len(words), 0, -1)]
+        # As many words as name a tag of these results; or else of any model, which is said then.
+        term = next((term for known in (_is_named, _is_meant) for term in ahead if known(term, vocabulary)), words[0])
+        count = len(term.split())
         parts.append(Term(term, matching(term, vocabulary)))
         words = words[count:]
     return parts[0] if len(parts) == 1 else And(tuple(parts))

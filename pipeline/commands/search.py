@@ -31,7 +31,7 @@ OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
     "  movie-tags search results/ 'beach and children and not violence'\n"
     "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes\n"
-    "  movie-tags search results/ 'car chase' --scenes --to clips --output chases/\n"
+    "  movie-tags search results/ 'sword fight' --scenes --to clips --output fights/\n"
     "  movie-tags search results/ --like trailer.mp4@1:12     the shots that look most like that one\n"
     "  movie-tags search results/ --like photo.jpg",
     "epilog": "A tag is named by itself, by words of it or by synonyms in English, German, French, Spanish and Hindi:\n"

@@ -152,7 +152,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=share,
         metavar="D",
         help="the detector's difference, 0 to 1, above which a shot begins "
-        f"[{', '.join(f'{value:.3g} for {name}' for name, value in DETECTORS.items())}]",
+        f"[{', '.join(f'{known.threshold:.3g} for {name}' for name, known in DETECTORS.items())}]",
     )
     method.add_argument(
         "--exact-cuts",

@@ -9,7 +9,7 @@ import importlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a command line that only names a detector is not to wait for decoders
     import numpy as np
@@ -17,9 +17,21 @@ if TYPE_CHECKING:  # a command line that only names a detector is not to wait fo
     from movie_tags.transforms.video.samples import Frame
 
 HSV_HISTOGRAM, CONTENT = "hsv-histogram", "content"
-DETECTORS = {HSV_HISTOGRAM: 0.5, CONTENT: 0.17}
-"""By name, the difference above which a shot begins unless another is given, set by benchmarks/shots.py. Their
-modules are named with underscores."""
+
+
+class Known(NamedTuple):
+    """A line of the registry.
+
+    Attributes:
+        module: beside this one, which has the `DETECTOR`.
+        threshold: the difference above which a shot begins unless another is given, set by benchmarks/shots.py.
+    """
+
+    module: str
+    threshold: float
+
+
+DETECTORS = {HSV_HISTOGRAM: Known("hsv_histogram", 0.5), CONTENT: Known("content_difference", 0.17)}
 
 
 class Detector(Protocol):
@@ -61,9 +73,9 @@ def rule_of(name: str = HSV_HISTOGRAM, threshold: float | None = None) -> Rule:
     Raises:
         KeyError: there is no detector of that name.
     """
-    default = DETECTORS[name]
-    module = importlib.import_module(f"movie_tags.transforms.shots.{name.replace('-', '_')}")
-    return Rule(module.DETECTOR, default if threshold is None else threshold)
+    known = DETECTORS[name]
+    module = importlib.import_module(f"movie_tags.transforms.shots.{known.module}")
+    return Rule(module.DETECTOR, known.threshold if threshold is None else threshold)
 
 
 @dataclass(frozen=True)

@@ -63,4 +63,4 @@ def test_a_method_is_known_by_its_detector_and_the_default_by_the_key_it_had():
     assert method_key(Method(), "model") == method_key(Method(detector=HSV_HISTOGRAM, shot_threshold=0.5), "model")
     keys = {method_key(method, "model") for method in (Method(), Method(detector=CONTENT), Method(shot_threshold=0.4))}
     assert len(keys) == 3
-    assert Method(detector=CONTENT).shot_threshold == DETECTORS[CONTENT]
+    assert Method(detector=CONTENT).shot_threshold == DETECTORS[CONTENT].threshold
