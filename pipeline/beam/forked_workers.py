@@ -124,7 +124,10 @@ class _ForkedWorker(local_job_service.SubprocessSdkWorker):
         environment = {**os.environ, **environment, "PIPELINE_OPTIONS": options, "WORKER_ID": self._worker_id or ""}
         quiet = not logging.getLogger().isEnabledFor(logging.ERROR)
         process = fork_server().Process(target=work, args=(environment, quiet), name=f"worker {self._worker_id}")
-        process.start()
+        try:
+            process.start()
+        except (OSError, EOFError) as error:
+            raise WorkerDied(f"a worker process could not be started ({error})") from error
         _running.add(process)
         try:
             process.join()
@@ -152,9 +155,10 @@ def fork_server() -> multiprocessing.context.ForkServerContext:
 
 def warm_up() -> None:
     """Start the fork server, so that it imports while this process goes on."""
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     fork_server()
+    resource_tracker.ensure_running()  # which, started from within, would unblock what is blocked here
     # A terminal sends its signals to all processes; only this one says what they mean. What is blocked stays so there.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -119,3 +121,20 @@ def test_a_beam_that_lacks_the_private_parts_is_another(other_beam, monkeypatch)
     monkeypatch.setattr(local_workers.importlib, "import_module", lacking)
     assert local_workers.forking_runner(PipelineOptions()) is None
     assert "lacks what they need (cannot import name 'worker_handlers')" in other_beam.text
+
+
+BLOCKED = """
+import signal
+from multiprocessing import forkserver
+from movie_tags.pipeline.beam.forked_workers import warm_up
+warm_up()
+status = open(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read().splitlines()
+(mask,) = [int(line.split()[1], 16) for line in status if line.startswith("SigBlk")]
+assert all(mask >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM)), hex(mask)
+assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not say what is blocked")
+def test_a_terminals_signals_do_not_reach_the_workers_parent_from_its_first_moment_on():
+    subprocess.run([sys.executable, "-c", BLOCKED], check=True)
