@@ -1,11 +1,13 @@
 """Rows with corrections laid over them: pure functions on records, idempotent; a correction left away is undone.
 
 A person who says that a tag applies to a key frame or a stretch says it of the film, too. A tag is taken from a film
-where that is said of it as a whole, or of all the shots that carry it. Strengths stay what was measured.
+where that is said of it as a whole, or of all the shots that carry it. Strengths stay what was measured; a tag that the
+model did not see lasts as long as the stretches for which people give it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -40,7 +42,7 @@ def film(row: Film, verdicts: Verdicts) -> Film:
         return row
     known = {tag.tag: tag for tag in row.tags}
     corrected = {
-        tag: replace(known.get(tag, TagStrength(tag)), confidence=1.0 if applies else 0.0, by=PERSON)
+        tag: replace(known.get(tag) or _unseen(tag, row, verdicts), confidence=1.0 if applies else 0.0, by=PERSON)
         for tag, applies in said.items()
     }
     given = [corrected[tag] for tag in sorted(said) if said[tag]]
@@ -50,6 +52,14 @@ def film(row: Film, verdicts: Verdicts) -> Film:
         short_list=(*given, *(tag for tag in row.short_list if tag.tag not in said)),
         tags=(*tags, *(tag for tag in given if tag.tag not in known)),
     )
+
+
+def _unseen(tag: str, row: Film, verdicts: Verdicts) -> TagStrength:
+    """A tag that the model did not see, with the seconds and the share of the film for which people give it."""
+    end = row.duration_s or math.inf
+    given = (span for span in spans((), verdicts) if span.tag == tag)
+    seconds = sum(max(0.0, min(span.end_s, end) - span.start_s) for span in given)
+    return TagStrength(tag, seconds=seconds, share=seconds / row.duration_s if row.duration_s else 0.0)
 
 
 def key_frame(row: KeyFrame, verdicts: Verdicts) -> KeyFrame:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -116,7 +117,9 @@ def listed_spans(results: Results, film: Film, options: Options) -> tuple[Span, 
     """The stretches of a film's listed tags in order of time, within the film: its spans, or its shots one by one."""
     kept = {tag.tag for tag in listed_tags(film, options)}
     spans = shots_of(results.key_frames(film.id)) if options.unjoined else results.spans(film.id)
-    return tuple(span for span in spans if span.tag in kept and span.start_s < span.end_s)
+    end_s = film.duration_s or math.inf
+    within = (replace(span, end_s=min(span.end_s, end_s)) for span in spans if span.tag in kept)
+    return tuple(span for span in within if span.start_s < span.end_s)
 
 
 def shots_of(key_frames: Iterable[KeyFrame]) -> tuple[Span, ...]:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from movie_tags.records import Film, Span
+from movie_tags.records import PERSON, Film, Span
 from movie_tags.report.exports import Options, listed_spans
 from movie_tags.results.film_tables import Results
 
@@ -22,6 +22,8 @@ class Chapter:
     start_ms: int
     end_ms: int
     title: str
+    given: bool = False
+    """Whether a person gave its tag for this stretch, so that it keeps its bounds."""
 
 
 def find_chapters(spans: Iterable[Span], duration_s: float, min_s: float = MIN_CHAPTER_S) -> tuple[Chapter, ...]:
@@ -30,7 +32,8 @@ def find_chapters(spans: Iterable[Span], duration_s: float, min_s: float = MIN_C
     Args:
         spans: of one film.
         duration_s: of the film.
-        min_s: shorter chapters are joined to the one before; the first one, to the next.
+        min_s: shorter chapters are joined to the one before; the first one, to the next. Stretches for which a person
+            gave the tag keep their bounds.
 
     Returns:
         Chapters that cover the film from its beginning to its end without gap or overlap; where no tag is, the title
@@ -46,15 +49,18 @@ def find_chapters(spans: Iterable[Span], duration_s: float, min_s: float = MIN_C
     for start, end in itertools.pairwise(cuts):
         here = [span for begin, stop, span in found if begin <= start and end <= stop]
         strongest = min(here, key=lambda span: (-span.mean_probability, span.tag), default=None)
-        parts.append(Chapter(start, end, strongest.tag if strongest else NO_TAG))
-    return _joined(_lengthened(_joined(parts), round(min_s * 1000)))
+        given = strongest is not None and strongest.by == PERSON
+        parts.append(Chapter(start, end, strongest.tag if strongest else NO_TAG, given))
+    runs = itertools.groupby(_joined(parts), key=lambda part: part.given)
+    long = [part for given, run in runs for part in (run if given else _lengthened([*run], round(min_s * 1000)))]
+    return _joined(replace(part, given=False) for part in long)
 
 
-def _joined(parts: Sequence[Chapter]) -> tuple[Chapter, ...]:
+def _joined(parts: Iterable[Chapter]) -> tuple[Chapter, ...]:
     joined: list[Chapter] = []
     for part in parts:
-        if joined and joined[-1].title == part.title:
-            joined[-1] = Chapter(joined[-1].start_ms, part.end_ms, part.title)
+        if joined and (joined[-1].title, joined[-1].given) == (part.title, part.given):
+            joined[-1] = replace(joined[-1], end_ms=part.end_ms)
         else:
             joined.append(part)
     return tuple(joined)

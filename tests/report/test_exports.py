@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
@@ -28,8 +29,18 @@ from hypothesis import strategies as st
 from result_folders import film, span, tag, write_tables
 
 from movie_tags.pipeline.commands import main
-from movie_tags.records import Span
-from movie_tags.report.exports import FORMATS, Options, chapters, ffmetadata, in_folder, labelstudio, load, vtt
+from movie_tags.records import MODEL, PERSON, Span
+from movie_tags.report.exports import (
+    FORMATS,
+    Options,
+    chapters,
+    ffmetadata,
+    in_folder,
+    labelstudio,
+    listed_spans,
+    load,
+    vtt,
+)
 from movie_tags.report.exports.csv import harmless
 from movie_tags.results.film_tables import Results
 from movie_tags.training.data.labels import read_spans
@@ -117,6 +128,29 @@ def test_chapters_are_cut_where_the_strongest_tag_changes():
         (20_000, 40_000, "b"),
         (40_000, 60_000, chapters.NO_TAG),
     ]
+
+
+def test_a_chapter_that_a_person_gave_keeps_its_bounds():
+    given = Span("Food", 2.0, 8.0, 1.0, 1.0, 0, PERSON)
+
+    def got(*found):
+        return [(c.start_ms, c.end_ms, c.title) for c in chapters.find_chapters(found, 10.0)]
+
+    assert got(given) == [(0, 2000, chapters.NO_TAG), (2000, 8000, "Food"), (8000, 10_000, chapters.NO_TAG)]
+    assert got(given, Span("War", 0.0, 10.0, 0.9, 0.9, 1))[1:] == [(2000, 8000, "Food"), (8000, 10_000, "War")]
+    assert got(replace(given, by=MODEL)) == [(0, 10_000, "Food")]  # the shortest chapter is 5 s
+
+
+def test_spans_end_with_the_film(tmp_path):
+    rows = [span("a", "War", 8.0, 11.0), span("a", "War", 10.5, 11.0), span("b", "War", 8.0, 11.0)]
+    films = [
+        film("a", [tag("War", 1.0)], duration_s=10.01),
+        film("b", [tag("War", 1.0)], duration_s=0.0),
+    ]
+    write_tables(tmp_path, tags=films, spans=rows)
+    with Results(str(tmp_path)) as results:
+        ends = [[s.end_s for s in listed_spans(results, one, Options())] for one in results.films()]
+    assert ends == [[10.01], [11.0]]
 
 
 def test_vtt_is_read_by_webvtt_and_by_ffmpeg(films, tmp_path):

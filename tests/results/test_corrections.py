@@ -170,6 +170,18 @@ def test_a_film_with_what_is_said_of_it():
     ]
 
 
+def test_a_tag_that_the_model_did_not_see_lasts_as_long_as_its_stretches():
+    def seen(*said):
+        tag = next(tag for tag in overlay.film(FILM, held(*said)).tags if tag.tag == said[0][0])
+        return tag.seconds, tag.share
+
+    assert seen(("Lighthouse", APPLIES, Place(3, 6)), ("Lighthouse", APPLIES, Place(5, 9))) == (6.0, 0.1)
+    assert seen(("Lighthouse", APPLIES, Place(54, 70))) == (6.0, 0.1)  # no further than the film
+    assert seen(("Lighthouse", APPLIES, Place(3, 9)), ("Lighthouse", REJECTED, Place(6, 9))) == (3.0, 0.05)
+    assert seen(("Lighthouse", APPLIES, Place())) == (0.0, 0.0)
+    assert seen(("War", APPLIES, Place(3, 9)))[0] == WAR.seconds  # what was measured stays
+
+
 def test_a_key_frame_with_what_is_said_of_it():
     frame = KeyFrame(10.0, 8.0, 12.0, tags=(TagProbability("War", 0.8),))
     tags = lambda verdicts: [tag.tag for tag in overlay.key_frame(frame, verdicts).tags]  # noqa: E731
