@@ -202,23 +202,29 @@ class RunProgress(Reports):
         """Whether a bar shows the share and the time that is left."""
         return self.console.is_terminal
 
-    def outcome(self, counts: Mapping[str, int]) -> str:
+    def outcome(self, counts: Mapping[str, int], decoded: bool = True) -> str:
         """How a run ended, in one line that adds up.
 
         Args:
             counts: of a run's record: `videos_tagged` and the like.
+            decoded: whether any film was due for more than what was kept of it.
         """
         said = [(counts.get(name, 0), words) for name, words in _ENDS.items()]
         films = sum(n for n, _ in said)
         ends = ", ".join(f"{n} {words}" for n, words in said if n or words == "tagged")
         frames = counts.get("key_frames_failed", 0)
-        wrong = f"; {frames} key frames failed" if frames else ""
-        return f"{films} {'film' if films == 1 else 'films'}: {ends}; {self.work()}{wrong}"
+        wrong = f"; {_number(frames, 'key frame')} failed" if frames else ""
+        work = f"; {self.work()}" if decoded else ", from what was seen; no film was opened"
+        return f"{_number(films, 'film')}: {ends}{work}{wrong}"
 
     def work(self) -> str:
         """What was done, in numbers."""
         speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
-        return f"{self.seconds:.0f} s of film decoded, {self.key_frames} key frames, {speed:.1f} x real time"
+        return f"{self.seconds:.0f} s of film decoded, {_number(self.key_frames, 'key frame')}, {speed:.1f} x real time"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else noun + 's'}"
 
 
 _ENDS = {

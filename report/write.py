@@ -29,11 +29,18 @@ _OURS = re.compile(r"[a-z0-9-]+-[0-9a-f]{10}\.(?:html|jpg)\Z")
 
 @dataclass(frozen=True)
 class Report:
-    """A report that was written. Attributes: the address of its first page; how many films; how many failures."""
+    """A report that was written.
+
+    Attributes:
+        index: the address of its first page.
+        films, failures: how many.
+        watch: the address of the queue of stills, where one was asked for.
+    """
 
     index: str
     films: int
     failures: int
+    watch: str | None = None
 
 
 def sources_of(film: Film, pages: str) -> tuple[list[str], Notice | None]:
@@ -121,7 +128,8 @@ class _Writing:
             self.put((INDEX,), catalogue_page(entries, failed, self.results.run, links).encode(errors="replace"))
             self.wait()
         self.remove_old()
-        return Report(storage.join(self.output, INDEX), len(entries), len(failed))
+        index, watch = (storage.join(self.output, name) for name in (INDEX, WATCH))
+        return Report(index, len(entries), len(failed), watch if self.queue else None)
 
     def put(self, names: Sequence[str], data: bytes) -> None:
         """Write a file of the report, now or soon."""

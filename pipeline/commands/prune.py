@@ -13,6 +13,7 @@ from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.pruning import gone, named_by, why_not_believed
 from movie_tags.pipeline.run import new_run_id
 from movie_tags.records import Entry
+from movie_tags.report.phrases import number
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import entry_of
 from movie_tags.results.reading import OutputError
@@ -61,9 +62,14 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         removed = to_be_removed(manifest, inputs, args.yes or args.dry_run, sys.maxsize if args.dry_run else SHOWN)
         if removed and not args.dry_run:
             results.prune(run, [entry.id for entry in removed])
-    would = " and would be removed" if args.dry_run else "; they are removed"
-    print(f"{len(removed)} videos are no longer named{would if removed else ''}")
+    would = " and would be removed" if args.dry_run else f"; {'it is' if len(removed) == 1 else 'they are'} removed"
+    print(f"{gone_in_words(len(removed))}{would if removed else ''}")
     return DONE
+
+
+def gone_in_words(count: int) -> str:
+    """How many videos the catalogue no longer names."""
+    return f"{number(count, 'video is', 'videos are')} no longer named"
 
 
 def to_be_removed(manifest: str, inputs: Inputs, meant: bool, shown: int) -> list[Entry]:
@@ -86,5 +92,5 @@ def to_be_removed(manifest: str, inputs: Inputs, meant: bool, shown: int) -> lis
         print(f"… and {len(removed) - shown} more")
     why = None if meant else why_not_believed(removed, total, named)
     if why:
-        raise UserError(f"{len(removed)} videos are no longer named and would be removed: {why}. --yes if it is meant")
+        raise UserError(f"{gone_in_words(len(removed))} and would be removed: {why}. --yes if it is meant")
     return removed

@@ -44,6 +44,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             args.results, args.output, lambda done: status.update(f"{number(done, 'film')} done"), args.watch
         )
     print(report.index)
+    if report.watch:
+        print(report.watch)
     if args.open:
         if storage.is_remote(report.index):
             raise UserError(

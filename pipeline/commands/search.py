@@ -70,7 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--to",
         choices=SCENE_FORMATS,
         help="write the scenes for an editor: a clip of each, copied where the codec's key frames allow and re-encoded "
-        "elsewhere; or one OpenTimelineIO timeline or EDL of all (needs --scenes and --output)",
+        "elsewhere; or one OpenTimelineIO timeline or EDL of all (needs --output, and --scenes or --like)",
     )
     parser.add_argument("--output", metavar="DIR", help="the folder that --to writes into")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="so many at most [50]")
@@ -120,7 +120,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.like and (args.min is not None or args.unjoined):
         raise UserError("--min and --unjoined go by tags: leave them out with --like")
     if args.to and not ((args.scenes or args.like) and args.output):
-        raise UserError("--to writes scenes into a folder: give --scenes and --output DIR with it")
+        raise UserError("--to writes scenes into a folder: give --output DIR, and --scenes or --like, with it")
     if args.output and not args.to:
         raise UserError(f"--output is where --to writes: give one of --to {', '.join(SCENE_FORMATS)} with it")
     if args.unjoined and not args.scenes:

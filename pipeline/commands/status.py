@@ -13,6 +13,7 @@ from rich.table import Table
 from movie_tags import storage
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.records import FAILED, QUARANTINED, TAGGED
+from movie_tags.report.phrases import length, number
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.lock import Held
 from movie_tags.results.manifest import entry_of
@@ -124,12 +125,17 @@ def _run(run: RunFolder) -> dict | None:
     }
 
 
+def film_length(seconds: float) -> str:
+    """How much film: in hours, but below 0.1 h in minutes and seconds."""
+    return length(seconds) if seconds < 360 else f"{seconds / 3600:.1f} h"
+
+
 def show(console: Console, results: ResultsFolder, said: dict) -> None:
     """Print it as tables."""
     videos = said["videos"]
     console.print(
-        f"{results}: {videos[TAGGED]} videos tagged ({said['film_s'] / 3600:.1f} h of film), {videos[FAILED]} failed "
-        f"({videos['due_again']} of them due again), {videos[QUARANTINED]} quarantined",
+        f"{results}: {number(videos[TAGGED], 'video')} tagged ({film_length(said['film_s'])} of film), "
+        f"{videos[FAILED]} failed ({videos['due_again']} of them due again), {videos[QUARANTINED]} quarantined",
         highlight=False,
         soft_wrap=True,
     )

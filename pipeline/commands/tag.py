@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import (
     DONE,
@@ -33,9 +34,10 @@ from movie_tags.pipeline.method import CODEC_KEY_FRAMES, EXACT, Method, Work
 from movie_tags.pipeline.prometheus import write_failure, write_metrics
 from movie_tags.pipeline.run import Interrupted, TaggingRun
 from movie_tags.records import FAILED, QUARANTINED, Film
+from movie_tags.report.phrases import number
 from movie_tags.results import run_records
 from movie_tags.results.folder import ResultsFolder, scratch_results
-from movie_tags.results.manifest import Rules, read_due
+from movie_tags.results.manifest import SAID_ANEW, Rules, read_due
 from movie_tags.results.reading import FORMATS
 from movie_tags.results.run_records import RunRecord
 from movie_tags.results.schema import from_row
@@ -343,8 +345,9 @@ def tag(
             with contextlib.suppress(UserError):  # which would hide why the run failed
                 write_failure(args.metrics_file, results, said)
         raise
-    if progress.films:
-        console.print(progress.outcome(run.counts), highlight=False, soft_wrap=True)
+    anew = run.due.get(SAID_ANEW, 0)  # of which no progress is reported
+    if progress.films or (anew and run.counts["videos_tagged"] + run.counts["videos_failed"]):
+        console.print(progress.outcome(run.counts, anew < sum(run.due.values())), highlight=False, soft_wrap=True)
     return tagging, run
 
 
@@ -355,13 +358,14 @@ def say_what_is_due(tagging: TaggingRun) -> int:
             print(f"{item.why}\t{item.video.id}")
     say_what_was_skipped(Console(stderr=True), plan.skipped)
     reasons = ", ".join(f"{n} {why}" for why, n in plan.reasons.items())
-    print(f"{plan.films} videos are due" + (f": {reasons}" if reasons else ""), file=sys.stderr)
+    print(f"{number(plan.films, 'video is', 'videos are')} due" + (f": {reasons}" if reasons else ""), file=sys.stderr)
     return DONE
 
 
 def nothing_due(output: str | None, totals: dict) -> str:
     """That there was nothing to do, and what can be done all the same."""
-    text = f"nothing is due: {totals.get('tagged', 0)} videos are tagged already (--force tags them again)"
+    tagged = number(totals.get("tagged", 0), "video is", "videos are")
+    text = f"nothing is due: {tagged} tagged already (--force tags them again)"
     failed = totals.get(FAILED, 0) + totals.get(QUARANTINED, 0)
     if failed:
         text += f"; {failed} failed and are not tried again by themselves (movie-tags status {output})"
@@ -374,9 +378,10 @@ def say_how_to_go_on(output: str | None, run: RunRecord) -> int:
     if output is None or not done:
         print("movie-tags: interrupted; no results were written", file=sys.stderr)
     else:
-        more = f", {run.left} are still due" if run.left else ""
+        more = f", {number(run.left, 'is', 'are')} still due" if run.left else ""
         print(
-            f"movie-tags: interrupted; {done} videos are done and in {output}{more}; the same command goes on",
+            f"movie-tags: interrupted; {number(done, 'video is', 'videos are')} done and in {output}{more}; the same "
+            "command goes on",
             file=sys.stderr,
         )
     return RUN_FAILED
@@ -411,5 +416,5 @@ def report_failures(output: str | None, run: RunRecord, errors: Sequence[dict]) 
             print(f"movie-tags: {row['uri']}: {row['reason']}", file=sys.stderr)
     else:
         what = "the reason of 1 failure is" if failed == 1 else f"the reasons of {failed} failures are"
-        print(f"movie-tags: {what} in {output}/errors.{run.format}", file=sys.stderr)
+        print(f"movie-tags: {what} in {storage.join(output, 'errors.' + run.format)}", file=sys.stderr)
     return SOME_FAILED

@@ -149,7 +149,7 @@ def test_an_output_folder_may_have_any_name(films, tmp_path, small_bundle, capsy
     assert main(command) == 0
     assert sorted(os.listdir(out)) == FOLDER
     assert main(command) == 0
-    assert "nothing is due: 1 videos are tagged already (--force" in capsys.readouterr().err
+    assert "nothing is due: 1 video is tagged already (--force" in capsys.readouterr().err
     assert main(["prune", str(out), "--catalogue", str(films / "black.mp4")]) == 0
     assert len(rows(out, "tags")) == 1
     assert main(["prune", str(out), "--catalogue", str(films / "a.mp4"), "--yes"]) == 0
@@ -368,7 +368,7 @@ def test_an_interrupt_while_pages_are_made_leaves_the_results(films, tmp_path, s
     assert f"the results are whole and in {out}" in said and f"movie-tags report {out}" in said
     assert len(rows(out, "tags")) == 1 and "no results" not in said
     assert main(["status", str(out)]) == 0
-    assert f"{out}: 1 videos tagged" in capsys.readouterr().out
+    assert f"{out}: 1 video tagged (" in capsys.readouterr().out
 
 
 @needs_footage

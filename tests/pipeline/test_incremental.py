@@ -334,7 +334,7 @@ def test_little_work_whose_driver_dies_before_it_is_published_is_not_done_again(
         main(words)
     assert {path.parent.name for path in out.glob("runs/*/*/part.json")} == {PLAN, "part-00000"}
     assert main(words) == 0
-    assert "nothing is due: 1 videos are tagged" in capsys.readouterr().err and len(rows(out, "tags")) == 1
+    assert "nothing is due: 1 video is tagged" in capsys.readouterr().err and len(rows(out, "tags")) == 1
 
 
 def test_when_everything_kills_its_worker_the_run_says_so(made, tmp_path, small_bundle, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
 from rich.console import Console
 
+from movie_tags.pipeline.commands.status import film_length
 from movie_tags.pipeline.display import RunProgress
 from movie_tags.progress import PREFIX
 
@@ -66,6 +67,16 @@ def test_what_was_not_looked_at_is_said_once_at_the_end():
         assert console.file.getvalue() == ""
     said = ["c.csv: was read as [Windows-1252]", "not looked at: 12 .srt, 3 .jpg, 2 in recycle bins"]
     assert console.file.getvalue().splitlines() == said
+
+
+@pytest.mark.parametrize("seconds,said", [(0.0, "0 s"), (36.0, "36 s"), (359.0, "5 min 59 s"), (360.0, "0.1 h")])
+def test_a_little_film_is_not_0_hours_of_it(seconds, said):
+    assert film_length(seconds) == said
+
+
+def test_what_was_tagged_from_kept_features_adds_up_too():
+    said = RunProgress(Console(file=io.StringIO())).outcome({"videos_tagged": 3, "key_frames_failed": 1}, decoded=False)
+    assert said == "3 films: 3 tagged, from what was seen; no film was opened; 1 key frame failed"
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def test_the_command_writes_the_queue_and_takes_an_old_one_away(tmp_path, capsys
     films = [film("a", [tag("War", 1.0)], key_frames_rejected=2)]
     write_tables(tmp_path, SEEN, tags=films, key_frames=seen, errors=[failure("b", "no video")])
     assert main(["report", str(tmp_path), "--watch", "violence,smoking"]) == 0
-    index = Path(capsys.readouterr().out.strip())
-    page = (index.parent / "watch.html").read_text()
+    index, watch_page = map(Path, capsys.readouterr().out.splitlines())
+    page = watch_page.read_text()
     assert page.count("data:image/jpeg") == 1 and "#t=3.0" in page and "#t=1.0" not in page
     assert "Stills to look at: Violence, Smoking (1)" in index.read_text()
     for unseen in ("sound", "text", "less than a second", "1 film that failed", "2 key frames without information"):
@@ -82,4 +82,4 @@ def test_the_command_writes_the_queue_and_takes_an_old_one_away(tmp_path, capsys
     assert main(["report", str(tmp_path), "--watch", "violense"]) == 2
     assert "did you mean Violence" in capsys.readouterr().err
     write_report(str(tmp_path))
-    assert not (index.parent / "watch.html").exists() and "Stills to look at" not in index.read_text()
+    assert not watch_page.exists() and "Stills to look at" not in index.read_text()
