@@ -6,22 +6,14 @@ import os
 import sys
 import threading
 
-QUIET = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "GRPC_VERBOSITY": "NONE",
-    "ABSL_MIN_LOG_LEVEL": "3",
-    "PYTHONWARNINGS": "ignore",
-    "OPENCV_LOG_LEVEL": "OFF",
-}
-"""Start-up remarks of TensorFlow, gRPC and Beam mean nothing to a user; workers inherit this."""
+from movie_tags.quiet import set_quiet
 
 
 def run() -> None:
     """Run the command line and end the process with its exit status."""
     prepare_streams()
     if "--verbose" not in sys.argv:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        set_quiet()
         threading.excepthook = lambda _: None  # an interrupted runner's threads have nothing to tell a user
     try:
         from movie_tags.pipeline.commands import main

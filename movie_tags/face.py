@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from movie_tags.errors import UserError
 from movie_tags.models import DEFAULT
 from movie_tags.pipeline.method import Method, Work
+from movie_tags.quiet import quiet
 from movie_tags.records import Film
 from movie_tags.results import film_tables
 from movie_tags.results.schema import RECORDS, columns, to_row
@@ -60,7 +61,7 @@ class Results(film_tables.Results):
 
 
 def tag(film: str, model: str | Sequence[str] = DEFAULT, method: Method = Method(), work: Work = Work()) -> Film:
-    """The tags of one film.
+    """The tags of one film; libraries' remarks that are no errors are kept from the terminal meanwhile.
 
     Args:
         film: a video's address, local or gs://.
@@ -79,7 +80,7 @@ def tag(film: str, model: str | Sequence[str] = DEFAULT, method: Method = Method
     from movie_tags.pipeline.run import TaggingRun  # which brings Beam
     from movie_tags.results.folder import scratch_results
 
-    with scratch_results() as folder:
+    with quiet(), scratch_results() as folder:
         alone = ["--direct_num_workers=1"]
         TaggingRun(Inputs((film,)), folder, model, method, work, beam_words=alone, thumbnails=False).run()
         with Results(folder.address) as results:

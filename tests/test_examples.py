@@ -1,6 +1,8 @@
 """The package's face, and the examples as their users run them."""
 
+import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from films import picture, write_video
 from result_folders import small_results
 
 import movie_tags
+from movie_tags.quiet import QUIET, quiet
 from movie_tags.results.schema import to_line
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -26,7 +29,7 @@ def run(name, *words):
         [sys.executable, EXAMPLES / f"{name}.py", *words], capture_output=True, text=True, env=os.environ
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_the_face_is_shown():
@@ -54,7 +57,22 @@ def test_results_as_records_and_data_frames(tmp_path):
 
 
 def test_one_film(film, small_bundle):
-    assert "f.mp4: 4 s" in run("tag_one_film", film, small_bundle)
+    said = run("tag_one_film", film, small_bundle)
+    assert "f.mp4: 4 s" in said and not re.search("WARNING|INFO|fallback|Resource module", said)
+
+
+def test_quiet_is_over_afterwards_and_silences_libraries_alone(caplog):
+    before = dict(os.environ)
+    with pytest.raises(KeyError), quiet():
+        for name in ("apache_beam.coders", "", "movie_tags", "of.ones.own"):
+            logging.getLogger(name).warning("from %s", name)
+        assert os.environ.items() >= {**QUIET, **before}.items()
+        raise KeyError
+    assert [record.name for record in caplog.records] == ["movie_tags", "of.ones.own"]
+    assert dict(os.environ) == before
+    logging.warning("again")
+    logging.getLogger("apache_beam.coders").warning("again")
+    assert caplog.messages[2:] == ["again", "again"]
 
 
 def test_in_a_pipeline(film, small_bundle):
