@@ -238,12 +238,6 @@ class Entry:
         default="",
     )
     method_key: str = column("of the method and model", omitted=True, default="")
-    seen_key: str = column(
-        "of what decides what is seen: the part of method and model before the head", omitted=True, default=""
-    )
-    features: str = column(
-        "the part that holds what was seen, a path in the folder of results", omitted=True, default=""
-    )
     status: str = column(
         "tagged; failed; quarantined, which is not retried unasked; gone, which takes results away", default=TAGGED
     )
@@ -254,3 +248,9 @@ class Entry:
     film_s: float = column("seconds of film, of a tagged video", "s", omitted=True, default=0.0)
     run_id: str = column("the run", omitted=True, default="")
     at: str = column("when (UTC)", omitted=True, default="")
+    seen_key: str = column(
+        "of what decides what is seen: the part of method and model before the head", omitted=True, default=""
+    )
+    features: str = column(
+        "the part that holds what was seen, a path in the folder of results", omitted=True, default=""
+    )

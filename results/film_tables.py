@@ -118,7 +118,7 @@ class Results:
             if film.id in (name, shown) or (file and storage.identity(film.uri) == file):
                 return film
             names.update((film.id, film.title))
-            if shown == film.title or storage.same_text(film.uri).endswith("/" + shown.lstrip("/")):
+            if shown == storage.same_text(film.title) or storage.same_text(film.uri).endswith("/" + shown.lstrip("/")):
                 found.append(film)
         if len(found) == 1:
             return found[0]

@@ -4,6 +4,7 @@ addresses are of the same file is said by `identity`.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import posixpath
 import re
@@ -12,8 +13,9 @@ from urllib.parse import unquote_to_bytes
 
 from movie_tags.storage.errors import StorageError
 
-BEAM_SCHEMES = ("gs", "s3", "hdfs", "azfs")
-"""Of Beam's file systems; each comes with an extra of Beam, and only gs:// is tried."""
+BEAM_SCHEMES = {"gs": "", "s3": "boto3", "hdfs": "hdfs", "azfs": "azure.storage.blob"}
+"""Of Beam's file systems, each with the package that it needs besides ours; only gs:// is tried."""
+NO_NUL = "its name holds a NUL character; rename it"
 
 NO_TEXT = "its name is not UTF-8; rename it"
 
@@ -48,6 +50,16 @@ def check_scheme(uri: str) -> None:
         raise AddressError("a path is wanted here; write it without file://")
     if scheme is not None and scheme not in BEAM_SCHEMES:
         raise AddressError(f"{scheme}:// is not supported; copy the file to this machine or to gs:// and name it there")
+    package = BEAM_SCHEMES.get(scheme or "")
+    if package and not _is_installed(package):
+        raise AddressError(f"{scheme}:// needs the package {package}; install it, or copy the file to this machine")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def join(folder: str, *parts: str) -> str:
@@ -94,7 +106,7 @@ def canonical(typed: str, folder: str | None = None) -> str:
         AddressError: of a scheme that is not supported, of another machine, or of Windows; or no name of a file at all.
     """
     if "\0" in typed:
-        raise AddressError("its name holds a NUL character; rename it")
+        raise AddressError(NO_NUL)
     try:
         os.fsencode(typed)
     except UnicodeEncodeError:
@@ -105,6 +117,8 @@ def canonical(typed: str, folder: str | None = None) -> str:
         scheme, _, rest = typed.partition("://")
         return f"{scheme.lower()}://{rest}"
     path = _path_of(found) if found else typed
+    if "\0" in path:
+        raise AddressError(NO_NUL)
     if path.startswith("~") and not os.path.lexists(os.path.join(folder or os.getcwd(), path)):
         path = os.path.expanduser(path)
     path = as_on_disk(_collapsed(os.path.join(folder or os.getcwd(), path)))

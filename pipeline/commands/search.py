@@ -104,7 +104,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             row = dataclasses.asdict(one)
             if one.start_s is not None and one.end_s is not None:
                 row |= {"start": clock(one.start_s), "end": clock(one.end_s)}
-            print(json.dumps({name: value for name, value in row.items() if value is not None}, ensure_ascii=False))
+            print(json.dumps({name: value for name, value in row.items() if value is not None}))
         return DONE
     console = Console()
     console.print(_table(shown), soft_wrap=True) if shown else print("nothing was found")

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     results = ResultsFolder(args.output)
     said = status_of(results)
     if args.json:
-        print(json.dumps(said, indent=2, ensure_ascii=False))
+        print(json.dumps(said, indent=2))
     else:
         show(Console(markup=False), results, said)
     return DONE

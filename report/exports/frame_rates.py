@@ -229,7 +229,8 @@ def _size(stream: Any, picture: Any) -> tuple[int, int]:
 
 def _timecode(container: Any, stream: Any) -> str | None:
     """The film's own timecode: of its pictures, of the film, or of a track that has nothing else."""
-    stated = (place.metadata.get("timecode") for place in (stream, container, *container.streams))
+    places = (stream, container, *container.streams)
+    stated = (value for place in places for key, value in place.metadata.items() if key.lower() == "timecode")
     return next(filter(None, stated), None)
 
 

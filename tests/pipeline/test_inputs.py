@@ -223,3 +223,11 @@ def test_relative_rows_are_of_the_current_folder_or_else_beside_the_catalogue(tm
     assert found[str(tmp_path / "lists")] == [f"{lists}/1.mp4", f"{lists}/2.mp4", f"{lists}/3.mp4"]
     assert found["/"] == [f"{lists}/1.mp4", f"{lists}/2.mp4", "/films/3.mp4"]
     assert found[str(tmp_path / "here")] == [f"{here}/1.mp4", f"{lists}/2.mp4", f"{here}/3.mp4"]
+
+
+@pytest.mark.parametrize("uri", ["file:///tmp/b%00.mp4", "azfs://account/films/b.mp4", "ftp://host/b.mp4"])
+def test_a_row_that_names_what_nothing_can_open_costs_itself_alone(tmp_path, uri):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "c.csv").write_text(f"uri\n{uri}\n{tmp_path}/a.mp4\n")
+    wrong, right = expand(str(tmp_path / "c.csv"))
+    assert wrong.failure is not None and not wrong.failure.retryable and right.failure is None

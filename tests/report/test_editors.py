@@ -101,6 +101,14 @@ KINDS = [
 ]
 
 
+def test_a_timecode_in_matroska_counts_too(tmp_path):
+    path, mov, mkv = tmp_path / "plain.mp4", tmp_path / "tc.mov", tmp_path / "tc.mkv"
+    write_film(path, Fraction(25), 13)
+    ffmpeg("-i", path, "-c", "copy", "-timecode", "01:00:00:00", mov)
+    ffmpeg("-i", mov, "-map", "0:v", "-c", "copy", mkv)
+    assert " 01:00:00:00 " in markers_of(tmp_path, mkv, duration_s=13.0)["edl"]
+
+
 @pytest.mark.parametrize(("rate", "timecode"), KINDS)
 def test_timecodes_count_as_the_film_s_own(tmp_path, rate, timecode):
     """Drop-frame only where the film is: in the EDL, in the markers for Resolve, and in FCPXML."""
