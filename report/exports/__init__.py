@@ -142,6 +142,11 @@ def film_address(film: Film) -> str:
     )
 
 
+def reason_for(film: Film, error: Exception) -> str:
+    """Why a film is left out, without "ADDRESS: " at its beginning: what is said before it names the film."""
+    return str(error).removeprefix(f"{film.uri}: ")
+
+
 def one_line(text: str) -> str:
     """Text without line breaks and control characters, for formats that end things with them."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -6,7 +6,7 @@ import json
 
 from movie_tags import storage
 from movie_tags.records import Film, Span, TagStrength
-from movie_tags.report.exports import FilmError, Options, Written, listed_spans, listed_tags
+from movie_tags.report.exports import FilmError, Options, Written, listed_spans, listed_tags, reason_for
 from movie_tags.report.exports.frame_rates import Frames, frames_of
 from movie_tags.results.film_tables import Results, slug
 
@@ -31,7 +31,7 @@ def write(results: Results, out: str, options: Options) -> Written:
         try:
             frames = _local_frames(film)
         except FilmError as error:
-            written.left_out.append((film.title, str(error)))
+            written.left_out.append((film.title, reason_for(film, error)))
             continue
         name = slug(film)  # without dots: FiftyOne takes what is behind the last for a suffix, and away
         media[name] = film.uri

@@ -19,7 +19,7 @@ from xml.sax.saxutils import quoteattr
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.records import Film, Span
-from movie_tags.report.exports import FilmError, Options, Written, listed_spans, title_of
+from movie_tags.report.exports import FilmError, Options, Written, listed_spans, reason_for, title_of
 from movie_tags.report.exports.frame_rates import Frames, frames_of
 from movie_tags.results.film_tables import Results
 
@@ -56,7 +56,7 @@ def write(results: Results, out: str, options: Options) -> Written:
         try:
             frames = frames_of(film)
         except FilmError as error:
-            written.left_out.append((film.title, str(error)))
+            written.left_out.append((film.title, reason_for(film, error)))
             continue
         tasks.append(task_of(film, listed_spans(results, film, options), frames, model, root))
     vocabulary = ((results.run or {}).get("model") or {}).get("vocabulary") or sorted(tags)

@@ -26,6 +26,7 @@ from movie_tags.report.exports import (
     listed_spans,
     listed_tags,
     one_line,
+    reason_for,
     title_of,
     write_each,
 )
@@ -60,7 +61,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
     try:
         frames = steady_frames_of(film)
     except FilmError as error:
-        yield LeftOut(str(error))
+        yield LeftOut(reason_for(film, error))
         return
     timeline = timeline_of(film, listed_tags(film, options), spans, frames, cuts_of(results, film))
     for suffix, text in (("otio", as_json), ("edl", as_edl), ("fcpxml", as_fcpxml)):

@@ -11,7 +11,16 @@ from opentimelineio.opentime import RationalTime, to_timecode
 from opentimelineio.schema import Marker
 
 from movie_tags.records import Film
-from movie_tags.report.exports import FilmError, LeftOut, Options, Written, listed_spans, listed_tags, write_each
+from movie_tags.report.exports import (
+    FilmError,
+    LeftOut,
+    Options,
+    Written,
+    listed_spans,
+    listed_tags,
+    reason_for,
+    write_each,
+)
 from movie_tags.report.exports.frame_rates import Frames
 from movie_tags.report.exports.otio import NO_MARKER, counting_mode, cuts_of, steady_frames_of, timeline_of
 from movie_tags.results.film_tables import Results
@@ -41,7 +50,7 @@ def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str
         markers = [marker for clip in timeline.find_clips() for marker in clip.markers]
         yield "edl", as_text(timeline.name, markers, frames)
     except FilmError as error:
-        yield LeftOut(str(error))
+        yield LeftOut(reason_for(film, error))
     except ValueError as error:
         yield LeftOut(f"no timecodes at {float(frames.rate):.6g} frames a second: {error}")
 

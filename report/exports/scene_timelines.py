@@ -14,7 +14,7 @@ from opentimelineio.opentime import RationalTime, TimeRange, to_timecode
 
 from movie_tags import storage
 from movie_tags.records import Film
-from movie_tags.report.exports import FilmError, Written, film_address, one_line
+from movie_tags.report.exports import FilmError, Written, film_address, one_line, reason_for
 from movie_tags.report.exports.frame_rates import Frames
 from movie_tags.report.exports.otio import counting_mode, first_frame, steady_frames_of
 from movie_tags.report.exports.scenes import Scene
@@ -52,7 +52,7 @@ def _counted(scenes: Sequence[Scene], written: Written) -> list[Event]:
             known[film.id] = steady_frames_of(film)
         except FilmError as error:
             known[film.id] = None
-            written.left_out.append((film.title, str(error)))
+            written.left_out.append((film.title, reason_for(film, error)))
     found = ((scene, known[scene.film.id]) for scene in scenes)
     return [(scene, frames) for scene, frames in found if frames is not None]
 
