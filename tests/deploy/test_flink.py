@@ -214,3 +214,19 @@ def test_a_task_manager_dies_in_the_middle(cluster, films, local, tmp_path):
             row.pop("warnings", None)
         assert len(found) == len(expected)
         assert found == nearly(expected)
+
+
+def test_the_cluster_tags_anew_from_what_it_kept(cluster, films, remote):
+    """With another number of what is said no film is opened: the key frames are the same, with fewer tags each."""
+    _, out, _ = remote
+    first, tagged = rows(out, "key_frames"), len(rows(out, "tags"))
+    anew = [str(films), "--output", str(out), *SEGMENTS, "--top-k", "2"]
+    assert local_cluster.submit(cluster, anew).wait(SECONDS) == 3  # the corrupt one is still no film
+    run = json.loads((out / "run.json").read_text())
+    assert run["due"]["seen already, said anew"] == run["counts"]["videos_tagged"] == tagged
+    again = rows(out, "key_frames")
+    assert [(row["id"], row["time_s"]) for row in again] == [(row["id"], row["time_s"]) for row in first]
+    for now, before in zip(again, first, strict=True):
+        assert [one["tag"] for one in now["top_k"]] == [one["tag"] for one in before["top_k"][:2]]
+        probabilities = [[one["probability"] for one in row["top_k"][:2]] for row in (now, before)]
+        assert probabilities[0] == pytest.approx(probabilities[1], abs=5e-3)
