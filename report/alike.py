@@ -109,12 +109,6 @@ class Features:
                 "`movie-tags tag … --features --force` and a model that tells its features, such as the default one"
             )
 
-    @property
-    def last_seen_key(self) -> str:
-        """Of the last run; "" where it kept no features."""
-        run = self.results.last_run
-        return run.seen_key if run else ""
-
     def seen_otherwise(self, seen_key: str) -> int:
         """Films whose features are not to be compared with those of this key."""
         return sum(key != seen_key for _, key in self._films.values())

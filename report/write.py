@@ -90,8 +90,8 @@ def write_report(
         watch: tags of which a queue of stills is written, too (`report.watch`).
 
     Raises:
-        ReportError: the folder holds no results, or the report cannot be written.
-        OutputError: the results cannot be read.
+        ReportError: the report cannot be written.
+        OutputError: the folder holds no results, or they cannot be read.
         UserError: a word of `watch` names no tag.
     """
     output = output or storage.join(folder, FOLDER)

@@ -30,7 +30,7 @@ from movie_tags.results.reading import (
     read_row,
     read_run,
     read_table,
-    view_of,
+    view_with_films,
 )
 from movie_tags.results.schema import RECORDS, SchemaError, from_row
 
@@ -71,18 +71,13 @@ class Results:
     def __init__(self, folder: str):
         """
         Raises:
-            ReportError: the folder holds no results.
-            OutputError: they cannot be read.
+            OutputError: the folder holds no results, or they cannot be read.
         """
         self.folder = folder
-        self.view = view_of(folder)
+        self.view = view_with_films(folder)
         self._kept = contextlib.ExitStack()
         self._indices: dict[str, _Index] = {}
         self._reading = threading.Lock()
-        if not files_of(self.view, "tags"):
-            raise ReportError(
-                f"{folder}: holds no results (no tags.jsonl); name a folder that `movie-tags tag … --output` has filled"
-            )
 
     def __enter__(self) -> Results:
         return self

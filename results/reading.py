@@ -74,6 +74,20 @@ def view_of(output: str) -> str:
         raise OutputError(f"{output}: cannot be listed: {storage.plainly(error)}") from error
 
 
+def view_with_films(output: str) -> str:
+    """The folder to read, where it holds results.
+
+    Raises:
+        OutputError: it holds none, or cannot be read.
+    """
+    view = view_of(output)
+    if not files_of(view, "tags"):
+        raise OutputError(
+            f"{output}: holds no results (no tags.jsonl); name a folder that `movie-tags tag … --output` has filled"
+        )
+    return view
+
+
 def read_run(output: str) -> dict | None:
     """What run.json says of the latest run; None where there is none.
 

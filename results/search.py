@@ -19,7 +19,7 @@ from movie_tags.results import overlay
 from movie_tags.results.corrections import Corrections, Held
 from movie_tags.results.expressions import And, Expression, Not, Or, SearchError, Term, tags_of
 from movie_tags.results.listing import rating_in_sql, tag_in_sql, threshold_of
-from movie_tags.results.reading import PARQUET, OutputError, files_of, read_records, read_run, view_of
+from movie_tags.results.reading import PARQUET, OutputError, files_of, read_records, read_run, view_with_films
 from movie_tags.results.schema import columns, duckdb_types, from_row, to_line
 
 MEMORY = "400MB"
@@ -116,13 +116,10 @@ class Search:
     def __init__(self, folder: str):
         """
         Raises:
-            SearchError: the folder holds no results.
-            OutputError: they cannot be read.
+            OutputError: the folder holds no results, or they cannot be read.
         """
         self.folder = folder
-        self.view = view_of(folder)
-        if not files_of(self.view, "tags"):
-            raise SearchError(f"{folder}: holds no results; name a folder that `movie-tags tag … --output` has filled")
+        self.view = view_with_films(folder)
         next(iter(read_records(self.view, "tags")), None)  # DuckDB would take a table of other columns for an empty one
         self._kept = contextlib.ExitStack()
         self._local: dict[str, list[str]] = {}

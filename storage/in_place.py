@@ -60,7 +60,7 @@ def rewrite(path: str, old: bytes, new: bytes) -> None:
 def create(path: str, data: bytes) -> None:
     """Write a file where there is none, with the mode that files get by default; synced to disk.
 
-    Unlike `storage.create_new` it needs no longer name beside it.
+    It needs no longer name beside it.
 
     Raises:
         OSError: there is one (also a link that leads nowhere), or it may not be written; nothing is left then.

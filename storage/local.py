@@ -40,42 +40,6 @@ def create(path: str) -> Iterator[IO[bytes]]:
         raise
 
 
-def create_new(path: str, data: bytes) -> bool:
-    """Atomic and exclusive write: by a hard link, which gives the name to a whole file or fails."""
-    staged = _staging_name(path)
-    try:
-        with open(staged, "xb") as out:
-            out.write(data)
-        try:
-            os.link(staged, path)  # whole at once, which opening it exclusively and then writing is not
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links, as exFAT
-            with open(path, "xb") as out:
-                out.write(data)
-    except FileExistsError:
-        return False
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(staged)
-    return True
-
-
-def replace_version(path: str, data: bytes | None, version: str) -> bool:
-    """Compare and swap; not atomic, since file systems have no such operation."""
-    try:
-        if about(path).version != version:
-            return False
-    except FileNotFoundError:
-        return False
-    if data is None:
-        remove([path])
-    else:
-        with create(path) as out:
-            out.write(data)
-    return True
-
-
 def about(path: str) -> About:
     """Its version is its size and the time of its last write."""
     found = os.stat(path)

@@ -93,25 +93,25 @@ def write_text(uri: str, text: str) -> None:
 
 
 def create_new(uri: str, data: bytes) -> bool:
-    """Atomic, exclusive write: of a file where there is none; whether there was none. Of several who try, one succeeds.
+    """Atomic, exclusive write of a remote file where there is none; whether there was none. Of several, one succeeds.
 
-    On this machine and on gs://; other storages promise less, and two at the same instant may both succeed there.
+    On gs://; other storages promise less, and two at the same instant may both succeed there.
 
     Raises:
         OSError: it may not be written.
     """
-    return _at(uri).create_new(uri, data)
+    return remote.create_new(uri, data)
 
 
 def replace_version(uri: str, data: bytes | None, version: str) -> bool:
-    """Compare and swap: write a file again, or remove it (data None), if it is still of a version; whether it was.
+    """Compare and swap: write a remote file again, or remove it (data None), if it is of a version; whether it was.
 
     Atomic on gs:// alone.
 
     Raises:
         OSError: it may not be written.
     """
-    return _at(uri).replace_version(uri, data, version)
+    return remote.replace_version(uri, data, version)
 
 
 def about(uri: str) -> About:

@@ -54,21 +54,28 @@ def write(results: Results, out: str, options: Options) -> Written:
 
 
 def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
-    spans = listed_spans(results, film, options)
-    if not spans:
-        yield LeftOut(NO_MARKER)
+    found = marked(results, film, options)
+    if isinstance(found, LeftOut):
+        yield found
         return
-    try:
-        frames = steady_frames_of(film)
-    except FilmError as error:
-        yield LeftOut(reason_for(film, error))
-        return
-    timeline = timeline_of(film, listed_tags(film, options), spans, frames, cuts_of(results, film))
+    timeline, frames = found
     for suffix, text in (("otio", as_json), ("edl", as_edl), ("fcpxml", as_fcpxml)):
         try:
             yield suffix, text(timeline, frames)
         except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate without timecodes
             yield LeftOut(f"no .{suffix} at {float(frames.rate):.6g} frames a second: {one_line(str(error))}")
+
+
+def marked(results: Results, film: Film, options: Options) -> tuple[otio.schema.Timeline, Frames] | LeftOut:
+    """A film's timeline with its markers, and its frames; or why there is none."""
+    spans = listed_spans(results, film, options)
+    if not spans:
+        return LeftOut(NO_MARKER)
+    try:
+        frames = steady_frames_of(film)
+    except FilmError as error:
+        return LeftOut(reason_for(film, error))
+    return timeline_of(film, listed_tags(film, options), spans, frames, cuts_of(results, film)), frames
 
 
 def steady_frames_of(film: Film) -> Frames:

@@ -11,18 +11,9 @@ from opentimelineio.opentime import RationalTime, to_timecode
 from opentimelineio.schema import Marker
 
 from movie_tags.records import Film
-from movie_tags.report.exports import (
-    FilmError,
-    LeftOut,
-    Options,
-    Written,
-    listed_spans,
-    listed_tags,
-    reason_for,
-    write_each,
-)
+from movie_tags.report.exports import LeftOut, Options, Written, write_each
 from movie_tags.report.exports.frame_rates import Frames
-from movie_tags.report.exports.otio import NO_MARKER, counting_mode, cuts_of, steady_frames_of, timeline_of
+from movie_tags.report.exports.otio import counting_mode, marked
 from movie_tags.results.film_tables import Results
 
 COLORS = {"MAGENTA": "Fuchsia", "ORANGE": "Sand"}
@@ -40,17 +31,14 @@ def write(results: Results, out: str, options: Options) -> Written:
 
 
 def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
-    spans = listed_spans(results, film, options)
-    if not spans:
-        yield LeftOut(NO_MARKER)
+    found = marked(results, film, options)
+    if isinstance(found, LeftOut):
+        yield found
         return
+    timeline, frames = found
+    markers = [marker for clip in timeline.find_clips() for marker in clip.markers]
     try:
-        frames = steady_frames_of(film)
-        timeline = timeline_of(film, listed_tags(film, options), spans, frames, cuts_of(results, film))
-        markers = [marker for clip in timeline.find_clips() for marker in clip.markers]
         yield "edl", as_text(timeline.name, markers, frames)
-    except FilmError as error:
-        yield LeftOut(reason_for(film, error))
     except ValueError as error:
         yield LeftOut(f"no timecodes at {float(frames.rate):.6g} frames a second: {error}")
 

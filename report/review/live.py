@@ -79,8 +79,7 @@ class Live:
     def __init__(self, folder: str):
         """
         Raises:
-            ReportError: the folder holds no results.
-            OutputError: they cannot be read.
+            OutputError: the folder holds no results, or they cannot be read.
         """
         self.folder = folder
         self.corrections = Corrections(folder)

@@ -49,7 +49,7 @@ def prepare(folder: str, by: str, port: int = 0) -> Served:
         port: 0 for any that is free.
 
     Raises:
-        ReportError, OutputError: the folder holds no results, or they cannot be read.
+        OutputError: the folder holds no results, or they cannot be read.
         UserError: the port cannot be used.
     """
     review = Review(folder, by)
