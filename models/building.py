@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import subprocess
@@ -10,8 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-import fasteners
 
 import movie_tags
 from movie_tags import storage
@@ -96,7 +95,7 @@ def _build_into_cache(name: str, folder: Path, say: Callable[[str], None], anew:
     """Build beside the place and rename, one process at a time: what is there is whole, and built once."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with fasteners.InterProcessLock(f"{folder}.lock"):
+        with storage.flock(f"{folder}.lock", math.inf):
             if (folder / MODEL_JSON).exists() and not anew:
                 return  # another process was first
             for left in folder.parent.glob(f"{folder.name}.*{UNFINISHED}"):

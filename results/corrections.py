@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import fasteners
-
 from movie_tags import storage
 from movie_tags.errors import UserError
 
@@ -151,10 +149,9 @@ class Corrections:
 
     def _append(self, data: bytes) -> None:
         os.makedirs(self.folder, exist_ok=True)
-        lock = fasteners.InterProcessLock(f"{self.path}.lock")
-        if not lock.acquire(timeout=LOCK_S):
-            raise OSError(f"{self.path}: others have been writing to it for {LOCK_S:.0f} s")
-        try:
+        with storage.flock(f"{self.path}.lock", LOCK_S) as lock:
+            if lock is None:
+                raise OSError(f"{self.path}: others have been writing to it for {LOCK_S:.0f} s")
             new = not os.path.exists(self.path)
             with open(self.path, "ab+") as file:
                 if file.tell() and _last_byte(file) != b"\n":  # somebody died over writing
@@ -164,8 +161,6 @@ class Corrections:
                 os.fsync(file.fileno())
             if new:
                 storage.settle(self.folder)
-        finally:
-            lock.release()
 
     def __iter__(self) -> Iterator[Correction]:
         """All that were ever said, in order.

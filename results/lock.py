@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-import fasteners
-
 from movie_tags import storage
 from movie_tags.errors import UserError
 
@@ -97,7 +95,7 @@ def held(folder: str) -> Held | None:
     path = Path(folder, NAME)
     if not path.exists():
         return None
-    with _tried(path) as file:
+    with storage.flock(path) as file:
         if file:
             return None
         owner = _owner(path)
@@ -125,7 +123,7 @@ def locked(folder: str, run_id: str, break_lock: bool = False) -> Iterator[None]
         return
     path = Path(folder, NAME)
     for _ in range(TRIES):
-        with _tried(path) as file:
+        with storage.flock(path) as file:
             if file:
                 _say(file, Owner.here(run_id))
                 try:
@@ -139,29 +137,10 @@ def locked(folder: str, run_id: str, break_lock: bool = False) -> Iterator[None]
     raise LockError(f"{folder}: {about} is writing to it; wait, or end it")
 
 
-@contextlib.contextmanager
-def _tried(path: Path) -> Iterator[IO | None]:
-    """Try to lock a file; the open file, or None where it was not locked, or is no longer the file of that name."""
-    lock = fasteners.InterProcessLock(path)
-    taken = lock.acquire(blocking=False)
-    try:
-        yield lock.lockfile if taken and _is_same(path, lock.lockfile) else None
-    finally:
-        if taken:
-            lock.release()
-
-
 def _say(file: IO, owner: Owner) -> None:
-    """Write whose a lock is through the locked file itself: closing another one of it would end the lock."""
-    os.ftruncate(file.fileno(), 0)
-    os.write(file.fileno(), owner.data)
-
-
-def _is_same(path: Path, file: IO) -> bool:
-    """Whether an open file is still what lies at a path: whoever held the lock before has removed it."""
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    return False
+    """Write whose a lock is into the locked file."""
+    file.truncate(0)
+    file.write(owner.data)
 
 
 def _owner(path: Path) -> Owner | None:

@@ -16,6 +16,7 @@ from movie_tags.storage.addresses import (
 )
 from movie_tags.storage.content import content_key
 from movie_tags.storage.errors import StorageError, plain_errors, plainly
+from movie_tags.storage.flock import flock
 from movie_tags.storage.metadata import About
 from movie_tags.storage.range_reader import Ranges
 from movie_tags.storage.reach import await_storages
@@ -62,6 +63,7 @@ __all__ = [
     "create_new",
     "exists",
     "fetch",
+    "flock",
     "glob",
     "identity",
     "is_below",
