@@ -24,7 +24,7 @@ import hashlib
 import json
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -209,6 +209,16 @@ def write_card(folder: str, card: dict) -> None:
         card = {**card, FILES: digest_of_files(folder, card)}
     card = {**card, "fingerprint": fingerprint(folder, card)}
     storage.write_text(storage.join(folder, MODEL_JSON), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_vocabulary(folder: str, tags: Iterable[str]) -> None:
+    """Write the vocabulary of a bundle, local or remote: one tag a line, in the order of the outputs."""
+    storage.write_text(storage.join(folder, VOCABULARY), "".join(f"{tag}\n" for tag in tags))
+
+
+def views_card(views: Iterable[View]) -> list[dict]:
+    """What VIEWS says of what is looked at."""
+    return [{"view": view.cut, "size": list(view.size)} for view in views]
 
 
 def _lines(text: bytes) -> tuple[str, ...]:

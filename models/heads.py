@@ -96,9 +96,13 @@ class LinearHead:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Features as the bundle gives them, float [N, sum of widths] -> probabilities float32 [N, tags]."""
-        parts = np.split(np.asarray(features, np.float32), np.cumsum(self.widths)[:-1], 1)
-        logits = scale_parts(parts, self.scales) @ self.kernel + self.bias
+        logits = self.scaled(features) @ self.kernel + self.bias
         return ACTIVATIONS[self.activation](np.maximum(logits, 0) if self.relu else logits).astype(np.float32)
+
+    def scaled(self, features: np.ndarray) -> np.ndarray:
+        """Features as the bundle gives them, float [N, sum of widths], as the kernel takes them: float32 [N, width]."""
+        parts = np.split(np.asarray(features, np.float32), np.cumsum(self.widths)[:-1], 1)
+        return scale_parts(parts, self.scales)
 
     def to_card(self) -> dict:
         """What HEAD_CARD says of it."""
@@ -123,8 +127,7 @@ def head_at(uri: str, card: dict) -> LinearHead:
     """
     path, said = storage.join(uri, HEAD), card.get(HEAD_CARD, {})
     try:
-        with np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False) as arrays:
-            kernel, bias = (np.asarray(arrays[name], np.float32) for name in ("kernel", "bias"))
+        kernel, bias = kernel_and_bias(storage.read_bytes(path))
         return LinearHead(
             kernel,
             bias,
@@ -135,6 +138,16 @@ def head_at(uri: str, card: dict) -> LinearHead:
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path}: no head that goes with its {HEAD_CARD} ({error})") from error
+
+
+def kernel_and_bias(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays in the bytes of a HEAD, float32.
+
+    Raises:
+        KeyError, ValueError: they are not there.
+    """
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return np.asarray(arrays["kernel"], np.float32), np.asarray(arrays["bias"], np.float32)
 
 
 def write_head(path: str, head: LinearHead) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from movie_tags import storage
-from movie_tags.models.bundle import ONNX, VOCABULARY, BundleError, write_card
+from movie_tags.models.bundle import ONNX, BundleError, write_card, write_vocabulary
 from movie_tags.models.runtimes.onnx_model import (
     CARD_KEY,
     Preprocessing,
@@ -50,5 +50,5 @@ def import_onnx(
         raise BundleError(f"{file}: its outputs are no probabilities; add --sigmoid or --softmax")
     storage.make_folder(folder)
     storage.write_bytes(storage.join(folder, ONNX), data)
-    storage.write_text(storage.join(folder, VOCABULARY), "".join(f"{tag}\n" for tag in vocabulary))
+    write_vocabulary(folder, vocabulary)
     write_card(folder, {"input_size": list(size), **card, CARD_KEY: preprocessing.to_card()})

@@ -18,7 +18,7 @@ from movie_tags.errors import UserError
 from movie_tags.models.backbones.efficientnet_lite import in_half
 from movie_tags.models.backbones.frozen import FrozenNetwork
 from movie_tags.models.backbones.registry import BACKBONES
-from movie_tags.models.bundle import HEAD, VOCABULARY, write_card
+from movie_tags.models.bundle import HEAD, write_card, write_vocabulary
 from movie_tags.models.heads import write_head
 from movie_tags.models.runtimes.saved_model import FEATURES, PROBABILITIES
 from movie_tags.models.serving import GraphHead, PictureServer
@@ -73,7 +73,7 @@ def join(source: Source, folder: Path) -> None:
     joined = Joined(source)
     PictureServer(joined, [part.view for part in source.inputs], joined).write(folder, half)
     write_head(str(folder / HEAD), source.head)
-    (folder / VOCABULARY).write_text("".join(f"{tag}\n" for tag in source.vocabulary), "utf-8")
+    write_vocabulary(str(folder), source.vocabulary)
     versions = {name: version(name) for name in ("tensorflow", "keras", "numpy")}
     write_card(str(folder), {**source.card, "versions": versions})
 

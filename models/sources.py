@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from movie_tags.models.backbones.registry import BACKBONES
 from movie_tags.models.bundle import (
@@ -22,8 +19,9 @@ from movie_tags.models.bundle import (
     VOCABULARY,
     BundleError,
     fingerprint_of_sources,
+    views_card,
 )
-from movie_tags.models.heads import PLAIN, LinearHead
+from movie_tags.models.heads import PLAIN, LinearHead, kernel_and_bias
 from movie_tags.models.views import CUTS, View, canvas_size
 
 FEATURES = "features"
@@ -102,8 +100,7 @@ def _input(said: dict) -> BackboneView:
 
 
 def _head(data: bytes, inputs: tuple[BackboneView, ...], combine: str, said: dict) -> LinearHead:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        kernel, bias = (np.asarray(arrays[name], np.float32) for name in ("kernel", "bias"))
+    kernel, bias = kernel_and_bias(data)
     widths = tuple(BACKBONES[part.backbone].width for part in inputs)
     scales = tuple(said[FEATURES].get("scales", (PLAIN,)))
     return LinearHead(
@@ -117,7 +114,7 @@ def _card(said: dict, inputs: tuple[BackboneView, ...], head: LinearHead, digest
     seen = {name: value for name, value in said[FEATURES].items() if name != "scales"}
     return {
         "input_size": list(canvas_size(views)),
-        VIEWS: [{"view": view.cut, "size": list(view.size)} for view in views],
+        VIEWS: views_card(views),
         **said,
         HEAD_CARD: head.to_card(),
         FEATURES_FINGERPRINT: _digest_of({"recipe": RECIPE, FEATURES: seen, "weights": weights}),

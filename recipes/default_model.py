@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from movie_tags.models.backbones.registry import BACKBONES
-from movie_tags.models.bundle import HEAD, MODEL_JSON, VOCABULARY
+from movie_tags.models.bundle import HEAD, MODEL_JSON, write_vocabulary
 from movie_tags.models.heads import scale_parts
 from movie_tags.models.sources import MEAN, weights_hash
 from movie_tags.pipeline.beam.options import local_options
@@ -298,7 +298,7 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     output.mkdir(parents=True, exist_ok=True)
     kernel, bias = (array.astype(np.float16) for array in (ships.head.kernel, ships.head.bias))  # as LiteRT keeps them
     np.savez_compressed(output / HEAD, kernel=kernel, bias=bias)
-    (output / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
+    write_vocabulary(str(output), vocabulary)
     (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write_card(output, card)
     write_films(output, ships.judged[0], films)

@@ -20,12 +20,13 @@ from movie_tags.models.bundle import (
     ONNX,
     SAVED_MODEL,
     VIEWS,
-    VOCABULARY,
     ModelBundle,
     digest_of_files,
+    views_card,
     write_card,
+    write_vocabulary,
 )
-from movie_tags.models.clip.text_encoder import TEXT_CARD, TEXT_MODEL, TOKENIZER
+from movie_tags.models.clip.text_encoder import TEXT_CARD, copy_models
 from movie_tags.models.heads import LinearHead, write_head
 from movie_tags.models.runtimes.onnx_model import CARD_KEY
 from movie_tags.models.runtimes.saved_model import FEATURES, PROBABILITIES
@@ -50,10 +51,9 @@ def write_bundle_on(
     kept = (VIEWS, CARD_KEY, TEXT_CARD, FEATURES_FINGERPRINT)
     said = {name: below.card[name] for name in kept if name in below.card}
     storage.make_folder(str(folder))
-    for name in (ONNX, *((TEXT_MODEL, TOKENIZER) if TEXT_CARD in said else ())):
-        storage.write_bytes(storage.join(str(folder), name), storage.read_bytes(storage.join(below.uri, name)))
+    copy_models(below, [ONNX], str(folder))
     write_head(storage.join(str(folder), HEAD), head)
-    storage.write_text(storage.join(str(folder), VOCABULARY), "".join(f"{tag}\n" for tag in vocabulary))
+    write_vocabulary(str(folder), vocabulary)
     write_card(str(folder), {"input_size": list(below.input_size), **said, **card, HEAD_CARD: head.to_card()})
 
 
@@ -113,7 +113,7 @@ def write_bundle(
     size = canvas_size(views)
     card = {
         "input_size": list(size),
-        VIEWS: [{"view": view.cut, "size": list(view.size)} for view in views],
+        VIEWS: views_card(views),
         **card,
         HEAD_CARD: head.to_card(),
         "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
@@ -122,7 +122,7 @@ def write_bundle(
         made = Path(scratch)
         PictureServer(describe, views, (tracked, served)).write(made)
         write_head(str(made / HEAD), head)
-        (made / VOCABULARY).write_text("".join(f"{tag}\n" for tag in vocabulary), "utf-8")
+        write_vocabulary(str(made), vocabulary)
         card[FEATURES_FINGERPRINT] = features_fingerprint or digest_of_files(str(made), card)
         write_card(str(made), card)
         storage.remove_folder(storage.join(str(folder), SAVED_MODEL))

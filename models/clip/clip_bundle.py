@@ -24,9 +24,10 @@ from movie_tags.models.bundle import (
     ONNX,
     THRESHOLDS,
     VIEWS,
-    VOCABULARY,
     BundleError,
+    views_card,
     write_card,
+    write_vocabulary,
 )
 from movie_tags.models.clip.drawing import drawn_pictures
 from movie_tags.models.clip.hub_folder import CLIP, SIGLIP, HubFolder, read_hub_folder
@@ -105,7 +106,7 @@ def import_pair(
     for file, data in ((ONNX, vision), (TEXT_MODEL, text), (TOKENIZER, tokenizer)):
         storage.write_bytes(storage.join(output, file), data)
     write_head(storage.join(output, HEAD), head)
-    storage.write_text(storage.join(output, VOCABULARY), "".join(f"{tag}\n" for tag in prompts))
+    write_vocabulary(output, prompts)
     given = thresholds or _thresholds(session, preprocessing, head, hub, list(prompts), examples)
     write_card(output, _card(hub, preprocessing, head, prompts, agreement, vision, name) | {THRESHOLDS: dict(given)})
     return agreement
@@ -149,7 +150,7 @@ def _card(
         "name": name,
         "backbone": {CLIP: "CLIP", SIGLIP: "SigLIP"}[hub.family],
         "input_size": list(hub.view.size),
-        VIEWS: [{"view": hub.view.cut, "size": list(hub.view.size)}],
+        VIEWS: views_card([hub.view]),
         CARD_KEY: preprocessing.to_card(),
         HEAD_CARD: head.to_card(),
         FEATURES_FINGERPRINT: hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest(),

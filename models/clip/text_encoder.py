@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,16 @@ def embedding_output(session: Any, names: Sequence[str], uri: str) -> str:
     raise BundleError(
         f"{uri}: gives {given}; an embedding is called {' or '.join(names)}, or is the only output [N, width]"
     )
+
+
+def copy_models(bundle: ModelBundle, parts: Iterable[str], folder: str) -> None:
+    """Copy parts of a bundle, which are files, into another's folder, and its text model if it knows words.
+
+    Raises:
+        OSError: they cannot be read or written.
+    """
+    for name in (*parts, *((TEXT_MODEL, TOKENIZER) if TEXT_CARD in bundle.card else ())):
+        storage.write_bytes(storage.join(folder, name), storage.read_bytes(storage.join(bundle.uri, name)))
 
 
 def load_text_encoder(bundle: ModelBundle) -> TextEncoder:

@@ -14,7 +14,6 @@ from movie_tags.training.heads.adapt import (
     changes,
     extended,
     left_out,
-    scaled_features,
 )
 
 
@@ -39,7 +38,7 @@ def test_the_minimum_is_that_of_all_weights():
     head = head_of()
     examples = examples_of(head)
     found = adapt(head, examples, penalty=0.1)
-    x = scaled_features(head, examples.features).astype(np.float64)
+    x = head.scaled(examples.features).astype(np.float64)
     held = 0.1 * (x**2).sum(1).mean()
     for tag in range(3):
         rows = np.isfinite(examples.labels[:, tag])

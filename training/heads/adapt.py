@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.metrics import average_precision_score
 
-from movie_tags.models.heads import LinearHead, scale_parts, sigmoid
+from movie_tags.models.heads import LinearHead, sigmoid
 
 NEW_BIAS = -4.0
 """The logit of a tag that nothing is known of."""
@@ -53,12 +53,6 @@ def extended(head: LinearHead, tags: int) -> LinearHead:
     return replace(head, kernel=kernel, bias=np.concatenate([head.bias, np.full(more, NEW_BIAS, np.float32)]))
 
 
-def scaled_features(head: LinearHead, features: np.ndarray) -> np.ndarray:
-    """Features as the head's kernel takes them, float32 [N, width]."""
-    parts = np.split(np.asarray(features, np.float32), np.cumsum(head.widths)[:-1], 1)
-    return scale_parts(parts, head.scales).astype(np.float32)
-
-
 def adapt(head: LinearHead, examples: Examples, penalty: Penalty = PENALTY) -> LinearHead:
     """The head drawn to examples.
 
@@ -74,7 +68,7 @@ def adapt(head: LinearHead, examples: Examples, penalty: Penalty = PENALTY) -> L
         raise ValueError(f"a head of {head.activation} over {head.kernel.shape[1]} tags cannot be learned further")
     known = np.isfinite(examples.labels) & (examples.weights > 0)
     kernel, bias = head.kernel.copy(), head.bias.copy()
-    scaled = scaled_features(head, examples.features)
+    scaled = head.scaled(examples.features)
     held = np.broadcast_to(penalty, len(bias)) * float(np.square(scaled).sum(1).mean())
     for tag in np.flatnonzero(known.any(0)).tolist():
         rows = known[:, tag]
