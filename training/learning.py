@@ -20,12 +20,14 @@ from movie_tags.models.bundle import (
     OUTSIDE,
     TFLITE,
     THRESHOLDS,
-    VOCABULARY,
     ModelBundle,
     write_card,
+    write_vocabulary,
 )
-from movie_tags.models.heads import LinearHead, read_head, write_head
+from movie_tags.models.clip.text_encoder import copy_models
+from movie_tags.models.heads import LinearHead, read_head, sigmoid, write_head
 from movie_tags.records import UNIT
+from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, LearningError
 from movie_tags.training.heads.adapt import (
     NEW_PENALTY,
@@ -38,14 +40,13 @@ from movie_tags.training.heads.adapt import (
     extended,
     left_out,
 )
+from movie_tags.training.heads.multilabel import logit
 from movie_tags.transforms.evidence import Evidence, FilmConfidence
 
 LEARNED = "learned"
 """Where `model.json` says what a bundle has learned, and from which it came."""
 FLOOR = 0.1
 """No threshold is set below it."""
-SHORT_LIST = 0.25
-"""The confidence from which a tag is on the short list by default (`Method.min_confidence`)."""
 CONFIDENCE = "film_confidence"
 OF_TRAINING = ("accuracy", "calibration", MADE_FROM, FILES)
 """What of `model.json` is said of the model that was, and does not hold of one that has learned further."""
@@ -174,12 +175,11 @@ def cut(labels: np.ndarray, probabilities: np.ndarray) -> float:
     best = best_threshold(labels.tolist(), probabilities)
     below = probabilities[probabilities < best]
     edge = float(below.max()) if len(below) else best / 2
-    middle = (_logit(best) + _logit(edge)) / 2
-    return round(float(1 / (1 + np.exp(-middle))), 4)
+    return round(float(sigmoid((logit(best) + logit(edge)) / 2)), 4)
 
 
 def film_offset(film: FilmConfidence, examples: Examples, found: np.ndarray, tag: int) -> float:
-    """What is added to a new tag's confidence, so that films are best parted at SHORT_LIST.
+    """What is added to a new tag's confidence, so that films are best parted at THRESHOLD, that of the short list.
 
     Of calibrated probabilities, half the F1 that is reached is where F1 is best.
 
@@ -195,18 +195,13 @@ def film_offset(film: FilmConfidence, examples: Examples, found: np.ndarray, tag
         statistics = Evidence.of(np.round(found[rows][:, [tag]] * UNIT).astype(np.int64)).statistics()[0]
         labels.append(float((examples.labels[rows, tag] == 1).any()))
         sure.append(plain.confidence("", statistics))
-    return round(_logit(SHORT_LIST) - _logit(cut(np.array(labels), np.array(sure))), 5)
-
-
-def _logit(probability: float) -> float:
-    bounded = min(max(probability, 1e-6), 1 - 1e-6)
-    return float(np.log(bounded / (1 - bounded)))
+    return round(float(logit(THRESHOLD) - logit(cut(np.array(labels), np.array(sure)))), 5)
 
 
 def write_learned(bundle: ModelBundle, model: str, learned: Learned, output: str) -> None:
     """Write a bundle of the same backbone with the head that has learned.
 
-    Its SavedModel is left out, for the head inside it is the former one.
+    Its SavedModel is left out, for the head inside it is the former one; a text model comes along.
 
     Args:
         bundle: the model that was.
@@ -222,10 +217,9 @@ def write_learned(bundle: ModelBundle, model: str, learned: Learned, output: str
     if not parts:
         raise LearningError(f"{bundle.uri}: has no {TFLITE}, which a bundle that has learned runs by")
     storage.make_folder(output)
-    for part in parts:
-        storage.write_bytes(storage.join(output, part), storage.read_bytes(storage.join(bundle.uri, part)))
+    copy_models(bundle, parts, output)
     write_head(storage.join(output, HEAD), learned.head)
-    storage.write_text(storage.join(output, VOCABULARY), "".join(f"{tag}\n" for tag in learned.tags))
+    write_vocabulary(output, learned.tags)
     write_card(output, card_of(bundle, model, learned))
 
 

@@ -40,8 +40,11 @@ from movie_tags.models.heads import LinearHead, read_head
 from movie_tags.models.loading import load_model, predict
 from movie_tags.models.views import View
 from movie_tags.pipeline.commands import main
+from movie_tags.training.corrected import Corrected
 from movie_tags.training.data.vocabulary import TAGS
 from movie_tags.training.export import write_bundle_on
+from movie_tags.training.heads.adapt import Examples
+from movie_tags.training.learning import head_of, learn, write_learned
 
 pytest.importorskip("tokenizers")
 PROMPTS = {"lighthouse": ("a lighthouse", "the beam of a lighthouse"), "red dress": ("a red dress",)}
@@ -106,6 +109,19 @@ def test_a_head_may_be_learned_on_it(pair, tmp_path):
     assert np.abs(load_model(new)(canvases) - expected / expected.sum(1, keepdims=True)).max() < 1e-6
     assert new.features_fingerprint == bundle.features_fingerprint == backbone.fingerprint
     assert np.array_equal(load_text_encoder(new)(["a"]), load_text_encoder(bundle)(["a"]))
+
+
+def test_what_learns_further_still_knows_words(pair, tmp_path):
+    _, _, bundle = pair
+    features = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
+    labels = np.column_stack([np.full((12, 2), np.nan), features[:, 0] > 0])
+    examples = Examples(features, labels, np.ones(labels.shape), np.arange(12) % 4)
+    learned = learn(head_of(bundle), bundle.thresholds, None, Corrected((*PROMPTS, "Street"), examples, {}, 2))
+    write_learned(bundle, bundle.uri, learned, str(tmp_path / "learned"))
+    new = read_bundle(str(tmp_path / "learned"))
+    assert np.array_equal(load_text_encoder(new)(["a", "red"]), load_text_encoder(bundle)(["a", "red"]))
+    answers = load_model(new)(np.stack([new.fitted(picture(seed, 48, 64)) for seed in range(3)]))
+    assert new.vocabulary == (*PROMPTS, "Street") and answers.shape == (3, 3)
 
 
 def test_thresholds_part_examples_best():

@@ -12,9 +12,10 @@ from movie_tags.models.heads import LinearHead
 from movie_tags.records import KeyFrame, TagProbability
 from movie_tags.results import overlay
 from movie_tags.results.corrections import Correction, Held, Place
+from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, draw, labels_of
 from movie_tags.training.heads.adapt import Examples
-from movie_tags.training.learning import SHORT_LIST, cut, film_offset, learn
+from movie_tags.training.learning import cut, film_offset, learn
 from movie_tags.transforms.evidence import FilmConfidence
 
 TAGS = ("Food", "War", "Temple")
@@ -100,7 +101,7 @@ def test_films_with_a_new_tag_come_on_the_short_list_and_others_do_not():
     for name in np.unique(examples.films):
         best, mean = np.sort(found[examples.films == name, 0])[-3:].mean(), found[examples.films == name].mean()
         sure = own.confidence("new", [np.log(p / (1 - p)) for p in (best, mean)])
-        assert (sure >= SHORT_LIST) == (int(name[4:]) % 3 == 0)
+        assert (sure >= THRESHOLD) == (int(name[4:]) % 3 == 0)
 
 
 def test_a_new_tag_is_learned_beside_those_that_stay():
