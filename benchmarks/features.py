@@ -15,7 +15,7 @@ from measuring import FOOTAGE, need_footage
 from movie_tags.models.ensemble import predict_with, read_models, say_again
 from movie_tags.models.quantised import quantise, restore
 from movie_tags.pipeline.method import Method
-from movie_tags.transforms.tagging import believed, top_tags
+from movie_tags.transforms.tagging import believed, in_millionths, top_tags
 
 
 def main(number: int = 1000) -> None:
@@ -33,7 +33,7 @@ def main(number: int = 1000) -> None:
         data = quantise(np.asarray(found.features))
         again = say_again(heads, restore(data)[None])[0]
         tags = [
-            {one.tag for one in believed(top_tags(p, models.vocabulary, Method().top_k), thresholds)}
+            {one.tag for one in believed(top_tags(in_millionths(p), models.vocabulary, Method().top_k), thresholds)}
             for p in (probabilities, again)
         ]
         kept += tags[0] == tags[1]

@@ -25,16 +25,14 @@ def in_millionths(probabilities: np.ndarray) -> np.ndarray:
     return np.rint(np.asarray(probabilities, np.float64) * UNIT).astype(np.int64)
 
 
-def top_tags(probabilities: np.ndarray, vocabulary: Sequence[str], k: int) -> TagProbabilities:
+def top_tags(millionths: np.ndarray, vocabulary: Sequence[str], k: int) -> TagProbabilities:
     """The k most probable tags (section 4.3), the most probable first, ties in the vocabulary's order.
 
     Args:
-        probabilities: float [tags].
+        millionths: the probabilities, int64 [tags], as of `in_millionths`.
         vocabulary: the tags in the order of the outputs.
         k: how many; all of them where there are fewer.
-
     """
-    millionths = in_millionths(probabilities)
     order = np.argsort(-millionths, kind="stable")[:k]
     return tuple(TagProbability.of_millionths(vocabulary[i], int(millionths[i])) for i in order)
 
@@ -91,11 +89,11 @@ class FrameRule:
             kind = with_card(kind, float(probabilities[card]), self.thresholds[TITLE_CARD])
             probabilities = np.delete(probabilities, card)
             del vocabulary[card]
-        top_k = top_tags(probabilities, vocabulary, self.top_k)
-        millionths = tuple(in_millionths(probabilities).tolist())
-        watch = to_watch(probabilities, vocabulary, self.watch, top_k)
-        tags = self._counts(top_k, kind)
-        return TaggedFrame(replace(frame, tags=tags, top_k=top_k, kind=kind, watch=watch), millionths)
+        millionths = in_millionths(probabilities)
+        top_k = top_tags(millionths, vocabulary, self.top_k)
+        watch = to_watch(millionths, vocabulary, self.watch, top_k)
+        said = replace(frame, tags=self._counts(top_k, kind), top_k=top_k, kind=kind, watch=watch)
+        return TaggedFrame(said, tuple(millionths.tolist()))
 
     def _counts(self, top_k: TagProbabilities, kind: str) -> TagProbabilities:
         if self.min_probability is not None:

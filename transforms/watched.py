@@ -15,18 +15,17 @@ def watch_thresholds(cards: Mapping[str, Mapping]) -> dict[str, float]:
 
 
 def to_watch(
-    probabilities: np.ndarray, vocabulary: Sequence[str], thresholds: Mapping[str, float], top_k: TagProbabilities
+    millionths: np.ndarray, vocabulary: Sequence[str], thresholds: Mapping[str, float], top_k: TagProbabilities
 ) -> TagProbabilities:
     """The tags that reach their thresholds and are not among the top k, the most probable first.
 
     Args:
-        probabilities: float [tags].
+        millionths: the probabilities in whole millionths, int64 [tags].
         vocabulary: the tags in the order of the outputs.
         thresholds: of tags, in [0, 1]; others are passed over.
         top_k: what the key frame says anyway.
     """
     said = {one.tag for one in top_k}
-    millionths = np.rint(np.asarray(probabilities, np.float64) * UNIT).astype(np.int64)
     found = [
         TagProbability.of_millionths(tag, int(value))
         for tag, value in zip(vocabulary, millionths, strict=True)

@@ -20,7 +20,7 @@ from movie_tags.pipeline.commands import command_parser, main
 from movie_tags.report.phrases import percent
 from movie_tags.storage import StorageError
 from movie_tags.transforms import tagging
-from movie_tags.transforms.tagging import top_tags
+from movie_tags.transforms.tagging import in_millionths, top_tags
 
 HERE = ["--direct_num_workers", "1"]
 TABLES = ["errors.jsonl", "key_frames.jsonl", "spans.jsonl", "tags.jsonl"]
@@ -51,13 +51,8 @@ def test_films_are_tagged_as_the_paper_says(films, tmp_path, small_bundle, capsy
     bundle = read_bundle(small_bundle)
     model = load_model(bundle, 1)
     tops = [
-        [
-            (tag, p)
-            for tag, p in top_tags(
-                predict(model, [samples[(a + b) // 2]], bundle.fitted)[0].probabilities, bundle.vocabulary, 3
-            )
-        ]
-        for a, b in shots
+        list(top_tags(in_millionths(found.probabilities), bundle.vocabulary, 3))
+        for found in predict(model, [samples[(a + b) // 2] for a, b in shots], bundle.fitted)
     ]
     assert (film["frames_sampled"], film["shots"], film["key_frames"]) == (len(samples), len(shots), len(shots))
     assert film["duration_s"] == pytest.approx(12.0)

@@ -5,7 +5,7 @@ import numpy as np
 from movie_tags.models.ensemble import read_models
 from movie_tags.records import BLACK, CARD, TITLE_CARD, KeyFrame, TagProbability
 from movie_tags.transforms.kinds import with_card
-from movie_tags.transforms.tagging import BundleHandler, FrameRule, believed, top_tags
+from movie_tags.transforms.tagging import BundleHandler, FrameRule, believed, in_millionths, top_tags
 
 
 def tags(**probabilities):
@@ -13,16 +13,16 @@ def tags(**probabilities):
 
 
 def test_top_tags_by_hand():
-    found = top_tags(np.array([0.1, 0.4, 0.2, 0.3]), ["a", "b", "c", "d"], 3)
+    found = top_tags(in_millionths([0.1, 0.4, 0.2, 0.3]), ["a", "b", "c", "d"], 3)
     assert found == tags(b=0.4, d=0.3, c=0.2)
 
 
 def test_ties_keep_the_order_of_the_vocabulary():
-    assert top_tags(np.array([0.25] * 4), list("dcba"), 2) == tags(d=0.25, c=0.25)
+    assert top_tags(in_millionths([0.25] * 4), list("dcba"), 2) == tags(d=0.25, c=0.25)
 
 
 def test_more_tags_asked_than_known():
-    assert len(top_tags(np.array([0.5, 0.5]), ["a", "b"], 5)) == 2
+    assert len(top_tags(in_millionths([0.5, 0.5]), ["a", "b"], 5)) == 2
 
 
 def test_batches_have_the_size_asked_for(small_bundle):

@@ -22,7 +22,7 @@ def test_thresholds_are_those_of_the_card_for_what_people_watch_out_for():
 def test_what_reaches_its_threshold_is_kept_once(percents, thresholds, said):
     top_k = tuple(TagProbability(tag, 0.5) for tag in said)
     limits = {tag: percent / 100 for tag, percent in thresholds.items()}
-    found = to_watch([percent / 100 for percent in percents], VOCABULARY, limits, top_k)
+    found = to_watch(np.array(percents) * 10_000, VOCABULARY, limits, top_k)
     right = {
         tag: percent
         for tag, percent in zip(VOCABULARY, percents, strict=True)
