@@ -33,13 +33,6 @@ from movie_tags.models.bundle import HEAD, MODEL_JSON, SAVED_MODEL
 from movie_tags.models.heads import LinearHead
 from movie_tags.models.runtimes import configure
 from movie_tags.models.views import View, fit
-from movie_tags.training.data.picture_folders import (
-    find_labelled,
-    find_unlabelled,
-    load_squeezed,
-    multi_hot,
-    split_pictures,
-)
 from movie_tags.training.data.vocabulary import TAGS
 from movie_tags.training.evaluate.accuracy import accuracy, calibration_error, fit_temperature, softmax
 from movie_tags.training.export import HalfStored, write_bundle
@@ -49,6 +42,13 @@ from movie_tags.transforms.video.samples import SegmentReader
 from movie_tags.transforms.video.segments import plan_segments
 from recipes.cards import write_text
 from recipes.crops import TEACHER_SIZE, Taught, Views, make_views, render, teach
+from recipes.picture_folders import (
+    find_labelled,
+    find_unlabelled,
+    load_squeezed,
+    multi_hot,
+    split_pictures,
+)
 
 TEACHER_WEIGHTS = "models/mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
 STORED_SIZE = 208

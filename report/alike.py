@@ -17,12 +17,12 @@ from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.records import Film
 from movie_tags.report import sketches
+from movie_tags.report.nearest import compare, cosines, largest
 from movie_tags.report.sketches import PartSketches
 from movie_tags.results.expressions import SearchError
 from movie_tags.results.film_tables import Results
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import id_of
-from movie_tags.results.nearest import compare, cosines, largest
 from movie_tags.results.reading import OutputError
 from movie_tags.results.schema import MANIFEST, from_row
 from movie_tags.results.sort import lines_of

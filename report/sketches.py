@@ -23,8 +23,8 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.machine import cache
 from movie_tags.models.quantised import restore_all
+from movie_tags.report.nearest import SEED, SKETCH, sketch
 from movie_tags.results import features
-from movie_tags.results.nearest import SEED, SKETCH, sketch
 from movie_tags.results.reading import read_table
 
 ROW = np.dtype([("film", "<i4"), ("time_s", "<f8"), ("shot_start_s", "<f8"), ("shot_end_s", "<f8")])

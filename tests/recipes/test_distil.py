@@ -6,11 +6,11 @@ import tensorflow as tf
 from movie_tags.models.backbones import specs
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.loading import load_model, predict
-from movie_tags.training.data.picture_folders import find_labelled, multi_hot, split_pictures
 from movie_tags.training.data.vocabulary import TAGS, folder_name, tag_of_folder
 from movie_tags.training.heads.softmax import HeadSettings
 from recipes import distil
 from recipes.distil import main
+from recipes.picture_folders import find_labelled, multi_hot, split_pictures
 
 
 def test_table_1_has_50_tags():

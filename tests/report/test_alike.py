@@ -14,10 +14,10 @@ from result_folders import film, frame
 from movie_tags.models.quantised import quantise, restore
 from movie_tags.report import alike, sketches
 from movie_tags.report.alike import Features, Looks
+from movie_tags.report.nearest import SKETCH, compare, largest, sketch
 from movie_tags.report.review.app import Review
 from movie_tags.results import features
 from movie_tags.results.expressions import SearchError
-from movie_tags.results.nearest import SKETCH, compare, largest, sketch
 
 
 @pytest.fixture(autouse=True)
