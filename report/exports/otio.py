@@ -110,28 +110,41 @@ def timeline_of(
         frames: how the film's frames are counted.
         cuts: how the ends of spans are known, as of `cuts_of`.
     """
-    rate = float(frames.rate)
-    begin = first_frame(frames)
-
-    def stretch(first: int, end: int) -> TimeRange:
-        return TimeRange(RationalTime(begin + first, rate), RationalTime(end - first, rate))
-
-    uri = film_address(film)
-    whole = stretch(0, frames.count)
-    address = quote(uri, safe=":/") if storage.is_remote(uri) else Path(uri).as_uri()
-    clip = otio.schema.Clip(one_line(storage.base_name(uri)), otio.schema.ExternalReference(address, whole), whole)
+    whole = time_range(frames, 0, frames.count)
+    clip = otio.schema.Clip(file_name(film), otio.schema.ExternalReference(media_url(film), whole), whole)
     order = {tag.tag: k for k, tag in enumerate(tags)}
     for span in spans:
-        number, where = order[span.tag], stretch(*frames.between(span.start_s, span.end_s))
+        number, where = order[span.tag], time_range(frames, *frames.between(span.start_s, span.end_s))
         marker = _marker(span, tags[number], where, COLORS[number % len(COLORS)])
         marker.metadata["movie_tags"]["begin"] = cuts.get(span.start_s, SAMPLED)
         marker.metadata["movie_tags"]["end"] = cuts.get(span.end_s, SAMPLED)
         clip.markers.append(marker)
     title = title_of(film)
     track = otio.schema.Track(title, kind=otio.schema.TrackKind.Video, children=[clip])
-    timeline = otio.schema.Timeline(title, global_start_time=RationalTime(begin, rate))
+    timeline = otio.schema.Timeline(title, global_start_time=whole.start_time)
     timeline.tracks.append(track)
     return timeline
+
+
+def time_range(frames: Frames, first: int, end: int) -> TimeRange:
+    """From a film's frame up to another, both counted from 0, by the film's own timecode and rate."""
+    rate = float(frames.rate)
+    return TimeRange(RationalTime(first_frame(frames) + first, rate), RationalTime(end - first, rate))
+
+
+def media_url(film: Film) -> str:
+    """The URL of a film's file.
+
+    Raises:
+        FilmError: as of `film_address`.
+    """
+    uri = film_address(film)
+    return quote(uri, safe=":/") if storage.is_remote(uri) else Path(uri).as_uri()
+
+
+def file_name(film: Film) -> str:
+    """The name of a film's file, as clips are called."""
+    return one_line(storage.base_name(film.uri))
 
 
 def _marker(span: Span, tag: TagStrength, where: TimeRange, color: str) -> otio.schema.Marker:

@@ -6,17 +6,21 @@ Each scene is a clip of its film's file, by the film's own timecode and rate; th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import quote
 
 import opentimelineio as otio
-from opentimelineio.opentime import RationalTime, TimeRange, to_timecode
+from opentimelineio.opentime import RationalTime, to_timecode
 
 from movie_tags import storage
-from movie_tags.records import Film
-from movie_tags.report.exports import FilmError, Written, film_address, one_line, reason_for
+from movie_tags.report.exports import FilmError, Written, one_line, reason_for
 from movie_tags.report.exports.frame_rates import Frames
-from movie_tags.report.exports.otio import counting_mode, first_frame, steady_frames_of
+from movie_tags.report.exports.otio import (
+    counting_mode,
+    file_name,
+    first_frame,
+    media_url,
+    steady_frames_of,
+    time_range,
+)
 from movie_tags.report.exports.scenes import Scene
 
 MOST_EVENTS = 999
@@ -61,26 +65,12 @@ def timeline_of(events: Sequence[Event], title: str) -> otio.schema.Timeline:
     """Scenes one after another as a timeline."""
     track = otio.schema.Track(one_line(title), kind=otio.schema.TrackKind.Video)
     for scene, frames in events:
-        begin, whole = first_frame(frames), _range(first_frame(frames), frames.count, frames)
-        first, end = frames.between(scene.start_s, scene.end_s)
-        media = otio.schema.ExternalReference(_url(scene.film), whole)
-        track.append(otio.schema.Clip(_file_name(scene.film), media, _range(begin + first, end - first, frames)))
+        shown = time_range(frames, *frames.between(scene.start_s, scene.end_s))
+        media = otio.schema.ExternalReference(media_url(scene.film), time_range(frames, 0, frames.count))
+        track.append(otio.schema.Clip(file_name(scene.film), media, shown))
     timeline = otio.schema.Timeline(one_line(title))
     timeline.tracks.append(track)
     return timeline
-
-
-def _range(first: int, count: int, frames: Frames) -> TimeRange:
-    return TimeRange(RationalTime(first, float(frames.rate)), RationalTime(count, float(frames.rate)))
-
-
-def _url(film: Film) -> str:
-    uri = film_address(film)
-    return quote(uri, safe=":/") if storage.is_remote(uri) else Path(uri).as_uri()
-
-
-def _file_name(film: Film) -> str:
-    return one_line(storage.base_name(film.uri))
 
 
 def _edls(events: Sequence[Event], title: str, written: Written) -> dict[str, str]:
@@ -124,6 +114,6 @@ def edl_of(events: Sequence[Event], title: str) -> str:
         if counting != counting_mode(frames):
             counting = counting_mode(frames)
             lines.append(counting)
-        lines += [f"{number:03}  AX       V     C        {codes}", f"* FROM CLIP NAME: {_file_name(scene.film)}"]
+        lines += [f"{number:03}  AX       V     C        {codes}", f"* FROM CLIP NAME: {file_name(scene.film)}"]
         at += length
     return "\n".join(lines) + "\n"

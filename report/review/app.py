@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from movie_tags.errors import UserError
 from movie_tags.records import Film, KeyFrame
 from movie_tags.report import phrases
 from movie_tags.report.about import LIMITS
-from movie_tags.report.alike import Features
+from movie_tags.report.alike import Alike, Features
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.markup import inline, template, text_of
 from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
@@ -30,7 +30,7 @@ from movie_tags.report.summary import Choice
 from movie_tags.results.corrections import APPLIES
 from movie_tags.results.expressions import parse, resolve
 from movie_tags.results.listing import levels, threshold_of
-from movie_tags.results.search import Search
+from movie_tags.results.search import Found, Search
 
 MOST_SCENES = 100
 NOTHING = Choice((), None, 0, 0.0)
@@ -157,13 +157,11 @@ class Review:
     def scenes(self, request: Request) -> Response:
         """The scenes in which an expression holds."""
         now = self.live.now()
-        names = {film.id: name for name, film in now.rows.items()}
         with self._searching:
             search = self._search_of(now)
             expression = resolve(parse(request.query_params.get("q", "")), search.vocabulary())
             found = search.scenes(expression, limit=MOST_SCENES)
-        shown = [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]
-        return JSONResponse({"scenes": shown})
+        return _named(found, now)
 
     def alike(self, request: Request) -> Response:
         """The shots that look most like that of a key frame."""
@@ -174,8 +172,7 @@ class Review:
                 self._features = now.results.view, Features(self.live.folder)
             features = self._features[1]
             found = features.nearest(features.looks_at(film.id, time_s), MOST_SCENES)
-        names = {film.id: name for name, film in now.rows.items()}
-        return JSONResponse({"scenes": [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]})
+        return _named(found, now)
 
     def _search_of(self, now: Catalogue) -> Search:
         """What searches this state of the catalogue: kept for the next letter that is typed."""
@@ -232,6 +229,12 @@ class Review:
         now = self.live.now()
         film = now.film(name)
         return JSONResponse(self.panel(now, name, film, now.key_frames(film)))
+
+
+def _named(found: Iterable[Found | Alike], now: Catalogue) -> Response:
+    """Scenes, each with the name of its film's page; those of films that are not in the catalogue are left out."""
+    names = {film.id: name for name, film in now.rows.items()}
+    return JSONResponse({"scenes": [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]})
 
 
 def _shown_by(frames: list[KeyFrame], tag: str | None) -> KeyFrame:
