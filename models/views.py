@@ -26,6 +26,12 @@ class View:
     size: tuple[int, int]
 
 
+def read_picture(path: str) -> np.ndarray | None:
+    """The picture in a local file, uint8 RGB [H, W, 3]; None where there is none that can be read."""
+    pixels = cv2.imread(path, cv2.IMREAD_COLOR)
+    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
 def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Squeeze a picture to a size: uint8 RGB [H, W, 3] -> [*size, 3]; area averaging where it shrinks."""
     height, width = size

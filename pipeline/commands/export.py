@@ -122,5 +122,6 @@ def take_back(file: str, path: str) -> int:
         return DONE
     spans = labelstudio.read(file)
     labelstudio.write_spans(spans, path)
-    print(f"{path}: {len(spans)} spans of {len({span.uri for span in spans})} films; next: movie-tags dataset {path} …")
+    films = number(len({span.uri for span in spans}), "film")
+    print(f"{path}: {number(len(spans), 'span')} of {films}; next: movie-tags dataset {path} …")
     return DONE

@@ -7,11 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-import cv2
-
 from movie_tags.machine import cores
 from movie_tags.models.ensemble import Ensemble, predict_with, read_models
 from movie_tags.models.loading import Model
+from movie_tags.models.views import read_picture
 from movie_tags.pipeline.commands.common import DONE, SOME_FAILED, add_models, add_top_k, models_of
 from movie_tags.report.phrases import percent
 
@@ -31,10 +30,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def top_tags(models: Ensemble, loaded: Sequence[Model], path: str, top_k: int) -> list[tuple[str, float]] | str:
     """The most probable tags of a picture with their probabilities; or why there are none."""
-    picture = cv2.imread(path, cv2.IMREAD_COLOR)
+    picture = read_picture(path)
     if picture is None:
         return "no picture that can be read"
-    (found,) = predict_with(loaded, [models.fitted(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))])
+    (found,) = predict_with(loaded, [models.fitted(picture)])
     if found.probabilities is None:
         return found.reason
     order = (-found.probabilities).argsort(kind="stable")[:top_k]

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from rich.table import Table
 from rich.text import Text
@@ -17,8 +16,9 @@ from rich.text import Text
 from movie_tags.errors import UserError
 from movie_tags.machine import cores
 from movie_tags.models.ensemble import predict_with, read_models
+from movie_tags.models.views import read_picture
 from movie_tags.report.alike import Alike, Features, Looks
-from movie_tags.report.phrases import clock, timecode
+from movie_tags.report.phrases import clock, number, timecode
 from movie_tags.results.folder import ResultsFolder
 
 _AT = re.compile(r"(?P<film>.+)@(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d+)?)\Z", re.DOTALL)
@@ -43,7 +43,7 @@ def find_alike(folder: str, like: str, limit: int) -> list[Alike]:
     looks = looks_of(features, like)
     others = features.seen_otherwise(looks.seen_key)
     if others:
-        said = "1 film was" if others == 1 else f"{others} films were"
+        said = number(others, "film was", "films were")
         print(f"movie-tags: {said} seen by another model or method and cannot be compared: left out", file=sys.stderr)
     return features.nearest(looks, limit)
 
@@ -53,12 +53,12 @@ def looks_of(features: Features, like: str) -> Looks:
     place = place_of(like)
     if place is not None and not os.path.isfile(like):
         return features.looks_at(*place)
-    picture = cv2.imread(like, cv2.IMREAD_COLOR)
+    picture = read_picture(like)
     if picture is None:
         raise UserError(
             f"{like}: is no picture that can be read, and no place in a film; give FILM@12:34 or the file of a picture"
         )
-    return looks_of_picture(features.results, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), like)
+    return looks_of_picture(features.results, picture, like)
 
 
 def looks_of_picture(results: ResultsFolder, picture: np.ndarray, name: str) -> Looks:

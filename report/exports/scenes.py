@@ -12,6 +12,7 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.records import Film
 from movie_tags.report.exports import FilmError, Written, film_address, load, portable
+from movie_tags.report.phrases import clock, number
 
 SCENE_FORMATS = ("clips", "otio", "edl")
 
@@ -64,8 +65,9 @@ def write_clips(scenes: Iterable[Scene], out: str) -> Written:
     if written.files:
         encoded = len(written.files) - copied
         written.notes.append(
-            f"{copied} clips are copies of the films' own packets; {encoded} begin or end between codec key frames and "
-            "were encoded anew"
+            f"{number(copied, 'clip is a copy', 'clips are copies')} of the films' own packets; "
+            + number(encoded, "begins or ends", "begin or end")
+            + f" between codec key frames and {'was' if encoded == 1 else 'were'} encoded anew"
         )
     return written
 
@@ -84,5 +86,4 @@ def names_of(scenes: Iterable[Scene]) -> Iterator[tuple[Scene, str]]:
 
 def clock_name(seconds: float) -> str:
     """A time as a part of a file's name: hours, minutes, seconds and thousandths, 00-01-12.480."""
-    minutes, thousandths = divmod(round(seconds * 1000), 60_000)
-    return f"{minutes // 60:02}-{minutes % 60:02}-{thousandths / 1000:06.3f}"
+    return clock(seconds).replace(":", "-")

@@ -134,25 +134,22 @@ def read_spans(uri: str) -> list[LabelledVideo]:
         LabelError: the file cannot be read, or a row makes no sense; the message names the line.
     """
     videos: dict[str, list[Span]] = {}
-    try:
-        with storage.open_seekable(uri) as stream:
-            reader = csv.DictReader(io.TextIOWrapper(stream, "utf-8-sig", newline=""))
-            missing = {"uri", "start", "end", "tag"}.difference(reader.fieldnames or ())
-            if missing:
-                raise LabelError(f"{uri}: has no column {sorted(missing)[0]!r}; it needs uri,start,end,tag")
-            for row in reader:
-                try:
-                    video, tag = (_without_apostrophe((row[name] or "").strip()) for name in ("uri", "tag"))
-                    span = Span(seconds(row["start"]), seconds(row["end"]), tag)
-                    if not tag or not video:
-                        raise ValueError("uri or tag is empty")
-                    if span.start_s >= span.end_s:
-                        raise ValueError("its end is not after its start")
-                except ValueError as error:
-                    raise LabelError(f"{uri}, line {reader.line_num}: {error}") from error
-                videos.setdefault(video, []).append(span)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{uri}: cannot be read: {error}") from error
+    with _table(uri) as text:
+        reader = csv.DictReader(text)
+        missing = {"uri", "start", "end", "tag"}.difference(reader.fieldnames or ())
+        if missing:
+            raise LabelError(f"{uri}: has no column {sorted(missing)[0]!r}; it needs uri,start,end,tag")
+        for row in reader:
+            try:
+                video, tag = (_without_apostrophe((row[name] or "").strip()) for name in ("uri", "tag"))
+                span = Span(seconds(row["start"]), seconds(row["end"]), tag)
+                if not tag or not video:
+                    raise ValueError("uri or tag is empty")
+                if span.start_s >= span.end_s:
+                    raise ValueError("its end is not after its start")
+            except ValueError as error:
+                raise LabelError(f"{uri}, line {reader.line_num}: {error}") from error
+            videos.setdefault(video, []).append(span)
     if not videos:
         raise LabelError(f"{uri}: has no rows")
     return [LabelledVideo(video, tuple(sorted(set(spans)))) for video, spans in videos.items()]
