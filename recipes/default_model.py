@@ -1,12 +1,14 @@
 """Learns the heads of the models that ship, from labelled pictures, key frames of films, and frozen backbones.
 
     python -m recipes.default_model --data DATA --model default --output models/default
+    python -m recipes.default_model --data DATA --backbone BUNDLE --output my-model
 
 DATA holds images/TAG/SOURCE__NAME.jpg with images/LABELS.jsonl, frames/LABELS.jsonl with frames/FILMS.jsonl,
 videos/KEY_FRAMES.jsonl and the tables of films videos/FILES.tsv and videos/trailers/FILES.tsv. What is learned is
 judged by leaving out whole films, and whole sources of pictures; then the head learns from everything. The folder gets
 head.npz, vocabulary.txt, model.json and CARD.md, the sources from which `movie-tags model build` puts the bundle
-together, and FILMS.md, the judgement film by film. Features are kept in --work.
+together, and FILMS.md, the judgement film by film. Features are kept in --work. With --backbone it gets a whole
+bundle: a head on a CLIP or SigLIP that you bring, or on any backbone that `movie-tags train` takes.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
+from movie_tags.errors import UserError
 from movie_tags.models.backbones.registry import BACKBONES
+from movie_tags.models.backbones.specs import Backbone
 from movie_tags.models.bundle import HEAD, MODEL_JSON, write_vocabulary
 from movie_tags.models.heads import scale_parts
 from movie_tags.models.sources import MEAN, weights_hash
@@ -52,6 +56,7 @@ from movie_tags.training.heads.multilabel import (
     learnable,
 )
 from movie_tags.transforms.strength import short_list
+from recipes.brought import brought, card_of, features_on, spec_of, write_brought
 from recipes.cards import write_text
 
 TRAILERS = "videos/trailers/FILES.tsv"
@@ -259,12 +264,15 @@ def vocabulary_of(entries: Iterable[Entry]) -> tuple[tuple[str, ...], Counter]:
     return tuple(order_tags(tag for tag, n in counts.items() if n >= MIN_PICTURES)), counts
 
 
-def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelSettings) -> dict:
-    """Learn, judge and write a model's head; returns what `model.json` says."""
+def make(
+    data: Path, model: str, output: Path, work: Path, settings: MultiLabelSettings, backbone: Backbone | None = None
+) -> dict:
+    """Learn, judge and write a model's head, or with a backbone of its own a bundle; returns what `model.json` says."""
     work.mkdir(parents=True, exist_ok=True)
     dataset = make_dataset(data, work)
-    features = features_of(dataset, FEATURES[model], work)
-    settings = dataclasses.replace(settings, parts=len(FEATURES[model]["scales"]))
+    spec = spec_of(backbone) if backbone else FEATURES[model]
+    features = features_on(dataset, backbone, work) if backbone else features_of(dataset, spec, work)
+    settings = dataclasses.replace(settings, parts=len(spec["scales"]))
     vocabulary, counts = vocabulary_of(dataset.entries)
     labels = labels_of_entries(dataset.entries, vocabulary, settings, group_of)
     films = labelled_films(data, dataset.entries, labels, vocabulary)
@@ -272,9 +280,8 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
     ships = learn(features, labels, vocabulary, settings, films, folds)
     same, unseen = (measure(judged, ships.thresholds, labels, vocabulary, films) for judged in ships.judged)
     card = {
-        "name": NAMES[model],
-        **body_of(output / MODEL_JSON),
-        "features": FEATURES[model],
+        **(card_of(backbone) if backbone else {"name": NAMES[model], **body_of(output / MODEL_JSON)}),
+        "features": spec,
         **ships.card(vocabulary),
         "calibration": {
             "slope": round(float(ships.slope[0]), 4),
@@ -296,10 +303,13 @@ def make(data: Path, model: str, output: Path, work: Path, settings: MultiLabelS
         "left_out": {tag: f"{counts[tag]} labels" for tag in order_tags(counts) if tag not in vocabulary},
     }
     output.mkdir(parents=True, exist_ok=True)
-    kernel, bias = (array.astype(np.float16) for array in (ships.head.kernel, ships.head.bias))  # as LiteRT keeps them
-    np.savez_compressed(output / HEAD, kernel=kernel, bias=bias)
-    write_vocabulary(str(output), vocabulary)
-    (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if backbone:
+        write_brought(output, backbone, ships.head.kernel, ships.head.bias, vocabulary, card)
+    else:
+        kernel, bias = (part.astype(np.float16) for part in (ships.head.kernel, ships.head.bias))  # as LiteRT has them
+        np.savez_compressed(output / HEAD, kernel=kernel, bias=bias)
+        write_vocabulary(str(output), vocabulary)
+        (output / MODEL_JSON).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write_card(output, card)
     write_films(output, ships.judged[0], films)
     return card
@@ -346,10 +356,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("MOVIE_TAGS_DATA", "../shared/data")))
     parser.add_argument("--model", choices=sorted(FEATURES), default="default")
+    parser.add_argument("--backbone", metavar="BUNDLE", help="a backbone of your own; needs --output")
     parser.add_argument("--output", type=Path, help="[models/MODEL]")
     parser.add_argument("--work", type=Path, default=Path("build/default_model"), help="data set and features")
     args = parser.parse_args(argv)
-    card = make(args.data, args.model, args.output or Path("models", args.model), args.work, MultiLabelSettings())
+    if args.backbone and not args.output:
+        parser.error("--backbone makes a bundle of your own: give --output BUNDLE with it")
+    output = args.output or Path("models", args.model)
+    try:
+        backbone = brought(args.backbone, output) if args.backbone else None
+    except UserError as error:
+        parser.error(str(error))
+    card = make(args.data, args.model, output, args.work, MultiLabelSettings(), backbone)
     for name, found in card["accuracy"].items():
         films = {key: value for key, value in found["films"].items() if key != "per_tag"}
         print(name, json.dumps({"pictures": found["pictures"], "films": films}))

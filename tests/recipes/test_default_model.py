@@ -6,8 +6,14 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from films import write_video
+from films import picture, write_video
+from tiny_pairs import write_pair
 
+from movie_tags.models.bundle import read_bundle
+from movie_tags.models.clip.clip_bundle import import_pair
+from movie_tags.models.clip.text_encoder import load_text_encoder
+from movie_tags.models.heads import read_head
+from movie_tags.models.loading import load_model
 from movie_tags.models.sources import read_source
 from movie_tags.training.heads.multilabel import MultiLabelSettings
 from movie_tags.transforms.evidence import FilmConfidence
@@ -76,6 +82,36 @@ def test_the_recipe_makes_sources_of_a_bundle_and_judges_them(data, tmp_path):
     assert again == card  # the same from the same
     first, second = (np.load(tmp_path / name / "head.npz") for name in ("out", "again"))
     assert np.array_equal(first["kernel"], second["kernel"]) and np.array_equal(first["bias"], second["bias"])
+
+
+def test_the_recipe_makes_a_bundle_on_a_clip_that_one_brings(data, tmp_path, capsys):
+    pytest.importorskip("tokenizers")
+    write_pair(tmp_path / "hub", "clip")
+    import_pair(str(tmp_path / "hub"), {"lighthouse": ("a lighthouse",)}, str(tmp_path / "clip"), "tiny")
+    words = ["--data", str(data), "--backbone", str(tmp_path / "clip"), "--work", str(tmp_path / "work")]
+    default_model.main([*words, "--output", str(tmp_path / "out")])
+    clip, made = read_bundle(str(tmp_path / "clip")), read_bundle(str(tmp_path / "out"))
+    assert set(made.vocabulary) == {"Food", "War"} and made.features_fingerprint == clip.features_fingerprint
+    seen, said = load_model(clip), load_model(made)
+    canvases = np.stack([made.fitted(picture(seed, 48, 64)) for seed in range(4)])
+    assert np.array_equal(said(canvases), read_head(made)(seen.describe(canvases).features))
+    shown_right = {  # of pictures that it did not see, most are told by the small network's features
+        tag: np.mean([said(made.fitted(shown(tag, 900 + i))[None])[0].argmax() for i in range(20)]) for tag in COLOURS
+    }
+    war = made.vocabulary.index("War")
+    assert abs(shown_right["War"] - war) < 0.25 and abs(shown_right["Food"] - (1 - war)) < 0.25
+    assert len(load_text_encoder(made)(["a lighthouse"])[0]) == 8
+    text = (tmp_path / "out/CARD.md").read_text()
+    assert "was brought to this recipe" in text and "EfficientNet" not in text
+    capsys.readouterr()
+    for more, why in {
+        (): "give --output BUNDLE",
+        ("--output", str(tmp_path / "out")): "holds a model already",
+        ("--output", str(tmp_path / "new"), "--backbone", "nothing"): "there is no backbone 'nothing'",
+    }.items():
+        with pytest.raises(SystemExit) as stopped:
+            default_model.main([*words, *more])
+        assert stopped.value.code == 2 and why in capsys.readouterr().err
 
 
 def test_features_of_another_body_are_not_taken_for_this_ones(tmp_path, monkeypatch):
