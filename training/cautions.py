@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from movie_tags.training.corrected import Corrected
+    from movie_tags.training.learning import Learned
 
 FEW = 5
 """Fewer test pictures of a tag than these say nothing of it."""
@@ -41,6 +48,43 @@ def cautions(splits: Mapping[str, Mapping], sources: Mapping[str, Iterable[str]]
         found.append(f"calibration is off by {error:.2f}: a probability does not mean what it says")
     if split_by == "random":
         found.append("pictures of one source are on both sides of the split: on other sources it will be worse")
+    return found
+
+
+def cautions_of_learning(said: Corrected, learned: Learned) -> list[str]:
+    """What should keep a person from trusting a model that has learned from corrections; none where there is nothing.
+
+    Args:
+        said: what people have said.
+        learned: what the model has learned of it.
+    """
+    labels, films = said.examples.labels[:, learned.touched], said.examples.films
+    yes, no = (labels == 1).sum(0), (labels == 0).sum(0)
+    judged = {one.tag: one for one in learned.judged}
+    chance, unseen, alone, worse = [], [], [], []
+    for place, tag in enumerate(learned.touched):
+        name = learned.tags[tag]
+        own = tag >= learned.known
+        if own and len(np.unique(films[labels[:, place] == 1])) == 1:
+            alone.append(name)
+        if tag not in judged:
+            unseen.append(name)
+        elif min(yes[place], no[place]) < FEW:
+            chance.append(name)
+        elif judged[tag].after < judged[tag].before and not own:
+            worse.append(name)
+    found = []
+    if unseen:
+        found.append(
+            f"{_listed(unseen)}: nothing is known of how good the model is at that now, for it takes key frames that "
+            "show it and others that do not, of two films"
+        )
+    if chance:
+        found.append(f"fewer than {FEW} key frames that show {_listed(chance)}, or that do not: the figures are chance")
+    if alone:
+        found.append(f"{_listed(alone)}: marked in one film alone; the model may know its looks rather than the tag")
+    if worse:
+        found.append(f"on films left out the model is worse at {_listed(worse)} than before")
     return found
 
 

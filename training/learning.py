@@ -26,6 +26,7 @@ from movie_tags.models.bundle import (
 )
 from movie_tags.models.clip.text_encoder import copy_models
 from movie_tags.models.heads import LinearHead, read_head, sigmoid, write_head
+from movie_tags.progress import report_progress
 from movie_tags.records import UNIT
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, LearningError
@@ -39,6 +40,7 @@ from movie_tags.training.heads.adapt import (
     changes,
     extended,
     left_out,
+    steps_of,
 )
 from movie_tags.training.heads.multilabel import logit
 from movie_tags.transforms.evidence import Evidence, FilmConfidence
@@ -123,12 +125,17 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
         film: how sure it is of a film's tags; None where it does not say.
         said: what people say.
     """
+    films = said.examples.films
+    by_frames = steps_of(len(films)) if _of_one_film(said) else 0
+    report_progress(steps_due=1 + steps_of(len(np.unique(films))) + by_frames)
     wide = extended(head, len(said.tags))
     found = probabilities_left_out(wide, said)
     touched = np.flatnonzero((np.isfinite(said.examples.labels) & (said.examples.weights > 0)).any(0)).tolist()
     own = range(said.known, len(said.tags))
+    drawn = adapt(wide, said.examples, penalties(said))
+    report_progress(steps=1)
     return Learned(
-        adapt(wide, said.examples, penalties(said)),
+        drawn,
         said.tags,
         np.array([*thresholds, *(_own_threshold(tag, said, found) for tag in own)]),
         {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in own} if film else {},
@@ -150,17 +157,19 @@ def probabilities_left_out(head: LinearHead, said: Corrected) -> np.ndarray:
     """
     examples = said.examples
     found = left_out(head, examples, penalties(said))
-    of_one = [
-        tag
-        for tag in range(said.known, len(said.tags))
-        if len(np.unique(examples.films[examples.labels[:, tag] == 1])) < 2
-    ]
+    of_one = _of_one_film(said)
     if of_one:
         alone = np.full_like(examples.labels, np.nan)
         alone[:, of_one] = examples.labels[:, of_one]
         apart = replace(examples, labels=alone, films=np.arange(len(examples.films)))
         found[:, of_one] = left_out(head, apart, penalties(said))[:, of_one]
     return found
+
+
+def _of_one_film(said: Corrected) -> list[int]:
+    """The tags of one's own that are marked in one film alone."""
+    films, labels = said.examples.films, said.examples.labels
+    return [tag for tag in range(said.known, len(said.tags)) if len(np.unique(films[labels[:, tag] == 1])) < 2]
 
 
 def _own_threshold(tag: int, said: Corrected, found: np.ndarray) -> float:

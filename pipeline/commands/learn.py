@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,9 +17,11 @@ from movie_tags.models import DEFAULT, NAMES, resolve
 from movie_tags.models.building import place_of
 from movie_tags.models.bundle import MODEL_JSON, ModelBundle, read_bundle
 from movie_tags.pipeline.commands.common import DONE, MODEL_HELP
+from movie_tags.pipeline.display import Reports, watching
 from movie_tags.pipeline.method import Method, seen_key
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.run_records import RunRecord
+from movie_tags.training.cautions import cautions_of_learning
 from movie_tags.training.corrected import Corrected, LearningError, gather
 from movie_tags.training.heads.adapt import TagChange
 from movie_tags.training.learning import LEARNED, Learned, head_of, learn, write_learned
@@ -39,6 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the model in --output")
     parser.add_argument("--force", action="store_true", help="write the model though it is worse on films left out")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
@@ -52,17 +58,38 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         bundle = read_bundle(resolve(model))
         if storage.same_file(bundle.uri, args.output):
             raise UserError(f"{args.output}: is the model that learns, which is needed again; choose another folder")
-        said, learned = learned_from(results, done, bundle)
-        show(console, said, learned)
-        if learned.worse and not args.force:
-            return refuse(console, learned)
-        write_learned(bundle, model, learned, args.output)
+        with watching(_Steps(Console(stderr=True), "learning"), args.verbose):
+            said, learned = learned_from(results, done, bundle)
+        refused = learned.worse and not args.force
+        if not refused:
+            write_learned(bundle, model, learned, args.output)
     except OSError as error:
         raise UserError(storage.plainly(error)) from error
+    found = {**compared(said, learned), "model": "" if refused else args.output}
+    if args.json:
+        print(json.dumps(found))
+        return WORSE if refused else DONE
+    show(console, found)
+    if refused:
+        return refuse(console, found)
     inputs = " ".join(done.inputs) or "CATALOGUE"
     again = f"movie-tags tag {inputs} --output {args.results} --model {args.output}"
     console.print(f"next, without opening a film: {again}")
     return DONE
+
+
+class _Steps(Reports):
+    """Learning: how many of its steps are done."""
+
+    due = steps = 0
+
+    def add(self, report: dict) -> None:
+        self.due += report.get("steps_due", 0)
+        self.steps += report.get("steps", 0)
+        self.show(total=self.due or None, completed=self.steps)
+
+    def text(self) -> str:
+        return f"learning: {self.steps} of {self.due} steps"
 
 
 def _last_run(results: ResultsFolder) -> RunRecord:
@@ -102,36 +129,59 @@ def learned_from(results: ResultsFolder, done: RunRecord, bundle: ModelBundle) -
     return said, learn(head, bundle.thresholds, FilmConfidence.of_card(bundle.card), said)
 
 
-def show(console: Console, said: Corrected, learned: Learned) -> None:
-    """Print what got better and worse, tag by tag."""
+def compared(said: Corrected, learned: Learned) -> dict[str, Any]:
+    """What got better and worse, as JSON has it.
+
+    Returns:
+        `tags`: of each tag of which anything was said, `tag`, `yes` and `no` (key frames that show it, or do not),
+        `before` and `after` (average precision on films left out; null where it cannot be told) and `word`; `mean`:
+        before and after, of the tags that the model knew, or null; `worse`; `passed_over`: by tag that is not learned,
+        why; `cautions`.
+    """
+    judged = {one.tag: one for one in learned.judged}
+    rows = []
+    for tag in learned.touched:
+        labels = said.examples.labels[:, tag]
+        counts = {name: int((labels == kind).sum()) for name, kind in (("yes", 1), ("no", 0))}
+        rows.append({"tag": learned.tags[tag], **counts, **_judgement(judged.get(tag), tag >= learned.known)})
+    return {
+        "tags": rows,
+        "mean": learned.mean_average_precision,
+        "worse": learned.worse,
+        "passed_over": dict(said.passed_over),
+        "cautions": cautions_of_learning(said, learned),
+    }
+
+
+def _judgement(one: TagChange | None, own: bool) -> dict[str, Any]:
+    if one is None:
+        return {"before": None, "after": None, "word": "new" if own else "too few to judge"}
+    word = "better" if one.after > one.before else "worse" if one.after < one.before else "the same"
+    return {"before": None if own else one.before, "after": one.after, "word": "new" if own else word}
+
+
+def show(console: Console, found: dict[str, Any]) -> None:
+    """Print what `compared` gives."""
     table = Table(box=None, pad_edge=False)
     for name, justify in (("tag", "left"), ("yes", "right"), ("no", "right"), ("before", "right"), ("after", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("")
-    judged = {one.tag: one for one in learned.judged}
-    for tag in learned.touched:
-        labels = said.examples.labels[:, tag]
-        counts = [str(int((labels == kind).sum())) for kind in (1, 0)]
-        table.add_row(learned.tags[tag], *counts, *_judgement(judged.get(tag), tag >= learned.known))
+    for row in found["tags"]:
+        figures = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("before", "after"))
+        table.add_row(row["tag"], str(row["yes"]), str(row["no"]), *figures, row["word"])
     console.print("average precision on films left out:")
     console.print(table)
-    means = learned.mean_average_precision
-    if means:
-        console.print(f"mean of the tags that the model knew: {means[0]:.3f} before, {means[1]:.3f} after")
-    for name, why in said.passed_over.items():
+    if found["mean"]:
+        console.print("mean of the tags that the model knew: {:.3f} before, {:.3f} after".format(*found["mean"]))
+    for name, why in found["passed_over"].items():
         console.print(f"{name} is not learned: {why}")
+    for caution in found["cautions"]:
+        print(f"do not trust: {caution}", file=sys.stderr)
 
 
-def _judgement(one: TagChange | None, own: bool) -> tuple[str, str, str]:
-    if one is None:
-        return "", "", "new" if own else "too few to judge"
-    word = "better" if one.after > one.before else "worse" if one.after < one.before else "the same"
-    return "" if own else f"{one.before:.3f}", f"{one.after:.3f}", "new" if own else word
-
-
-def refuse(console: Console, learned: Learned) -> int:
+def refuse(console: Console, found: dict[str, Any]) -> int:
     """Say that the model is not written; returns the exit status."""
-    before, after = learned.mean_average_precision or (0.0, 0.0)
+    before, after = found["mean"]
     console.print(
         f"movie-tags: nothing was written, for on films left out the model would be worse ({after:.3f} after "
         f"{before:.3f}); look through the corrections of the tags that got worse, or write it all the same by --force"

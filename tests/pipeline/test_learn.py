@@ -1,5 +1,6 @@
 """Learning from corrections: what people say is seen in what the model says next, and no film is opened."""
 
+import json
 import shutil
 
 import numpy as np
@@ -91,7 +92,8 @@ def test_what_people_say_is_seen_in_what_the_model_says_next(films, bundle, resu
     shutil.move(films / "a.mp4", tmp_path / "a.mp4")  # no film is opened
     assert learn(results, tmp_path / "mine") == 0
     shutil.move(tmp_path / "a.mp4", films / "a.mp4")
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "do not trust: fewer than 5 key frames that show Temple" in err
     assert "Temple" in out and "new" in out and f"--model {tmp_path / 'mine'}" in out
     learned = read_bundle(str(tmp_path / "mine"))
     assert learned.vocabulary == (*read_bundle(bundle).vocabulary, "Temple") and SAVED_MODEL not in learned.parts
@@ -115,7 +117,15 @@ def test_a_worse_model_is_refused(results, tmp_path, capsys):
     status = learn(results, tmp_path / "mine")
     out = capsys.readouterr().out
     assert status == 1 and "nothing was written" in out and not (tmp_path / "mine").exists(), out
-    assert learn(results, tmp_path / "mine", "--force") == 0 and read_bundle(str(tmp_path / "mine"))
+    assert learn(results, tmp_path / "mine", "--json") == 1 and not (tmp_path / "mine").exists()
+    refused = json.loads(capsys.readouterr().out)
+    assert refused["worse"] and not refused["model"]
+    assert learn(results, tmp_path / "mine", "--force", "--json") == 0 and read_bundle(str(tmp_path / "mine"))
+    found = json.loads(capsys.readouterr().out)
+    assert found == {**refused, "model": str(tmp_path / "mine")}
+    (food,) = found["tags"]
+    assert (food["tag"], food["yes"], food["no"], food["word"]) == ("Food", 3, 2, "worse")
+    assert food["before"] > food["after"] and found["mean"] == [food["before"], food["after"]]
 
 
 def test_there_must_be_something_to_learn_from(films, bundle, small_bundle, results, tmp_path, capsys):

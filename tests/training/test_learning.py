@@ -1,5 +1,6 @@
 """Examples from corrections, and what is decided by what was learned: known answers and properties."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from movie_tags.models.heads import LinearHead
+from movie_tags.progress import LOGGER, PREFIX
 from movie_tags.records import KeyFrame, TagProbability
 from movie_tags.results import overlay
 from movie_tags.results.corrections import Correction, Held, Place
@@ -102,6 +104,17 @@ def test_films_with_a_new_tag_come_on_the_short_list_and_others_do_not():
         best, mean = np.sort(found[examples.films == name, 0])[-3:].mean(), found[examples.films == name].mean()
         sure = own.confidence("new", [np.log(p / (1 - p)) for p in (best, mean)])
         assert (sure >= THRESHOLD) == (int(name[4:]) % 3 == 0)
+
+
+def test_learning_says_how_many_steps_it_has_and_does_them(caplog):
+    examples, _ = examples_of()
+    head = LinearHead(np.zeros((6, 0), np.float32), np.zeros(0, np.float32), (6,))
+    for films, due in ((examples.films, 6), (np.full(60, "one"), 6), (np.repeat(["one", "two"], 30), 3)):
+        caplog.clear()
+        with caplog.at_level("INFO", LOGGER):
+            learn(head, [], None, corrected(replace(examples, films=films), 0))
+        reports = [json.loads(text.removeprefix(PREFIX)) for text in caplog.messages]
+        assert reports[0] == {"steps_due": due} and reports[1:] == [{"steps": 1}] * due
 
 
 def test_a_new_tag_is_learned_beside_those_that_stay():

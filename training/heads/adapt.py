@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from sklearn.metrics import average_precision_score
 
 from movie_tags.models.heads import LinearHead, sigmoid
+from movie_tags.progress import report_progress
 
 NEW_BIAS = -4.0
 """The logit of a tag that nothing is known of."""
@@ -118,7 +119,13 @@ def left_out(head: LinearHead, examples: Examples, penalty: Penalty = PENALTY, f
         out = np.isin(examples.films, films[order[fold::folds]])
         if out.any() and not out.all():
             found[out] = adapt(head, examples.of(~out), penalty)(examples.features[out])
+        report_progress(steps=1)
     return found
+
+
+def steps_of(groups: int, folds: int = FOLDS) -> int:
+    """How many steps `left_out` reports of so many films."""
+    return min(folds, groups) if groups > 1 else 0
 
 
 def changes(head: LinearHead, examples: Examples, found: np.ndarray) -> list[TagChange]:
