@@ -1,4 +1,4 @@
-"""More like this: the key frames of a catalogue whose features are nearest to those of a key frame or a picture.
+"""Search by features: the key frames of a catalogue that are nearest to one of them, to a picture, or to a `Query`.
 
 Up to EXACT key frames all are compared by their features; beyond, the CANDIDATES whose sketches are nearest are.
 """
@@ -17,8 +17,8 @@ from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.records import Film
 from movie_tags.report import sketches
-from movie_tags.report.nearest import compare, cosines, largest
-from movie_tags.report.sketches import PartSketches
+from movie_tags.report.nearest import compare, largest, products, unit
+from movie_tags.report.sketches import Columns, PartSketches
 from movie_tags.results.expressions import SearchError
 from movie_tags.results.film_tables import Results
 from movie_tags.results.folder import ResultsFolder
@@ -34,15 +34,14 @@ CANDIDATES = 500
 
 
 @dataclass(frozen=True)
-class Alike:
-    """A key frame that is like another, and its shot.
+class FoundShot:
+    """A shot that was found by its key frame.
 
     Attributes:
         id, uri, title: of the film.
         duration_s: of the film, seconds.
         time_s: when the key frame is on screen, seconds after the film's first frame.
-        start_s, end_s: of its shot.
-        similarity: the cosine of the features, at most 1.
+        start_s, end_s: of the shot.
     """
 
     id: str
@@ -52,6 +51,12 @@ class Alike:
     time_s: float
     start_s: float
     end_s: float
+
+
+@dataclass(frozen=True)
+class Alike(FoundShot):
+    """A shot whose key frame is like another. Attributes: similarity: the cosine of the features, at most 1."""
+
     similarity: float
 
 
@@ -67,6 +72,25 @@ class Looks:
 
     features: np.ndarray
     seen_key: str
+    itself: tuple[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Query:
+    """What key frames are looked through for.
+
+    Attributes:
+        directions: float32 [F, K], with which their features, brought to length 1, are multiplied.
+        scores: makes of these products, float32 [N, K], scores float [N]; of what is left out -inf.
+        seen_key: only features of this key count.
+        columns: of the features that count; None: all.
+        itself: a key frame that is left out, a film's id and seconds.
+    """
+
+    directions: np.ndarray
+    scores: Callable[[np.ndarray], np.ndarray]
+    seen_key: str
+    columns: Columns | None = None
     itself: tuple[str, float] | None = None
 
 
@@ -93,7 +117,7 @@ class Features:
         """
         self.results, self.told = ResultsFolder(folder), told
         self._said = False
-        self._parts: dict[str, PartSketches] = {}
+        self._parts: dict[tuple[str, Columns | None], PartSketches] = {}
         self._films: dict[str, tuple[str, str]] = {}
         self._view = self.results.latest
         try:
@@ -150,63 +174,73 @@ class Features:
         Raises:
             OutputError: features cannot be read.
         """
-        opened = self._opened(looks)
+        direction = unit(looks.features[None]).T
+        query = Query(direction, lambda cosines: cosines[:, 0], looks.seen_key, itself=looks.itself)
+        return [Alike(**vars(shot), similarity=score) for score, shot in self.best(query, limit)]
+
+    def best(self, query: Query, limit: int) -> list[tuple[float, FoundShot]]:
+        """The key frames with the highest scores, the highest first, with their scores.
+
+        Raises:
+            OutputError: features cannot be read.
+        """
+        opened = self._opened(query)
         total = sum(int(one.counts.sum()) for one in opened)
         count = total if total <= EXACT else max(CANDIDATES, 10 * limit)
-        chosen = _candidates(opened, looks.features, count)
+        chosen = _candidates(opened, query, count)
         with ThreadPoolExecutor(cores()) as readers:
-            pieces = readers.map(self._compared, opened, chosen, repeat(looks.features))
+            pieces = readers.map(self._compared, opened, chosen, repeat(query))
             found = sorted((piece for part in pieces for piece in part), key=lambda row: (-row[0], row[1:3]))[:limit]
         films = self._rows({row[1] for row in found})
         return [
-            Alike(id, film.uri, film.title or id, film.duration_s, time_s, start_s, end_s, similarity)
-            for similarity, id, time_s, start_s, end_s in found
+            (score, FoundShot(id, film.uri, film.title or id, film.duration_s, time_s, start_s, end_s))
+            for score, id, time_s, start_s, end_s in found
             if (film := films.get(id)) is not None
         ]
 
-    def _opened(self, looks: Looks) -> list[_Opened]:
-        """The parts that may be compared with a picture, with their rows that count."""
+    def _opened(self, query: Query) -> list[_Opened]:
+        """The parts that may be looked through, with their rows that count."""
         wanted: dict[str, set[str]] = {}
         for id, (part, seen_key) in self._films.items():
-            if seen_key == looks.seen_key:
+            if seen_key == query.seen_key:
                 wanted.setdefault(part, set()).add(id)
         opened = []
-        for part, kept in self._open(wanted).items():
+        for part, kept in self._open(wanted, query.columns).items():
             counts = np.array([id in wanted[part] for id in kept.films], bool)[kept.rows["film"]]
-            if looks.itself and looks.itself[0] in wanted[part]:
-                own = kept.rows["film"] == _number(kept, looks.itself[0])
-                counts &= ~(own & (kept.rows["time_s"] == looks.itself[1]))
+            if query.itself and query.itself[0] in wanted[part]:
+                own = kept.rows["film"] == _number(kept, query.itself[0])
+                counts &= ~(own & (kept.rows["time_s"] == query.itself[1]))
             opened.append(_Opened(kept, counts))
         return opened
 
-    def _open(self, parts: Iterable[str]) -> Mapping[str, PartSketches]:
+    def _open(self, parts: Iterable[str], columns: Columns | None = None) -> Mapping[str, PartSketches]:
         """The sketches of some parts; made where there are none."""
         address = self.results.address
         parts = sorted(parts)
-        missing = [part for part in parts if part not in self._parts]
-        if self._unmade(missing):
+        missing = [part for part in parts if (part, columns) not in self._parts]
+        if any(not sketches.is_kept(address, part, columns) for part in missing):
             if not self._said:
                 self.told("key frames that are new are prepared to be found by their looks; the next search is faster")
             self._said = True
-            sketches.forget(address, {part for part, _ in self._films.values()})
+            sketches.forget(address, {part for part, _ in self._films.values()}, columns)
         try:
             with ThreadPoolExecutor(cores()) as makers:
-                made = makers.map(lambda part: sketches.open_sketches(address, part), missing)
-                self._parts.update(zip(missing, made, strict=True))
+                made = makers.map(lambda part: sketches.open_sketches(address, part, columns), missing)
+                self._parts.update(zip([(part, columns) for part in missing], made, strict=True))
         except (OSError, ValueError) as error:
             raise OutputError(f"{address}: features cannot be read: {storage.plainly(error)}") from error
-        return {part: self._parts[part] for part in parts}
+        return {part: self._parts[part, columns] for part in parts}
 
-    def _unmade(self, parts: list[str]) -> bool:
-        return any(not sketches.is_kept(self.results.address, part) for part in parts)
-
-    def _compared(self, one: _Opened, places: np.ndarray, query: np.ndarray) -> list[tuple]:
-        """(cosine, film, times) of candidates in a part."""
-        found = []
+    def _compared(self, one: _Opened, places: np.ndarray, query: Query) -> list[tuple]:
+        """(score, film, times) of candidates in a part, less those that are left out."""
+        found, columns = [], slice(*query.columns or (None,))
         for here, vectors in self._read(one.kept, places):
-            for row, cosine in zip(one.kept.rows[here], cosines(vectors, query), strict=True):
+            # Rounded, so that copies score the same whatever is multiplied beside them.
+            scores = query.scores(products(vectors[:, columns], query.directions)).round(9)
+            for row, score in zip(one.kept.rows[here], scores, strict=True):
                 film, *times = row.item()
-                found.append((float(cosine), one.kept.films[film], *times))
+                if score > -np.inf:
+                    found.append((float(score), one.kept.films[film], *times))
         return found
 
     def _read(self, kept: PartSketches, places: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
@@ -221,8 +255,8 @@ class Features:
         return {id: from_row(Film, json.loads(line)) for line in lines if (id := id_of(line)) in ids}
 
 
-def _candidates(opened: list[_Opened], query: np.ndarray, count: int) -> list[np.ndarray]:
-    """Of each part the rows to compare: all that count, or the so many in all parts whose sketches are nearest."""
+def _candidates(opened: list[_Opened], query: Query, count: int) -> list[np.ndarray]:
+    """Of each part the rows to compare: all that count, or the so many in all parts whose sketches score highest."""
     if sum(int(one.counts.sum()) for one in opened) <= count:
         return [np.flatnonzero(one.counts) for one in opened]
     with ThreadPoolExecutor(cores()) as threads:
@@ -235,8 +269,11 @@ def _candidates(opened: list[_Opened], query: np.ndarray, count: int) -> list[np
     ]
 
 
-def _scores(one: _Opened, query: np.ndarray) -> np.ndarray:
-    return np.where(one.counts, compare(one.kept.sketches, query), np.float32(-np.inf))
+def _scores(one: _Opened, query: Query) -> np.ndarray:
+    if not len(one.counts):
+        return np.empty(0, np.float32)
+    scores = query.scores(compare(one.kept.sketches, query.directions))
+    return np.where(one.counts, scores, np.float32(-np.inf)).astype(np.float32)
 
 
 def _number(kept: PartSketches, id: str) -> int:

@@ -1,8 +1,10 @@
 """Sketches of the key frames of a part, kept in the cache folder: made once, for a part's features never change.
 
-CACHE/sketches/FOLDER/PART/sketches.npy    int8 [rows, SKETCH], in the order of the files of features
+CACHE/sketches/FOLDER/PART/sketches.npy    [rows, bytes], of `nearest.sketch`, in the order of the files of features
 CACHE/sketches/FOLDER/PART/rows.npy        ROW [rows]
 CACHE/sketches/FOLDER/PART/part.json       the films, and the files with how many rows each has
+
+Where features are those of several models side by side, the columns of one are sketched by themselves: another FOLDER.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from movie_tags.report.nearest import SEED, SKETCH, sketch
 from movie_tags.results import features
 from movie_tags.results.reading import read_table
 
+Columns = tuple[int, int]
+"""The first of some columns of the features, and the one behind the last."""
+
 ROW = np.dtype([("film", "<i4"), ("time_s", "<f8"), ("shot_start_s", "<f8"), ("shot_end_s", "<f8")])
 """Of a key frame: which of the part's films, and its times."""
 
@@ -40,7 +45,7 @@ class PartSketches:
         films: their ids.
         files: of features, by name: how many rows each has.
         rows: ROW [N].
-        sketches: int8 [N, SKETCH], mapped from the file.
+        sketches: of `nearest.sketch`, mapped from the file.
     """
 
     part: str
@@ -78,42 +83,44 @@ def _vectors(path: str, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.nda
             yield here, restore_all(column.take(here - first).to_pylist())
 
 
-def open_sketches(folder: str, part: str) -> PartSketches:
+def open_sketches(folder: str, part: str, columns: Columns | None = None) -> PartSketches:
     """The sketches of a part, made where there are none.
 
     Args:
         folder: of results.
         part: a path in it.
+        columns: of the features that are sketched; None: all.
 
     Raises:
         UserError: they cannot be kept.
         OSError, OutputError, ValueError: the part cannot be read.
     """
-    kept = place(folder) / _name(part)
+    kept = place(folder, columns) / _name(part)
     address = storage.join(folder, part)
     if not kept.is_dir():
-        _keep(address, kept)
+        _keep(address, kept, columns)
     said = json.loads((kept / "part.json").read_text("utf-8"))
     rows, sketches = np.load(kept / "rows.npy"), np.load(kept / "sketches.npy", mmap_mode="r")
     return PartSketches(address, tuple(said["films"]), said["files"], rows, sketches)
 
 
-def is_kept(folder: str, part: str) -> bool:
+def is_kept(folder: str, part: str, columns: Columns | None = None) -> bool:
     """Whether the sketches of a part are there."""
-    return (place(folder) / _name(part)).is_dir()
+    return (place(folder, columns) / _name(part)).is_dir()
 
 
-def place(folder: str) -> Path:
+def place(folder: str, columns: Columns | None = None) -> Path:
     """Where the sketches of a folder of results are kept."""
     address = storage.identity(storage.canonical(folder))
-    return cache() / "sketches" / _name(f"{SEED} {SKETCH} {address}")
+    of = "" if columns is None else "{}-{} ".format(*columns)
+    return cache() / "sketches" / _name(f"{SEED} {SKETCH} {of}{address}")
 
 
-def forget(folder: str, needed: Collection[str]) -> None:
+def forget(folder: str, needed: Collection[str], columns: Columns | None = None) -> None:
     """Remove the sketches of parts that are not needed any more."""
     names = set(map(_name, needed))
     with contextlib.suppress(FileNotFoundError):
-        for kept in place(folder).iterdir():
+        for kept in place(folder, columns).iterdir():
             if kept.name not in names and not kept.name.startswith(_UNFINISHED):
                 shutil.rmtree(kept, ignore_errors=True)
 
@@ -125,9 +132,9 @@ def _name(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:20]
 
 
-def _keep(part: str, kept: Path) -> None:
+def _keep(part: str, kept: Path, columns: Columns | None) -> None:
     """Make the sketches of a part, and put them in their place at once: atomic."""
-    made = _make(part)
+    made = _make(part, columns)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=kept.parent))
@@ -154,13 +161,13 @@ def _rename(unfinished: Path, kept: Path) -> None:
             raise
 
 
-def _make(part: str) -> PartSketches:
+def _make(part: str, columns: Columns | None) -> PartSketches:
     """The sketches of a part, in memory."""
     shots = {
         (row["id"], row["time_s"]): (row["shot_start_s"], row["shot_end_s"]) for row in read_table(part, "key_frames")
     }
     films: dict[str, int] = {}
-    rows, sketches, files = [np.empty(0, ROW)], [np.empty((0, SKETCH), np.int8)], {}
+    rows, sketches, files = [np.empty(0, ROW)], [], {}
     for path in features.files_of(part):
         count = 0
         for ids, times, vectors in features.batches(path):
@@ -169,7 +176,8 @@ def _make(part: str) -> PartSketches:
                 for id, time_s in zip(ids, times, strict=True)
             ]
             rows.append(np.array(frames, ROW))
-            sketches.append(sketch(restore_all(vectors)))
+            sketches.append(sketch(restore_all(vectors)[:, slice(*columns or (None,))]))
             count += len(frames)
         files[storage.base_name(path)] = count
-    return PartSketches(part, tuple(films), files, np.concatenate(rows), np.concatenate(sketches))
+    together = np.concatenate(sketches) if sketches else np.empty((0, SKETCH), np.int8)
+    return PartSketches(part, tuple(films), files, np.concatenate(rows), together)

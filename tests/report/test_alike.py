@@ -14,7 +14,7 @@ from result_folders import film, frame
 from movie_tags.models.quantised import quantise, restore
 from movie_tags.report import alike, sketches
 from movie_tags.report.alike import Features, Looks
-from movie_tags.report.nearest import SKETCH, compare, largest, sketch
+from movie_tags.report.nearest import SKETCH, WHOLE, compare, largest, products, sketch
 from movie_tags.report.review.app import Review
 from movie_tags.results import features
 from movie_tags.results.expressions import SearchError
@@ -148,15 +148,29 @@ def test_the_review_page_gives_the_shots_that_are_alike(tmp_path):
     assert first["similarity"] == pytest.approx(1) and len(others) == 5
 
 
-def test_sketches_are_as_far_from_cosines_as_they_may_be():
-    random = np.random.default_rng(0)
-    query = random.standard_normal(500).astype(np.float32)
+def test_projections_are_as_far_from_cosines_as_they_may_be():
+    random, width = np.random.default_rng(0), WHOLE + 1
+    query = random.standard_normal(width).astype(np.float32)
     share = np.linspace(0, 1, 2000, dtype=np.float32)[:, None]
-    vectors = share * query + (1 - share) * random.standard_normal((2000, 500)).astype(np.float32)
+    vectors = share * query + (1 - share) * random.standard_normal((2000, width)).astype(np.float32)
     cosine = (vectors @ query) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
-    error = compare(sketch(vectors), query) - cosine
+    error = compare(sketch(vectors), query[:, None] / np.linalg.norm(query))[:, 0] - cosine
     spread = (1 - cosine**2) / np.sqrt(SKETCH) + 1 / 300  # the bytes' own steps
     assert np.abs(error / spread).max() < 5 and (error / spread).std() < 1.2
+
+
+@pytest.mark.parametrize("width", [128, 511, 768])
+def test_half_bytes_are_as_far_from_products_as_they_may_be(width):
+    random = np.random.default_rng(width)
+    few = np.where(np.arange(width) < 2, 9, 1)  # numbers that outweigh the others, as embeddings have
+    vectors = (few * random.standard_normal((3000, width)) + 0.5).astype(np.float32)
+    directions = (random.standard_normal((width, 3)) * [1, 5, 0.1]).astype(np.float32)
+    kept = sketch(vectors)
+    assert kept.dtype == np.uint8 and kept.shape == (3000, (width + 1) // 2)
+    expected = vectors.astype(float) @ directions / np.linalg.norm(vectors.astype(float), axis=1, keepdims=True)
+    assert products(vectors, directions) == pytest.approx(expected, abs=1e-12)
+    error = (compare(kept, directions) - expected) / np.linalg.norm(directions, axis=0)
+    assert (error.std(0) < 0.12 / np.sqrt(width)).all() and np.abs(error).max() < 6 * 0.12 / np.sqrt(width)
 
 
 def test_the_largest_are_found_in_place_order():
