@@ -1,12 +1,13 @@
 """Search by features: the key frames of a catalogue that are nearest to one of them, to a picture, or to a `Query`.
 
-Up to EXACT key frames all are compared by their features; beyond, the CANDIDATES whose sketches are nearest are.
+Up to EXACT key frames all are compared by their features; beyond, the CANDIDATES whose sketches are nearest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -17,8 +18,8 @@ from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.records import Film
 from movie_tags.report import sketches
-from movie_tags.report.nearest import compare, largest, products, unit
-from movie_tags.report.sketches import Columns, PartSketches
+from movie_tags.report.nearest import largest, products, unit
+from movie_tags.report.sketches import Columns, Part
 from movie_tags.results.expressions import SearchError
 from movie_tags.results.film_tables import Results
 from movie_tags.results.folder import ResultsFolder
@@ -27,10 +28,12 @@ from movie_tags.results.reading import OutputError
 from movie_tags.results.schema import MANIFEST, from_row
 from movie_tags.results.sort import lines_of
 
-EXACT = 20_000
+EXACT = 200_000
 """Key frames of a catalogue in which nothing but the features themselves decides."""
 CANDIDATES = 500
 """Key frames whose features are compared in a larger one, or ten times as many as are wanted."""
+MORE = 20
+"""Key frames beyond those wanted that are compared once more, in double precision: copies score alike then."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Query:
 class _Opened:
     """A part with those of its rows that count."""
 
-    kept: PartSketches
+    kept: Part
     counts: np.ndarray = field(repr=False)
 
 
@@ -117,7 +120,7 @@ class Features:
         """
         self.results, self.told = ResultsFolder(folder), told
         self._said = False
-        self._parts: dict[tuple[str, Columns | None], PartSketches] = {}
+        self._parts: dict[str, Part] = {}
         self._films: dict[str, tuple[str, str]] = {}
         self._view = self.results.latest
         try:
@@ -161,7 +164,8 @@ class Features:
             raise SearchError(f"{film}: ends at {rows['shot_end_s'].max():.0f} s, before {time_s:.0f} s")
         inside = (rows["shot_start_s"] <= time_s) & (time_s < rows["shot_end_s"])
         k = int(np.argmin(np.where(inside, -1.0, np.abs(rows["time_s"] - time_s))))
-        (vectors,) = (found for _, found in self._read(kept, places[k : k + 1]))
+        with self._reading():
+            ((_, vectors),) = kept.vectors(places[k : k + 1])
         return Looks(vectors[0], seen_key, (id, float(rows["time_s"][k])))
 
     def _named(self, film: str) -> str:
@@ -185,12 +189,12 @@ class Features:
             OutputError: features cannot be read.
         """
         opened = self._opened(query)
-        total = sum(int(one.counts.sum()) for one in opened)
-        count = total if total <= EXACT else max(CANDIDATES, 10 * limit)
-        chosen = _candidates(opened, query, count)
-        with ThreadPoolExecutor(cores()) as readers:
-            pieces = readers.map(self._compared, opened, chosen, repeat(query))
-            found = sorted((piece for part in pieces for piece in part), key=lambda row: (-row[0], row[1:3]))[:limit]
+        exact = sum(int(one.counts.sum()) for one in opened) <= EXACT
+        count = limit + MORE if exact else max(CANDIDATES, 10 * limit)
+        with self._reading(), ThreadPoolExecutor(cores()) as threads:
+            chosen = self._candidates(opened, query, count, exact, threads)
+            pieces = list(threads.map(_compared, opened, chosen, repeat(query)))
+        found = sorted((row for part in pieces for row in part), key=lambda row: (-row[0], row[1:3]))[:limit]
         films = self._rows({row[1] for row in found})
         return [
             (score, FoundShot(id, film.uri, film.title or id, film.duration_s, time_s, start_s, end_s))
@@ -205,7 +209,7 @@ class Features:
             if seen_key == query.seen_key:
                 wanted.setdefault(part, set()).add(id)
         opened = []
-        for part, kept in self._open(wanted, query.columns).items():
+        for part, kept in self._open(wanted).items():
             counts = np.array([id in wanted[part] for id in kept.films], bool)[kept.rows["film"]]
             if query.itself and query.itself[0] in wanted[part]:
                 own = kept.rows["film"] == _number(kept, query.itself[0])
@@ -213,41 +217,50 @@ class Features:
             opened.append(_Opened(kept, counts))
         return opened
 
-    def _open(self, parts: Iterable[str], columns: Columns | None = None) -> Mapping[str, PartSketches]:
-        """The sketches of some parts; made where there are none."""
+    def _open(self, parts: Iterable[str]) -> Mapping[str, Part]:
+        """Some parts."""
         address = self.results.address
         parts = sorted(parts)
-        missing = [part for part in parts if (part, columns) not in self._parts]
-        if any(not sketches.is_kept(address, part, columns) for part in missing):
-            if not self._said:
-                self.told("key frames that are new are prepared to be found by their looks; the next search is faster")
-            self._said = True
-            sketches.forget(address, {part for part, _ in self._films.values()}, columns)
-        try:
-            with ThreadPoolExecutor(cores()) as makers:
-                made = makers.map(lambda part: sketches.open_sketches(address, part, columns), missing)
-                self._parts.update(zip([(part, columns) for part in missing], made, strict=True))
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{address}: features cannot be read: {storage.plainly(error)}") from error
-        return {part: self._parts[part, columns] for part in parts}
+        missing = [part for part in parts if part not in self._parts]
+        if any(not sketches.is_kept(address, part) for part in missing):
+            self._say()
+            sketches.forget(address, {part for part, _ in self._films.values()})
+        with self._reading(), ThreadPoolExecutor(cores()) as makers:
+            made = makers.map(lambda part: sketches.open_part(address, part), missing)
+            self._parts.update(zip(missing, made, strict=True))
+        return {part: self._parts[part] for part in parts}
 
-    def _compared(self, one: _Opened, places: np.ndarray, query: Query) -> list[tuple]:
-        """(score, film, times) of candidates in a part, less those that are left out."""
-        found, columns = [], slice(*query.columns or (None,))
-        for here, vectors in self._read(one.kept, places):
-            # Rounded, so that copies score the same whatever is multiplied beside them.
-            scores = query.scores(products(vectors[:, columns], query.directions)).round(9)
-            for row, score in zip(one.kept.rows[here], scores, strict=True):
-                film, *times = row.item()
-                if score > -np.inf:
-                    found.append((float(score), one.kept.films[film], *times))
-        return found
+    def _candidates(
+        self, opened: list[_Opened], query: Query, count: int, exact: bool, threads: ThreadPoolExecutor
+    ) -> list[np.ndarray]:
+        """Of each part the rows to compare: all that count, or the so many in all parts that score highest.
 
-    def _read(self, kept: PartSketches, places: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        Args:
+            exact: by their features, and not by sketches.
+        """
+        if sum(int(one.counts.sum()) for one in opened) <= count:
+            return [np.flatnonzero(one.counts) for one in opened]
+        if any(one.kept.lacks(exact, query.columns) for one in opened):
+            self._say()
+        scores = list(threads.map(_scores, opened, repeat(query), repeat(exact)))
+        places = largest(np.concatenate(scores), count)
+        ends = np.cumsum([len(one) for one in scores])
+        return [
+            places[(places >= end - len(one)) & (places < end)] - (end - len(one))
+            for end, one in zip(ends, scores, strict=True)
+        ]
+
+    def _say(self) -> None:
+        if not self._said:
+            self.told("key frames that are new are prepared to be found by their looks; the next search is faster")
+        self._said = True
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            yield from kept.vectors(places)
+            yield
         except (OSError, ValueError) as error:
-            raise OutputError(f"{kept.part}: features cannot be read: {storage.plainly(error)}") from error
+            raise OutputError(f"{self.results.address}: features cannot be read: {storage.plainly(error)}") from error
 
     def _rows(self, ids: set[str]) -> dict[str, Film]:
         """The rows of some films: of the others no more than the id is read."""
@@ -255,27 +268,27 @@ class Features:
         return {id: from_row(Film, json.loads(line)) for line in lines if (id := id_of(line)) in ids}
 
 
-def _candidates(opened: list[_Opened], query: Query, count: int) -> list[np.ndarray]:
-    """Of each part the rows to compare: all that count, or the so many in all parts whose sketches score highest."""
-    if sum(int(one.counts.sum()) for one in opened) <= count:
-        return [np.flatnonzero(one.counts) for one in opened]
-    with ThreadPoolExecutor(cores()) as threads:
-        scores = list(threads.map(lambda one: _scores(one, query), opened))
-    places = largest(np.concatenate(scores), count)
-    ends = np.cumsum([len(one) for one in scores])
-    return [
-        places[(places >= end - len(one)) & (places < end)] - (end - len(one))
-        for end, one in zip(ends, scores, strict=True)
-    ]
-
-
-def _scores(one: _Opened, query: Query) -> np.ndarray:
+def _scores(one: _Opened, query: Query, exact: bool) -> np.ndarray:
+    """Of a part's rows, float32 [N]; of those that do not count -inf."""
     if not len(one.counts):
         return np.empty(0, np.float32)
-    scores = query.scores(compare(one.kept.sketches, query.directions))
-    return np.where(one.counts, scores, np.float32(-np.inf)).astype(np.float32)
+    made = one.kept.products(query.directions, query.columns, exact)
+    return np.where(one.counts, query.scores(made), np.float32(-np.inf)).astype(np.float32)
 
 
-def _number(kept: PartSketches, id: str) -> int:
+def _compared(one: _Opened, places: np.ndarray, query: Query) -> list[tuple]:
+    """(score, film, time_s, shot_start_s, shot_end_s) of rows of a part, less those that are left out."""
+    found, columns = [], slice(*query.columns or (None,))
+    for here, vectors in one.kept.vectors(places):
+        # Rounded, so that copies score the same whatever is multiplied beside them.
+        scores = query.scores(products(vectors[:, columns], query.directions)).round(9)
+        for row, score in zip(one.kept.rows[here], scores, strict=True):
+            film, *times = row.item()
+            if score > -np.inf:
+                found.append((float(score), one.kept.films[film], *times))
+    return found
+
+
+def _number(kept: Part, id: str) -> int:
     """Of a film in its part; -1 where it has no key frame there."""
     return kept.films.index(id) if id in kept.films else -1

@@ -5,7 +5,7 @@ A part's features lie in its folder, beside its tables, and never change; the ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from movie_tags import storage
@@ -59,8 +59,8 @@ def _read(file: BinaryIO, wanted: Collection[str] | None) -> Iterator[KeyFrameFe
                 yield KeyFrameFeatures(row["time_s"], row["features"], id=row["id"])
 
 
-def batches(path: str) -> Iterator[tuple[list[str], list[float], list[bytes]]]:
-    """The columns of a file of features, some rows at a time, in the file's order: ids, times in seconds, features.
+def batches(path: str, columns: Sequence[str]) -> Iterator[list[list]]:
+    """Columns of a file of features, some rows at a time, in the file's order: times in seconds, features as bytes.
 
     Raises:
         OSError: it cannot be read.
@@ -68,9 +68,8 @@ def batches(path: str) -> Iterator[tuple[list[str], list[float], list[bytes]]]:
     import pyarrow.parquet as pq
 
     with storage.plain_errors(), storage.fetch(path) as local, pq.ParquetFile(local) as file:
-        for batch in file.iter_batches(ROWS):
-            columns = batch.to_pydict()
-            yield columns["id"], columns["time_s"], columns["features"]
+        for batch in file.iter_batches(ROWS, columns=list(columns)):
+            yield [batch[name].to_pylist() for name in columns]
 
 
 def collect_garbage(folder: str, needed: Iterable[str]) -> int:

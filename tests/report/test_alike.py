@@ -50,11 +50,11 @@ def write_snapshot(folder, films, seen_key="k"):
     (view / "view.json").write_text(json.dumps({"layout": 2}))
 
 
-def write_results(folder, vectors, films=None):
+def write_results(folder, vectors, films=None, **files):
     """Each film in a part of its own: {film: vectors}; in the snapshot all of them, or those that are named."""
     parts = {id: f"runs/r1/{id}" for id in vectors}
     for id, part in parts.items():
-        write_part(folder, part, {id: vectors[id]})
+        write_part(folder, part, {id: vectors[id]}, **files)
     write_snapshot(folder, parts if films is None else {id: parts[id] for id in films})
     return str(folder)
 
@@ -85,6 +85,53 @@ def test_the_order_is_that_of_brute_force(tmp_path_factory, seed, lengths, by_sk
     assert [one.similarity for one in found] == pytest.approx([-row[0] for row in expected], abs=1e-5)
     assert {(one.id, one.time_s) for one in found} == {row[1:] for row in expected}
     assert all((one.start_s, one.end_s) == (one.time_s - 1, one.time_s + 1) for one in found)
+
+
+def near_each_other(random, films, frames, width):
+    """Films whose key frames differ from one by a little, each by another little."""
+    base = np.abs(random.standard_normal(width)) + 0.1
+    return {
+        f"f{n}": (base + 0.1 * random.standard_normal((frames, width))).astype(np.float32).clip(0) for n in range(films)
+    }
+
+
+def test_up_to_the_bound_all_are_compared_by_their_features(tmp_path):
+    random = np.random.default_rng(5)
+    vectors = near_each_other(random, 3, 700, 64)  # more than CANDIDATES, and alike to within the error of sketches
+    folder, query = write_results(tmp_path, vectors, group=64, per_file=500), vectors["f1"][3].astype(float)
+    found = Features(folder).nearest(Looks(vectors["f1"][3], "k"), 40)
+    expected = brute_force(vectors, query)[:40]
+    assert [(one.id, one.time_s) for one in found] == [row[1:] for row in expected]
+    assert not list(sketches.place(folder).glob("*/sketches*.npy"))
+
+
+def test_beyond_the_bound_sketches_miss_few_of_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.setattr(alike, "EXACT", 2000)
+    monkeypatch.setattr(alike, "CANDIDATES", 100)
+    random = np.random.default_rng(6)
+    pictures = np.abs(random.standard_normal((300, 64)))
+    share = 0.5 * random.random((3, 700, 1))  # each a mixture of two
+    mixed = pictures[random.integers(300, size=(3, 700))] * (1 - share)
+    mixed += pictures[random.integers(300, size=(3, 700))] * share
+    vectors = {f"f{n}": rows.astype(np.float32) for n, rows in enumerate(mixed)}
+    found, met = Features(write_results(tmp_path, vectors, group=64, per_file=500)), 0
+    for k in range(8):
+        query = vectors["f2"][31 * k]
+        nearest = {row[1:] for row in brute_force(vectors, query.astype(float))[:10]}
+        met += len(nearest & {(one.id, one.time_s) for one in found.nearest(Looks(query, "k"), 10)})
+    assert met >= 0.95 * 8 * 10
+
+
+def test_what_finds_key_frames_otherwise_is_not_kept(tmp_path, monkeypatch):
+    vectors = {id: np.random.default_rng(0).random((15, 5), np.float32) for id in "ab"}
+    folder, query = write_results(tmp_path, vectors), Looks(vectors["a"][0], "k")
+    kept = lambda: sorted(path.name for path in sketches.place(folder).glob("*/*") if path.suffix != ".json")  # noqa: E731
+    monkeypatch.setattr(alike, "MORE", 0)
+    monkeypatch.setattr(alike, "CANDIDATES", 20)
+    for exact, name in ((30, sketches.FEATURES), (29, "sketches.npy"), (30, sketches.FEATURES)):
+        monkeypatch.setattr(alike, "EXACT", exact)
+        assert len(Features(folder).nearest(query, 2)) == 2
+        assert kept() == sorted(["rows.npy", name] * 2)
 
 
 def test_copies_in_other_films_come_first_among_candidates_of_sketches(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from movie_tags.models.quantised import BLOCK, quantise, restore, restore_all
+from movie_tags.models.quantised import BLOCK, products, quantise, restore, restore_all
 from movie_tags.records import KeyFrameFeatures
 from movie_tags.results import features
 from movie_tags.results.features import read
@@ -61,3 +61,32 @@ def test_rows_of_several_widths_are_refused():
     for rows in ([quantise(np.ones(9)), quantise(np.ones(10))], [quantise(np.ones(9)), b"x" * 20]):
         with pytest.raises(ValueError, match="no features"):
             restore_all(rows)
+
+
+@given(
+    arrays.arrays(np.float32, st.tuples(st.integers(1, 70), st.sampled_from([1, BLOCK, BLOCK + 9])), elements=NUMBERS),
+    st.integers(0, 2**32),
+    st.data(),
+)
+def test_products_of_quantised_vectors_are_those_of_the_restored(vectors, seed, data):
+    vectors[::2] = np.abs(vectors[::2])  # rows of both kinds
+    vectors[np.abs(vectors) < 1e-3] = 0
+    end = data.draw(st.integers(1, vectors.shape[1]))
+    columns = data.draw(st.none() | st.tuples(st.integers(0, end - 1), st.just(end)))
+    rows = [quantise(vector) for vector in vectors]
+    back = restore_all(rows).astype(float)[:, slice(*columns or (None,))]
+    directions = np.random.default_rng(seed).standard_normal((back.shape[1], 3)).astype(np.float32)
+    directions /= np.linalg.norm(directions, axis=0)
+    lengths = np.linalg.norm(back, axis=1)[:, None]
+    expected = np.divide(back @ directions, lengths, out=np.zeros((len(rows), 3)), where=lengths > 0)
+    bytes_of = np.stack([np.frombuffer(row, np.uint8) for row in rows])
+    assert products(bytes_of, directions, columns) == pytest.approx(expected, abs=2e-6)
+
+
+def test_products_with_directions_of_another_width_are_refused():
+    data, directions = np.frombuffer(quantise(np.ones(9)), np.uint8)[None], np.ones((9, 1), np.float32)
+    for wrong in ((data, directions[1:]), (data, directions, (0, 8)), (data, directions, (1, 10))):
+        with pytest.raises(ValueError, match="no features of that width"):
+            products(*wrong)
+    with pytest.raises(ValueError, match="no features"):
+        products(data[:, :-1], directions)
