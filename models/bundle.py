@@ -49,6 +49,9 @@ HEAD_CARD = "head"
 OUTSIDE = "outside"
 """What HEAD_CARD says of a head that is not the one inside the model, but takes the features that the model gives."""
 
+LEARNED = "learned"
+"""Where `model.json` says what a bundle has learned from corrections, and from which it came."""
+
 FEATURES_FINGERPRINT = "features_fingerprint"
 """Where `model.json` has the fingerprint of all that decides the features: backbones, their weights and their views."""
 

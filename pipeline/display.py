@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -26,9 +24,7 @@ from rich.progress import (
 )
 
 from movie_tags.pipeline.folders import NotLookedAt
-from movie_tags.progress import LOGGER, PREFIX
-
-_DECODER = json.JSONDecoder()
+from movie_tags.progress import LOGGER, reports_in
 
 
 class Reports(logging.Handler, ABC):
@@ -53,14 +49,8 @@ class Reports(logging.Handler, ABC):
         self.task = self.bar.add_task(description, total=total)
 
     def emit(self, record: logging.LogRecord) -> None:
-        for text in record.getMessage().split(PREFIX)[1:]:
-            try:
-                # A worker's log line comes as a string of a protocol buffer, in which quotes and the like are escaped.
-                report, _ = _DECODER.raw_decode(re.sub(r"\\(.)", r"\1", text) if text.startswith("{\\") else text)
-            except ValueError:
-                continue  # a torn log line costs a little of the display, nothing else
-            if isinstance(report, dict):
-                self.add(report)
+        for report in reports_in(record.getMessage()):
+            self.add(report)
 
     @abstractmethod
     def add(self, report: dict) -> None:
@@ -161,6 +151,7 @@ class RunProgress(Reports):
         self.bytes += report.get("bytes", 0)
         self.skipped.files.update(report.get("not_looked_at", {}))
         self.skipped.notes += report.get("notes", [])
+        self.films += report.get("films_anew", 0)
         if "films_due" in report:
             self.films_due += report["films_due"]
             self.bytes_due += report["bytes_due"]
@@ -195,7 +186,8 @@ class RunProgress(Reports):
         ahead = ""
         if left and not self.is_terminal:
             ahead = f", {self.share():.0%}, {timedelta(seconds=round(left))} left"
-        return f"{films}, {self.work()}{ahead}"
+        work = f", {self.work()}" if self.seconds or not self.films else ""
+        return f"{films}{work}{ahead}"
 
     @property
     def is_terminal(self) -> bool:

@@ -18,6 +18,7 @@ from movie_tags.models.ensemble import Ensemble, say_again
 from movie_tags.models.quantised import restore
 from movie_tags.pipeline.method import Method
 from movie_tags.pipeline.tag_movies import SumUp, TagMovies
+from movie_tags.progress import report_progress
 from movie_tags.records import CARD, PICTURE, Failure, Film, KeyFrame, KeyFrameFeatures, Video
 from movie_tags.results import features
 from movie_tags.results.manifest import Due
@@ -67,6 +68,7 @@ class _SayAgain(beam.DoFn):
             return
         for id, item in due.items():
             yield self.known(item, *seen[id])
+        report_progress(films_anew=len(due))
 
     def known(
         self, item: Due, films: list[Film], frames: list[KeyFrame], kept: list[KeyFrameFeatures], bad: list[Failure]

@@ -15,6 +15,7 @@ from movie_tags.models.bundle import (
     FILES,
     HEAD,
     HEAD_CARD,
+    LEARNED,
     MADE_FROM,
     ONNX,
     OUTSIDE,
@@ -45,8 +46,6 @@ from movie_tags.training.heads.adapt import (
 from movie_tags.training.heads.multilabel import logit
 from movie_tags.transforms.evidence import Evidence, FilmConfidence
 
-LEARNED = "learned"
-"""Where `model.json` says what a bundle has learned, and from which it came."""
 FLOOR = 0.1
 """No threshold is set below it."""
 CONFIDENCE = "film_confidence"

@@ -36,6 +36,7 @@ COMMANDS = {
     "review": "look through films and say which tags are right, in the browser",
     "corrections": "what people have said of tags: list, add, carry elsewhere",
     "learn": "a model learns from what people have said of its tags",
+    "retag": "tag all films of a folder of results again by another model, from what is kept",
     "model": "build, import or download a model",
     "dataset": "make a data set of labelled pictures or films",
     "train": "train a model with your own tags",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,8 @@ from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.models import DEFAULT, NAMES, resolve
 from movie_tags.models.building import place_of
-from movie_tags.models.bundle import MODEL_JSON, ModelBundle, read_bundle
+from movie_tags.models.bundle import LEARNED, MODEL_JSON, ModelBundle, read_bundle
+from movie_tags.pipeline.commands.again import tag_command
 from movie_tags.pipeline.commands.common import DONE, MODEL_HELP
 from movie_tags.pipeline.display import Reports, watching
 from movie_tags.pipeline.method import Method, seen_key
@@ -24,7 +26,7 @@ from movie_tags.results.run_records import RunRecord
 from movie_tags.training.cautions import cautions_of_learning
 from movie_tags.training.corrected import Corrected, LearningError, gather
 from movie_tags.training.heads.adapt import TagChange
-from movie_tags.training.learning import LEARNED, Learned, head_of, learn, write_learned
+from movie_tags.training.learning import Learned, head_of, learn, write_learned
 from movie_tags.transforms.evidence import FilmConfidence
 
 OPTIONS = {
@@ -72,9 +74,9 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     show(console, found)
     if refused:
         return refuse(console, found)
-    inputs = " ".join(done.inputs) or "CATALOGUE"
-    again = f"movie-tags tag {inputs} --output {args.results} --model {args.output}"
+    again = shlex.join(["movie-tags", "retag", args.results, "--model", args.output])
     console.print(f"next, without opening a film: {again}")
+    console.print(f"from then on, every night: {tag_command(done, args.results, [args.output])}")
     return DONE
 
 

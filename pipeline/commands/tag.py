@@ -270,19 +270,16 @@ def prepare(args: argparse.Namespace, results: ResultsFolder, beam_words: Sequen
     Raises:
         UserError: something that was asked for cannot be used.
     """
-    if args.preset == "paper":
-        args.min_confidence = None
-        if args.min_probability is None:
-            args.min_probability = 0.0
     if args.exact_cuts and args.sampling != EXACT:
         raise UserError("--exact-cuts looks at all frames between samples, which a draft leaves out: give one of them")
+    method = method_of(args)
     given = {**vars(args), "features": args.features and args.output is not None}
     limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
     return TaggingRun(
         Inputs.of(args.inputs, args.all_videos),
         results,
         models_of(args),
-        Method(**given_of(Method, given)),
+        method,
         Work(**given_of(Work, {**given, "limits": limits, "thumbnails": None})),
         Rules(**given_of(Rules, given)),
         beam_words,
@@ -291,6 +288,16 @@ def prepare(args: argparse.Namespace, results: ResultsFolder, beam_words: Sequen
         part_size=args.part_size,
         break_lock=args.break_lock,
     )
+
+
+def method_of(args: argparse.Namespace) -> Method:
+    """The numbers that a command line asks for."""
+    given = given_of(Method, vars(args))
+    if args.preset == "paper":
+        given["min_confidence"] = None
+        if args.min_probability is None:
+            given["min_probability"] = 0.0
+    return Method(**given)
 
 
 def given_of(record: type, given: dict) -> dict:
@@ -345,7 +352,7 @@ def tag(
             with contextlib.suppress(UserError):  # which would hide why the run failed
                 write_failure(args.metrics_file, results, said)
         raise
-    anew = run.due.get(SAID_ANEW, 0)  # of which no progress is reported
+    anew = run.due.get(SAID_ANEW, 0)
     if progress.films or (anew and run.counts["videos_tagged"] + run.counts["videos_failed"]):
         console.print(progress.outcome(run.counts, anew < sum(run.due.values())), highlight=False, soft_wrap=True)
     return tagging, run

@@ -1,0 +1,60 @@
+"""`movie-tags retag`: all films of a folder of results are tagged again by another model, and none is opened."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from movie_tags.pipeline.commands.again import tag_command
+from movie_tags.pipeline.commands.common import add_models, models_of
+from movie_tags.pipeline.commands.tag import SHOWN_ROWS, report_failures, say_how_to_go_on
+from movie_tags.pipeline.display import RunProgress, watching
+from movie_tags.pipeline.interruption import Interruption
+from movie_tags.pipeline.kept_run import KeptRun
+from movie_tags.pipeline.run import Interrupted
+from movie_tags.report.phrases import number
+from movie_tags.results import run_records
+from movie_tags.results.folder import ResultsFolder
+
+OPTIONS = {
+    "description": "Tag all films of a folder of results again, from what is kept of them: no film is opened, or even\n"
+    "looked for. The method is that of the last run; the model must have the same backbone, as one that has learned\n"
+    "(movie-tags learn). What people have said stays.\n\n"
+    "  movie-tags retag results/ --model my-model",
+    "epilog": "Exit status: as of movie-tags tag.",
+}
+TAKES_BEAM_OPTIONS = True
+INTERRUPTED = "no results were written"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", metavar="DIR", help="folder of results, local or gs://")
+    add_models(parser)
+
+
+def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
+    results, interruption = ResultsFolder(args.results), Interruption()
+    progress = RunProgress(Console(stderr=True))
+    with interruption.handling():
+        tagging = KeptRun(results, models_of(args), beam_words)
+        try:
+            run = tagging.run(watching(progress, args.verbose), interruption)
+        except Interrupted as error:
+            run = error.said
+        if run.state == run_records.INTERRUPTED:
+            return say_how_to_go_on(args.results, run)
+        errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    done = run.counts["videos_tagged"] + run.counts["videos_failed"]
+    console.print(progress.outcome(run.counts, False) if done else "nothing is due: all is said by this model already")
+    nightly = tag_command(run, args.results, models_of(args))
+    if tagging.left:
+        console.print(
+            f"{number(tagging.left, 'film stays', 'films stay')} as before, seen by another backbone or not kept: "
+            "the command below decodes"
+        )
+    console.print(f"from now on, every night: {nightly}")
+    return report_failures(args.results, run, errors)

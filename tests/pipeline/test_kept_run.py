@@ -1,0 +1,133 @@
+"""Tagging a whole folder of results again: as `tag` does, and no film is opened or looked for."""
+
+import argparse
+import shlex
+import shutil
+from dataclasses import replace
+
+import pytest
+from films import picture, write_video
+from hypothesis import given
+from hypothesis import strategies as st
+
+from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
+from movie_tags.models.heads import read_head, write_head
+from movie_tags.pipeline.commands import main, tag
+from movie_tags.pipeline.commands.again import method_words, tag_command
+from movie_tags.pipeline.inputs import Inputs
+from movie_tags.pipeline.kept_run import KeptRun
+from movie_tags.pipeline.method import Method, Work
+from movie_tags.pipeline.run import TaggingRun
+from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.manifest import SAID_ANEW, entry_of
+from movie_tags.results.run_records import RunRecord
+from movie_tags.results.sort import lines_of
+from movie_tags.transforms.shots.detector import DETECTORS
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    for name, seeds in {"a.mp4": (1, 2, 3), "b.mp4": (4, 5)}.items():
+        write_video(folder / name, [picture(seed) for seed in seeds for _ in range(50)])
+    (folder / "text.mp4").write_text("no film")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_bundle(small_bundle, tmp_path_factory):
+    """The same backbone with another head, beside the model."""
+    folder = tmp_path_factory.mktemp("learned") / "bundle"
+    shutil.copytree(small_bundle, folder)
+    bundle = read_bundle(small_bundle)
+    other = read_head(bundle)
+    other = replace(other, kernel=other.kernel[:, ::-1].copy())
+    write_head(str(folder / "head.npz"), other)
+    write_card(str(folder), {**bundle.card, HEAD_CARD: {**other.to_card(), OUTSIDE: True}})
+    return str(folder)
+
+
+def tagged(films, folder, model, method=Method()):
+    work = Work(features=True)
+    return TaggingRun(Inputs.of([str(films)]), ResultsFolder(str(folder)), model, method, work, thumbnails=True).run()
+
+
+def tables(folder):
+    results = ResultsFolder(str(folder))
+    return [list(results.read(name)) for name in ("tags", "key_frames", "spans", "errors")]
+
+
+def entries(folder):
+    lines = lines_of([ResultsFolder(str(folder)).manifest])
+    return [replace(entry_of(line), run_id="", at="") for line in lines]
+
+
+def test_all_is_said_anew_by_the_method_of_the_last_run(films, small_bundle, other_bundle, tmp_path, capsys):
+    """The tables, and what is known to be done, are those of `tag` over the same films; but the films are gone."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    tagged(films, here, small_bundle, Method(fps=2, top_k=2))
+    shutil.copytree(here, there, symlinks=True)
+    tagged(films, here, other_bundle, Method(fps=2, top_k=2))
+    moved = shutil.move(films, tmp_path / "moved")
+    try:
+        assert main(["retag", str(there), "--model", other_bundle]) == 0
+        out = capsys.readouterr().out
+        assert "2 films: 2 tagged, from what was seen; no film was opened" in out
+        assert f"tag {films} --output {there} --fps 2 --top-k 2 --model {other_bundle}" in out
+        assert main(["retag", str(there), "--model", other_bundle]) == 0
+        assert "nothing is due" in capsys.readouterr().out
+    finally:
+        shutil.move(moved, films)
+    assert tables(there) == tables(here)
+    text, (a, b) = entries(here)[-1], entries(here)[:-1]
+    assert entries(there)[:-1] == [a, b]
+    assert replace(entries(there)[-1], method_key=text.method_key) == text  # what failed stays failed, untried
+    run = tagged(films, there, other_bundle, Method(fps=2, top_k=2))
+    assert not run.counts["videos_tagged"]
+
+
+def test_what_was_seen_otherwise_stays_and_is_counted(films, small_bundle, other_bundle, tmp_path, capsys):
+    tagged(films / "a.mp4", tmp_path / "results", small_bundle)
+    tagged(films / "b.mp4", tmp_path / "results", small_bundle, Method(fps=2))
+    before = tables(tmp_path / "results")[0]
+    run = KeptRun(ResultsFolder(str(tmp_path / "results")), other_bundle)
+    assert run.run().due == {SAID_ANEW: 1} and run.left == 1
+    after = tables(tmp_path / "results")[0]
+    assert after[0] == before[0] and after[1] != before[1]
+    assert main(["retag", str(tmp_path / "results"), "--model", "compact"]) == 0
+    assert "2 films stay as before" in capsys.readouterr().out and tables(tmp_path / "results")[0] == after
+
+
+def test_there_must_be_results(small_bundle, tmp_path, capsys):
+    assert main(["retag", str(tmp_path / "none"), "--model", small_bundle]) == 2
+    assert "holds no results" in capsys.readouterr().err
+
+
+methods = st.builds(
+    Method,
+    fps=st.sampled_from((1.0, 2.0, 0.5)),
+    sampling=st.sampled_from(("exact", "codec-key-frames")),
+    detector=st.sampled_from(sorted(DETECTORS)),
+    shot_threshold=st.none() | st.floats(0, 1),
+    exact_cuts=st.booleans(),
+    top_k=st.integers(1, 9),
+    min_probability=st.none() | st.floats(0, 1),
+    min_relative_strength=st.none() | st.floats(0, 1),
+    min_confidence=st.floats(0, 1),
+    span_gap=st.floats(0, 60),
+)
+paper = methods.flatmap(lambda one: st.floats(0, 1).map(lambda p: replace(one, min_confidence=None, min_probability=p)))
+
+
+@given(methods | paper)
+def test_the_command_asks_for_the_method_of_the_run(method):
+    parser = argparse.ArgumentParser()
+    tag.add_options(parser)
+    work = {"workers": 1, "thumbnails": None, "all_videos": True}
+    done = RunRecord("run", inputs=["a film.mp4"], method=vars(method), work=work, format="parquet")
+    words = shlex.split(tag_command(done, "results", ["mine"]))
+    args = parser.parse_args(words[2:])
+    assert tag.method_of(args) == method
+    assert (args.inputs, args.output, args.model) == (["a film.mp4"], "results", ["mine"])
+    assert (args.format, args.thumbnails, args.all_videos) == ("parquet", False, True)
+    assert method_words(vars(Method())) == []
