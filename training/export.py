@@ -26,7 +26,7 @@ from movie_tags.models.bundle import (
     write_card,
     write_vocabulary,
 )
-from movie_tags.models.clip.text_encoder import TEXT_CARD, copy_models
+from movie_tags.models.clip.text_encoder import AGREEMENT, TEXT_CARD, copy_models
 from movie_tags.models.heads import LinearHead, write_head
 from movie_tags.models.runtimes.onnx_model import CARD_KEY
 from movie_tags.models.runtimes.saved_model import FEATURES, PROBABILITIES
@@ -48,7 +48,7 @@ def write_bundle_on(
         vocabulary: the tags in the order of the head's outputs.
         card: what `model.json` is to say besides.
     """
-    kept = (VIEWS, CARD_KEY, TEXT_CARD, FEATURES_FINGERPRINT)
+    kept = (VIEWS, CARD_KEY, TEXT_CARD, AGREEMENT, FEATURES_FINGERPRINT)
     said = {name: below.card[name] for name in kept if name in below.card}
     storage.make_folder(str(folder))
     copy_models(below, [ONNX], str(folder))

@@ -1,10 +1,4 @@
-"""A bundle of a pair of models and a vocabulary of prompts: any word as a tag.
-
-The head is linear, so tags are learned from words alone and changed without a picture being opened: of SigLIP
-sigmoid(scale · cos(picture, tag) + bias) (Zhai et al. 2023, equation 1); of CLIP a softmax of two, the tag and the mean
-of neutral prompts (as WinCLIP does: Jeong et al. 2023, section 3.1), which is sigmoid(scale · (cos(picture, tag) -
-cos(picture, neutral))).
-"""
+"""A bundle of a pair of models and a vocabulary of prompts: any word as a tag (`movie_tags.models.clip.words`)."""
 
 from __future__ import annotations
 
@@ -31,9 +25,17 @@ from movie_tags.models.bundle import (
 )
 from movie_tags.models.clip.drawing import drawn_pictures
 from movie_tags.models.clip.hub_folder import CLIP, SIGLIP, HubFolder, read_hub_folder
-from movie_tags.models.clip.prompts import NEUTRAL, Prompts
-from movie_tags.models.clip.text_encoder import TEXT_CARD, TEXT_MODEL, TOKENIZER, TextEncoder, embedding_output
+from movie_tags.models.clip.prompts import Prompts
+from movie_tags.models.clip.text_encoder import (
+    AGREEMENT,
+    TEXT_CARD,
+    TEXT_MODEL,
+    TOKENIZER,
+    TextEncoder,
+    embedding_output,
+)
 from movie_tags.models.clip.thresholds import best_thresholds
+from movie_tags.models.clip.words import DEFAULT_THRESHOLDS, words_of
 from movie_tags.models.heads import LinearHead, write_head
 from movie_tags.models.runtimes.onnx_model import (
     CARD_KEY,
@@ -42,16 +44,12 @@ from movie_tags.models.runtimes.onnx_model import (
     embed,
     open_session,
     preprocess,
-    unit_length,
 )
 from movie_tags.models.views import lay_out
 
 VISION_OUTPUTS = ("image_embeds", "embedding", "pooler_output")
 CLIP_SCALE = 100.0
 """Of CLIP where no file says it: what its training is limited to, and what published ones reached."""
-
-DEFAULT_THRESHOLDS = {CLIP: 0.5, SIGLIP: 0.1}
-"""From which a tag is believed, where no one says: a guess, for no published weights were tried."""
 
 
 @dataclass(frozen=True)
@@ -101,24 +99,17 @@ def import_pair(
     preprocessing = _checked_preprocessing(session, hub)
     encoder = TextEncoder(tokenizer, text, hub.settings, hub.text)
     agreement = agree(session, preprocessing, encoder, hub, scale, bias)
-    head = head_of_words(encoder, prompts, hub.family, agreement.scale, agreement.bias)
+    words = words_of(encoder, hub.family, agreement.scale, agreement.bias)
+    head = words.head(prompts)
     storage.make_folder(output)
     for file, data in ((ONNX, vision), (TEXT_MODEL, text), (TOKENIZER, tokenizer)):
         storage.write_bytes(storage.join(output, file), data)
     write_head(storage.join(output, HEAD), head)
     write_vocabulary(output, prompts)
     given = thresholds or _thresholds(session, preprocessing, head, hub, list(prompts), examples)
-    write_card(output, _card(hub, preprocessing, head, prompts, agreement, vision, name) | {THRESHOLDS: dict(given)})
+    said = {AGREEMENT: {**asdict(agreement), **words.to_card()}, THRESHOLDS: dict(given)}
+    write_card(output, _card(hub, preprocessing, head, prompts, vision, name) | said)
     return agreement
-
-
-def head_of_words(encoder: TextEncoder, prompts: Prompts, family: str, scale: float, bias: float) -> LinearHead:
-    """The head that tells tags by their prompts; a tag is the mean of its prompts' embeddings."""
-    tags = unit_length(np.stack([encoder(texts).mean(0) for texts in prompts.values()]))
-    if family == CLIP:
-        tags = tags - unit_length(encoder(NEUTRAL).mean(0, keepdims=True))
-    kernel = (scale * tags.T).astype(np.float32)
-    return LinearHead(kernel, np.full(len(prompts), bias, np.float32), (len(kernel),))
 
 
 def _thresholds(
@@ -141,7 +132,6 @@ def _card(
     preprocessing: Preprocessing,
     head: LinearHead,
     prompts: Prompts,
-    agreement: Agreement,
     vision: bytes,
     name: str,
 ) -> dict:
@@ -155,7 +145,6 @@ def _card(
         HEAD_CARD: head.to_card(),
         FEATURES_FINGERPRINT: hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest(),
         TEXT_CARD: asdict(hub.settings),
-        "agreement": asdict(agreement),
         "prompts": {tag: list(texts) for tag, texts in prompts.items()},
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from movie_tags.models.runtimes.onnx_model import open_session, unit_length
 TEXT_MODEL, TOKENIZER, TEXT_CARD = "text_model.onnx", "tokenizer.json", "text"
 """Files of a bundle that knows words, and where `model.json` has its `TextSettings`."""
 
+AGREEMENT = "agreement"
+"""Where `model.json` says how its words and its pictures go together (`movie_tags.models.clip.words.Words`)."""
+
 TEXT_OUTPUTS = ("text_embeds", "embedding", "pooler_output")
 """Outputs of text models that are the embedding, the surest first."""
 
@@ -22,19 +25,20 @@ TEXT_OUTPUTS = ("text_embeds", "embedding", "pooler_output")
 class TextEncoder:
     """A tokenizer and a text model."""
 
-    def __init__(self, tokenizer: bytes, model: bytes, settings: TextSettings, name: str):
+    def __init__(self, tokenizer: bytes, model: bytes, settings: TextSettings, name: str, threads: int = 1):
         """
         Args:
             tokenizer: tokenizer.json.
             model: the ONNX model.
             settings: how texts become tokens.
             name: of the model, for messages.
+            threads: for one operation, in this process.
 
         Raises:
             BundleError: a package is not installed, or one of them cannot be used.
         """
         self.tokenizer = open_tokenizer(tokenizer, settings, name)
-        self.session = open_session(model, name)
+        self.session = open_session(model, name, threads)
         self.settings, self.name = settings, name
         self.inputs = {given.name for given in self.session.get_inputs()}
         if "input_ids" not in self.inputs or not self.inputs <= {"input_ids", "attention_mask"}:
@@ -45,9 +49,15 @@ class TextEncoder:
 
     def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of texts, and 1 where they are not padding: int64 [N, context] each."""
-        spelt = [text.lower() if self.settings.lower else text for text in texts]
-        found = self.tokenizer.encode_batch(spelt)
+        found = self._spelt(texts)
         return np.array([one.ids for one in found], np.int64), np.array([one.attention_mask for one in found], np.int64)
+
+    def too_long(self, texts: Sequence[str]) -> list[str]:
+        """Those of some texts of which no more than the beginning is read."""
+        return [text for text, one in zip(texts, self._spelt(texts), strict=True) if one.overflowing]
+
+    def _spelt(self, texts: Sequence[str]) -> list[Any]:
+        return self.tokenizer.encode_batch([text.lower() if self.settings.lower else text for text in texts])
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings of texts, of length 1: float32 [N, width].
@@ -125,11 +135,20 @@ def load_text_encoder(bundle: ModelBundle) -> TextEncoder:
     Raises:
         BundleError: it knows none.
     """
-    said = bundle.card.get(TEXT_CARD)
+    return text_encoder_at(bundle.uri, bundle.card)
+
+
+def text_encoder_at(uri: str, card: Mapping, threads: int = 1) -> TextEncoder:
+    """The text model in a bundle's folder, whose `model.json` is `card`.
+
+    Raises:
+        BundleError: there is none, or it cannot be used.
+    """
+    said = card.get(TEXT_CARD)
     if said is None:
-        raise BundleError(f"{bundle.uri}: knows no words; import a CLIP or SigLIP: movie-tags model import --clip")
+        raise BundleError(f"{uri}: knows no words; import a CLIP or SigLIP: movie-tags model import --clip")
     try:
-        tokenizer, model = (storage.read_bytes(storage.join(bundle.uri, name)) for name in (TOKENIZER, TEXT_MODEL))
+        tokenizer, model = (storage.read_bytes(storage.join(uri, name)) for name in (TOKENIZER, TEXT_MODEL))
     except OSError as error:
-        raise BundleError(f"{bundle.uri}: its text model cannot be read ({storage.plainly(error)})") from error
-    return TextEncoder(tokenizer, model, TextSettings(**said), storage.join(bundle.uri, TEXT_MODEL))
+        raise BundleError(f"{uri}: its text model cannot be read ({storage.plainly(error)})") from error
+    return TextEncoder(tokenizer, model, TextSettings(**said), storage.join(uri, TEXT_MODEL), threads)

@@ -1,4 +1,4 @@
-"""`movie-tags search --like`: what a key frame or a picture looks like, and what is printed of those alike."""
+"""`movie-tags search --like` and `--words`: what is looked for among key frames, and what is printed of those found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from movie_tags.machine import cores
 from movie_tags.models.ensemble import predict_with, read_models
 from movie_tags.models.views import read_picture
 from movie_tags.report.alike import Alike, Features, Looks
-from movie_tags.report.phrases import clock, number, timecode
+from movie_tags.report.by_words import Described, embeddings_of, find_words, texts_of
+from movie_tags.report.phrases import clock, number, percent, timecode
+from movie_tags.results.expressions import parse
 from movie_tags.results.folder import ResultsFolder
 
 _AT = re.compile(r"(?P<film>.+)@(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d+)?)\Z", re.DOTALL)
@@ -39,13 +41,39 @@ def find_alike(folder: str, like: str, limit: int) -> list[Alike]:
     Raises:
         UserError: there is no such film or picture, or its features or the catalogue's cannot be had.
     """
-    features = Features(folder, lambda text: print(f"movie-tags: {text}", file=sys.stderr))
+    features = Features(folder, _tell)
     looks = looks_of(features, like)
-    others = features.seen_otherwise(looks.seen_key)
+    _tell_others(features, looks.seen_key)
+    return features.nearest(looks, limit)
+
+
+def find_by_words(folder: str, text: str, limit: int, least: float | None = None) -> list[Described]:
+    """The key frames of a folder of results that fit words; the most probable first. Args: as of `find_words`.
+
+    Raises:
+        UserError: the text cannot be understood, or the words or the catalogue's features cannot be had.
+    """
+    texts = texts_of(parse(text))  # a slip of the pen is told before anything is loaded
+    of = embeddings_of(ResultsFolder(folder))
+    features = Features(folder, _tell)
+    _tell_others(features, of.seen_key)
+    words = of.load()
+    for one in words.encoder.too_long(texts):
+        _tell(
+            f"{one}: is longer than the model reads ({words.encoder.settings.context} tokens): its end is passed over"
+        )
+    return find_words(features, of, words, text, limit, least)
+
+
+def _tell(text: str) -> None:
+    print(f"movie-tags: {text}", file=sys.stderr)
+
+
+def _tell_others(features: Features, seen_key: str) -> None:
+    others = features.seen_otherwise(seen_key)
     if others:
         said = number(others, "film was", "films were")
-        print(f"movie-tags: {said} seen by another model or method and cannot be compared: left out", file=sys.stderr)
-    return features.nearest(looks, limit)
+        _tell(f"{said} seen by another model or method and cannot be compared: left out")
 
 
 def looks_of(features: Features, like: str) -> Looks:
@@ -82,16 +110,21 @@ def looks_of_picture(results: ResultsFolder, picture: np.ndarray, name: str) -> 
     return Looks(np.asarray(found.features, np.float32), run.seen_key)
 
 
-def as_line(one: Alike) -> str:
+def as_line(one: Alike | Described) -> str:
     """A line of JSON."""
     times = {name: clock(getattr(one, f"{name}_s")) for name in ("time", "start", "end")}
-    return json.dumps({**dataclasses.asdict(one), "similarity": round(one.similarity, 6), **times}, ensure_ascii=False)
+    said = dataclasses.asdict(one)
+    rounded = {name: round(said[name], 6) for name in ("similarity", "probability") if name in said}
+    return json.dumps({**said, **rounded, **times}, ensure_ascii=False)
 
 
-def table_of(found: Sequence[Alike]) -> Table:
-    """A row each: how alike, its time and its shot, the film."""
+def table_of(found: Sequence[Alike | Described]) -> Table:
+    """A row each: how alike or how probable, its time and its shot, the film."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for one in found:
+        much = (
+            f"similarity {one.similarity:.3f}" if isinstance(one, Alike) else f"probability {percent(one.probability)}"
+        )
         shot = f"shot {timecode(one.start_s)} to {timecode(one.end_s)}"
-        table.add_row(*map(Text, (f"similarity {one.similarity:.3f}", timecode(one.time_s), shot, one.title)))
+        table.add_row(*map(Text, (much, timecode(one.time_s), shot, one.title)))
     return table

@@ -1,4 +1,4 @@
-"""`movie-tags search`: films, or their scenes, by a boolean expression of tags; or shots that look alike."""
+"""`movie-tags search`: films, or their scenes, by a boolean expression of tags; or shots by looks or by words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -27,13 +28,17 @@ from movie_tags.results.synonyms import words_of
 from movie_tags.results.unjoined import unjoined
 from movie_tags.storage import plainly
 
+if TYPE_CHECKING:
+    from movie_tags.report.by_words import Described
+
 OPTIONS = {
     "description": "Search the films of a folder of results by their tags.\n\n"
     "  movie-tags search results/ 'beach and children and not violence'\n"
     "  movie-tags search results/ '(forest or desert) and \"sword fight\"' --scenes\n"
     "  movie-tags search results/ 'sword fight' --scenes --to clips --output fights/\n"
     "  movie-tags search results/ --like trailer.mp4@1:12     the shots that look most like that one\n"
-    "  movie-tags search results/ --like photo.jpg",
+    "  movie-tags search results/ --like photo.jpg\n"
+    "  movie-tags search results/ --words 'lighthouse at dusk and not fog'     with a CLIP or SigLIP that you bring",
     "epilog": "A tag is named by itself, by words of it or by synonyms in English, German, French, Spanish and Hindi:\n"
     "beach and boat are Beach/Sea. Words side by side are one tag, or else several, all of which are wanted;\n"
     "-violence is not violence. A film has the tags of its short list; with --min, those of which the model is so\n"
@@ -54,6 +59,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "a time, such as 12:34 or 75.5, or like a picture",
     )
     parser.add_argument(
+        "--words",
+        metavar="TEXT",
+        help="instead of tags: the shots whose key frames fit any words, joined by and, or, not (-WORDS), of results "
+        "that a CLIP or SigLIP has tagged; in quotes, and is a word like others",
+    )
+    parser.add_argument(
         "--scenes", action="store_true", help="the stretches throughout which the expression holds, not whole films"
     )
     parser.add_argument(
@@ -61,7 +72,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=share,
         metavar="C",
         help="a film has a tag of which the model is so sure, 0 to 1; where it does not say, by relative strength [as "
-        "the run listed]",
+        "the run listed]; of --words, the probability from which a shot fits",
     )
     parser.add_argument(
         "--unjoined", action="store_true", help="the shots of scenes one by one, without gaps between them (--scenes)"
@@ -70,7 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--to",
         choices=SCENE_FORMATS,
         help="write the scenes for an editor: a clip of each, copied where the codec's key frames allow and re-encoded "
-        "elsewhere; or one OpenTimelineIO timeline or EDL of all (needs --output, and --scenes or --like)",
+        "elsewhere; or one OpenTimelineIO timeline or EDL of all (needs --output, and --scenes, --like or --words)",
     )
     parser.add_argument("--output", metavar="DIR", help="the folder that --to writes into")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="so many at most [50]")
@@ -84,8 +95,8 @@ def as_typed(words: Sequence[str]) -> list[str]:
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     _check(args)
-    if args.like:
-        return like(args)
+    if args.like or args.words is not None:
+        return by_features(args)
     with Search(args.results) as search:
         expression = resolve(parse(" ".join(args.expression)), search.vocabulary())
         for term in terms_of(expression):
@@ -115,23 +126,31 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises: UserError: options that do not go together."""
-    if bool(args.like) == bool(args.expression):
-        raise UserError("give either an expression of tags, such as 'beach and children', or --like FILM@12:34")
+    if [bool(args.like), args.words is not None, bool(args.expression)].count(True) != 1:
+        raise UserError(
+            "give either an expression of tags, such as 'beach and children', or --like FILM@12:34, or --words TEXT"
+        )
     if args.like and (args.min is not None or args.unjoined):
         raise UserError("--min and --unjoined go by tags: leave them out with --like")
-    if args.to and not ((args.scenes or args.like) and args.output):
-        raise UserError("--to writes scenes into a folder: give --output DIR, and --scenes or --like, with it")
+    if args.words is not None and (args.scenes or args.unjoined):
+        raise UserError("--scenes and --unjoined go by tags: leave them out with --words, which finds shots")
+    if args.to and not ((args.scenes or args.like or args.words) and args.output):
+        raise UserError("--to writes scenes into a folder: give --output DIR, and --scenes, --like or --words, with it")
     if args.output and not args.to:
         raise UserError(f"--output is where --to writes: give one of --to {', '.join(SCENE_FORMATS)} with it")
     if args.unjoined and not args.scenes:
         raise UserError("--unjoined parts scenes into their shots: give --scenes with it")
 
 
-def like(args: argparse.Namespace) -> int:
-    """Search by looks; returns the exit status."""
-    from movie_tags.pipeline.commands.like import as_line, find_alike, table_of  # imports the models' libraries
+def by_features(args: argparse.Namespace) -> int:
+    """Search by looks or by words; returns the exit status."""
+    from movie_tags.pipeline.commands.like import as_line, find_alike, find_by_words, table_of  # models' libraries
 
-    found = find_alike(args.results, args.like, args.limit)
+    found: Sequence[Alike | Described]
+    if args.like:
+        found = find_alike(args.results, args.like, args.limit)
+    else:
+        found = find_by_words(args.results, args.words, args.limit, args.min)
     if args.to:
         return write(found, args, more=False)
     if args.json:
@@ -142,7 +161,7 @@ def like(args: argparse.Namespace) -> int:
     return DONE
 
 
-def write(found: Sequence[Found | Alike], args: argparse.Namespace, more: bool) -> int:
+def write(found: Sequence[Found | Alike | Described], args: argparse.Namespace, more: bool) -> int:
     """Write the scenes found as --to says; returns the exit status.
 
     Raises:
@@ -157,7 +176,7 @@ def write(found: Sequence[Found | Alike], args: argparse.Namespace, more: bool) 
         for one in found
     ]
     try:
-        written = write_scenes(scenes, args.to, args.output, args.like or " ".join(args.expression))
+        written = write_scenes(scenes, args.to, args.output, args.like or args.words or " ".join(args.expression))
     except OSError as error:
         raise UserError(f"{args.output}: cannot be written to: {plainly(error)}") from error
     show(written, args.output)

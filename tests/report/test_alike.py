@@ -4,50 +4,22 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from feature_folders import write_lines, write_part, write_snapshot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from result_folders import film, frame
 
 from movie_tags.models.quantised import quantise, restore
 from movie_tags.report import alike, sketches
 from movie_tags.report.alike import Features, Looks
 from movie_tags.report.nearest import SKETCH, WHOLE, compare, largest, products, sketch
 from movie_tags.report.review.app import Review
-from movie_tags.results import features
 from movie_tags.results.expressions import SearchError
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MOVIE_TAGS_CACHE", str(tmp_path / "cache"))
-
-
-def write_lines(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_part(folder, part, vectors, per_file=3, group=2):
-    """Features and key frames of a part: {film: vectors}, a key frame every four seconds, in files of some rows."""
-    rows = [(id, 4.0 * k + 1, quantise(v)) for id, found in vectors.items() for k, v in enumerate(found)]
-    write_lines(folder / part / "key_frames.jsonl", [frame(id, time_s, {}) for id, time_s, _ in rows])
-    for begin in range(0, len(rows), per_file):
-        columns = list(zip(*rows[begin : begin + per_file], strict=True))
-        table = pa.table(list(columns), features.parquet_schema())
-        pq.write_table(table, folder / part / f"features-{begin}.parquet", row_group_size=group)
-
-
-def write_snapshot(folder, films, seen_key="k"):
-    """The latest snapshot: {film: the part of its features; None where there are none}."""
-    (folder / "latest.json").write_text(json.dumps({"view": "views/1"}))
-    view = folder / "views" / "1"
-    entries = [{"id": id, "features": part, "seen_key": seen_key} if part else {"id": id} for id, part in films.items()]
-    write_lines(view / "manifest.jsonl", entries)
-    write_lines(view / "tags.jsonl", [film(id, title=id.upper()) for id in films])
-    (view / "view.json").write_text(json.dumps({"layout": 2}))
 
 
 def write_results(folder, vectors, films=None, **files):
