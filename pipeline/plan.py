@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
 from movie_tags import storage
 from movie_tags.pipeline.distinct import distinct, same_file
@@ -25,6 +26,7 @@ from movie_tags.results.parts import Part
 from movie_tags.results.run_records import PartRecord
 from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.results.sort import in_order, joined, lines_of
+from movie_tags.storage.reach import WAIT_S
 
 BATCH = 512
 THREADS = 32
@@ -56,8 +58,18 @@ class Plan:
         }
 
 
-def make_plan(inputs: Inputs, manifest: str | None, rules: Rules, part: Part, record: PartRecord, scratch: str) -> Plan:
+def make_plan(
+    inputs: Inputs,
+    manifest: str | None,
+    rules: Rules,
+    part: Part,
+    record: PartRecord,
+    scratch: str,
+    buckets: storage.Buckets | None = None,
+) -> Plan:
     """Decide what is due; failures of the catalogue, and what was counted, are written as a part, not yet finished.
+
+    What is due and lies on a storage that cannot be reached is a failure, too, as it would be an hour later.
 
     Args:
         inputs: what a user names.
@@ -66,15 +78,18 @@ def make_plan(inputs: Inputs, manifest: str | None, rules: Rules, part: Part, re
         part: where the failures go; its folder is made.
         record: of that part, which says of which run and method they are.
         scratch: a local folder.
+        buckets: asks those of remote inputs; None: with the usual patience, and silently.
     """
+    buckets = buckets or storage.Buckets(WAIT_S, lambda text: None)
     storage.make_folder(part.address)
     plan = Plan(os.path.join(scratch, "due.jsonl"))
     catalogue = _Catalogue(inputs, part, record, plan, scratch)
     done = ((id_of(line), line) for line in (lines_of([manifest]) if manifest else ()))
     asked = ((id, videos[0], entries) for id, videos, entries in joined(catalogue.videos(), done) if videos)
     is_kept = functools.lru_cache(functools.partial(_keeps_features, part.results))
-    due = itertools.chain.from_iterable(_decide(batch, rules, is_kept) for batch in _batched(asked))
-    with open(plan.due, "wb") as out:
+    decided = itertools.chain.from_iterable(_decide(batch, rules, is_kept, buckets) for batch in _batched(asked))
+    with open(plan.due, "wb") as out, _Failures(part, record, plan.counts, "-unreachable") as failures:
+        due = _without_unreachable(decided, failures)
         lines = in_order((item.line() for item in due), lambda line: (line,), scratch)
         for line in itertools.islice(lines, rules.limit):
             item = Due.of(line)
@@ -85,6 +100,32 @@ def make_plan(inputs: Inputs, manifest: str | None, rules: Rules, part: Part, re
     part.write_counts(plan.counts)
     report_progress(films_due=plan.films, bytes_due=plan.bytes)
     return plan
+
+
+class _Failures:
+    """Rows of a part, not yet finished, of inputs that fail before any work."""
+
+    def __init__(self, part: Part, record: PartRecord, counts: Counter, suffix: str = ""):
+        self.part, self.record, self.counts, self.suffix = part, record, counts, suffix
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self.entries, self.errors = (
+                stack.enter_context(storage.create(f"{self.part.raw(name)}{self.suffix}.jsonl"))
+                for name in (MANIFEST, "errors")
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def add(self, video: Video, failure: Failure) -> None:
+        """Write and count one."""
+        said = self.record
+        self.counts["videos_failed"] += 1
+        self.entries.write(to_line(failed_entry(video, failure, said.method_key, said.run_id, said.at)))
+        self.errors.write(to_line(named(failure, video)))
 
 
 class _Catalogue:
@@ -111,8 +152,8 @@ class _Catalogue:
     def _write_distinct(self, chosen: str, warned: str) -> None:
         """Write what ids come to: videos in order, warnings, and failures as rows of the part."""
         named_by_id = in_order(self._lines(), _parsed, self.scratch)
-        manifest, errors = (storage.create(f"{self.part.raw(name)}.jsonl") for name in (MANIFEST, "errors"))
-        with open(chosen, "wb") as videos, open(warned, "wb") as warnings, manifest as entries, errors as failures:
+        rows_of_part = _Failures(self.part, self.record, self.counts)
+        with open(chosen, "wb") as videos, open(warned, "wb") as warnings, rows_of_part as failures:
             for id, rows in itertools.groupby(map(json.loads, named_by_id), key=lambda row: row[0]):
                 items = [(Video(*row[:3]), Failure(*row[3]) if row[3] else None) for row in rows]
                 found = distinct(id, [v for v, failure in items if failure is None]) if _any_video(items) else None
@@ -125,10 +166,7 @@ class _Catalogue:
                     if found.warning:
                         warnings.write(_line(id, found.warning))
                 for video, failure in wrong:
-                    self.counts["videos_failed"] += 1
-                    said = self.record
-                    entries.write(to_line(failed_entry(video, failure, said.method_key, said.run_id, said.at)))
-                    failures.write(to_line(named(failure, video)))
+                    failures.add(video, failure)
 
     def _lines(self) -> Iterator[bytes]:
         """[id, uri, title, failure] of all that is listed."""
@@ -174,6 +212,14 @@ def _videos(path: str) -> Iterator[Video]:
         yield from (Video(*json.loads(line)) for line in lines)
 
 
+def _without_unreachable(decided: Iterable[Due | _Unreachable], failures: _Failures) -> Iterator[Due]:
+    for item in decided:
+        if isinstance(item, Due):
+            yield item
+        else:
+            failures.add(*item)
+
+
 Asked = tuple[str, tuple[Video, list[str]], list[bytes]]
 
 
@@ -183,21 +229,35 @@ def _batched(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
         yield batch
 
 
-def _decide(batch: list[Asked], rules: Rules, is_kept: Callable[[str], bool]) -> Iterator[Due]:
+class _Unreachable(NamedTuple):
+    """A video that is due and lies where nothing answers."""
+
+    video: Video
+    failure: Failure
+
+
+def _decide(
+    batch: list[Asked], rules: Rules, is_kept: Callable[[str], bool], buckets: storage.Buckets
+) -> Iterator[Due | _Unreachable]:
     """Those of some videos that are due, each with the version of its file and what tells it wherever it lies."""
-    remote = any(storage.is_remote(video.uri) for _, (video, _), _ in batch)
+    remote = [video.uri for _, (video, _), _ in batch if storage.is_remote(video.uri)]
+    buckets.ask(remote)
     with ThreadPoolExecutor(THREADS) if remote else contextlib.nullcontext() as pool:
         each = pool.map if pool else map
-        found = each(lambda asked: _decide_one(asked, rules, is_kept), batch)
+        found = each(lambda asked: _decide_one(asked, rules, is_kept, buckets.why_not(asked[1][0].uri)), batch)
         yield from (item for item in found if item is not None)
 
 
-def _decide_one(asked: Asked, rules: Rules, is_kept: Callable[[str], bool]) -> Due | None:
+def _decide_one(
+    asked: Asked, rules: Rules, is_kept: Callable[[str], bool], unreachable: str | None
+) -> Due | _Unreachable | None:
     _, (video, warnings), done = asked
-    size, version = _about(video.uri)
+    size, version = (0, "") if unreachable else _about(video.uri)
     why = why_due(replace(video, version=version), entry_of(done[0]) if done else None, rules)
     if why is None:
         return None
+    if unreachable:
+        return _Unreachable(video, Failure("opening", unreachable, retryable=True))
     if why == SAID_ANEW:
         (entry,) = map(entry_of, done[:1])
         if is_kept(entry.features):  # no film is opened: its bytes are no work

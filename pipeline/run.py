@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import platform
 import secrets
@@ -33,6 +34,7 @@ from movie_tags.results.reading import THUMBNAILS, read_table
 from movie_tags.results.run_records import DONE, FAILED, INTERRUPTED, PartRecord, RunRecord, iso
 from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.stopping import StopFile
+from movie_tags.storage.reach import WAIT_S
 
 if TYPE_CHECKING:
     from apache_beam.runners.runner import PipelineResult
@@ -44,6 +46,7 @@ WORKER_BYTES = 48 << 20
 """Of film files: so much is worth a further worker process, which takes a second or two to start."""
 HOPELESS = 5
 """So many videos quarantined one after the other, with no batch done between, are not to blame."""
+_LOGGER = logging.getLogger("movie_tags")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -94,6 +97,7 @@ class TaggingRun:
         table_format: str = "jsonl",
         part_size: int | None = None,
         break_lock: bool = False,
+        storage_wait_s: float = WAIT_S,
     ):
         """
         Args:
@@ -107,6 +111,7 @@ class TaggingRun:
             table_format: of the tables, jsonl or parquet.
             part_size: videos a part at most; None: by their bytes.
             break_lock: take the folder from a run that cannot be seen to live.
+            storage_wait_s: seconds that a bucket of the inputs may take to answer for the first time.
 
         Raises:
             UserError: one of these cannot be used.
@@ -127,7 +132,7 @@ class TaggingRun:
         self.method_key = method_key(method, self.models.fingerprint)
         seen = seen_key(method, self.models.features_fingerprint) if work.features else ""
         self.rules = dataclasses.replace(rules, method_key=self.method_key, seen_key=seen)
-        self.part_size, self.break_lock = part_size, break_lock
+        self.part_size, self.break_lock, self.storage_wait_s = part_size, break_lock, storage_wait_s
         self.folder = results.run(self.id)
         self.interruption = Interruption()
         self.said: RunRecord | None = None
@@ -263,8 +268,9 @@ class TaggingRun:
     # What is due
 
     def _plan(self, scratch: str) -> Plan:
-        part = self.folder.part(PLAN)
-        return make_plan(self.inputs, self.results.manifest, self.rules, part, self._part_record({}), scratch)
+        part, record = self.folder.part(PLAN), self._part_record({})
+        buckets = storage.Buckets(self.storage_wait_s, _LOGGER.warning)
+        return make_plan(self.inputs, self.results.manifest, self.rules, part, record, scratch, buckets)
 
     def _planned(self, scratch: str) -> Plan:
         """The plan, its part finished."""

@@ -82,10 +82,20 @@ def view_with_films(output: str) -> str:
     """
     view = view_of(output)
     if not files_of(view, "tags"):
-        raise OutputError(
-            f"{output}: holds no results (no tags.jsonl); name a folder that `movie-tags tag … --output` has filled"
-        )
+        raise no_results(output)
     return view
+
+
+def no_results(output: str) -> OutputError:
+    """That a folder holds no results, and whether there is one, or anything in it."""
+    remedy = "name a folder that `movie-tags tag … --output` has filled"
+    if storage.is_remote(output):
+        return OutputError(f"{output}: holds no results (no tags.jsonl); {remedy}")
+    if not os.path.lexists(output):
+        return OutputError(f"{output}: there is no such folder, so it holds no results; {remedy}")
+    if os.path.isdir(output) and not os.listdir(output):
+        return OutputError(f"{output}: is empty and holds no results yet; {remedy}")
+    return OutputError(f"{output}: holds no results (no tags.jsonl); {remedy}")
 
 
 def read_run(output: str) -> dict | None:

@@ -19,7 +19,7 @@ from movie_tags.storage.errors import StorageError, plain_errors, plainly
 from movie_tags.storage.flock import flock
 from movie_tags.storage.metadata import About
 from movie_tags.storage.range_reader import Ranges
-from movie_tags.storage.reach import await_storages
+from movie_tags.storage.reach import Buckets, await_storages
 from movie_tags.storage.verbs import (
     about,
     copy,
@@ -51,6 +51,7 @@ from movie_tags.storage.verbs import (
 __all__ = [
     "About",
     "AddressError",
+    "Buckets",
     "Ranges",
     "StorageError",
     "about",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from movie_tags.errors import UnreachableError
@@ -14,6 +15,8 @@ from movie_tags.storage.errors import plainly
 
 Answer = TypeVar("Answer")
 
+WAIT_S = 60.0
+"""Time that a bucket may take to answer for the first time, unless it is said otherwise."""
 CREDENTIALS_S = 5.0
 """Credentials lie on this machine, or a cloud's machine has them at once."""
 SILENT_S = 2.0
@@ -35,8 +38,41 @@ def await_storages(uris: Iterable[str], wait_s: float, say: Callable[[str], None
     Raises:
         UnreachableError: one does not answer, or there are no credentials for it.
     """
-    for bucket in sorted({"/".join(uri.split("/")[:3]) for uri in uris if scheme_of(uri) == "gs"}):
+    for bucket in sorted(set(map(_bucket_of, uris)) - {""}):
         _await(bucket, wait_s, say)
+
+
+def _bucket_of(uri: str) -> str:
+    """`gs://bucket` of an address on gs://; "" of others, which are not waited for."""
+    return "/".join(uri.split("/")[:3]) if scheme_of(uri) == "gs" else ""
+
+
+class Buckets:
+    """Which buckets on gs:// answer: each is asked once, whatever the number of addresses in it."""
+
+    def __init__(self, wait_s: float, say: Callable[[str], None]):
+        """Args: as of `await_storages`."""
+        self.wait_s, self.say = wait_s, say
+        self._why_not: dict[str, str | None] = {}
+
+    def ask(self, uris: Iterable[str]) -> None:
+        """Ask the buckets of some addresses that have not been asked yet, side by side."""
+        new = sorted({_bucket_of(uri) for uri in uris} - self._why_not.keys() - {""})
+        if new:
+            with ThreadPoolExecutor(len(new)) as pool:
+                self._why_not.update(zip(new, pool.map(self._ask, new), strict=True))
+
+    def why_not(self, uri: str) -> str | None:
+        """Why the bucket of an address cannot be reached, in words; None if it answers, or is none."""
+        self.ask([uri])
+        return self._why_not.get(_bucket_of(uri))
+
+    def _ask(self, bucket: str) -> str | None:
+        try:
+            _await(bucket, self.wait_s, self.say)
+        except UnreachableError as error:
+            return str(error)
+        return None
 
 
 def _await(bucket: str, wait_s: float, say: Callable[[str], None]) -> None:

@@ -8,11 +8,11 @@ from typing import NoReturn
 
 from movie_tags.models import DEFAULT, NAMES
 from movie_tags.pipeline.method import Method
+from movie_tags.storage.reach import WAIT_S
 
 MODEL_HELP = f"model: {', '.join(NAMES)}, or the folder of a bundle, local or gs://"
 
 DONE, RUN_FAILED, WRONG_USAGE, SOME_FAILED, UNREACHABLE = 0, 1, 2, 3, 4
-STORAGE_WAIT_S = 60.0
 READER_GONE = 141
 """As of programs that SIGPIPE ends."""
 
@@ -74,9 +74,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage-wait",
         type=positive,
-        default=STORAGE_WAIT_S,
+        default=WAIT_S,
         metavar="SECONDS",
-        help=f"time that a gs:// bucket may take to answer for the first time [{STORAGE_WAIT_S:g}]",
+        help=f"time that a gs:// bucket may take to answer for the first time [{WAIT_S:g}]",
     )
 
 

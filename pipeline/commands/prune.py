@@ -16,7 +16,7 @@ from movie_tags.records import Entry
 from movie_tags.report.phrases import number
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import entry_of
-from movie_tags.results.reading import OutputError
+from movie_tags.results.reading import no_results
 from movie_tags.results.run_records import RunRecord, iso
 from movie_tags.results.sort import lines_of
 
@@ -25,7 +25,6 @@ OPTIONS = {
     "rows in the tables and their thumbnails. What past runs wrote (DIR/runs) stays.",
 }
 SHOWN = 20
-NO_RESULTS = "{}: no folder of results of this version of movie-tags"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,14 +50,14 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     inputs, results = Inputs.of(args.catalogue, args.all_videos), ResultsFolder(args.output)
     inputs.check()
     if results.latest is None and not results.unfinished_runs():
-        raise OutputError(NO_RESULTS.format(results))
+        raise no_results(results.address)
     begun = time.time()
     run = RunRecord(new_run_id(begun), iso(begun))
     with results.locked(run.run_id, args.break_lock):
         results.adopt(sys.maxsize)
         manifest = results.manifest
         if manifest is None:
-            raise OutputError(NO_RESULTS.format(results))
+            raise no_results(results.address)
         removed = to_be_removed(manifest, inputs, args.yes or args.dry_run, sys.maxsize if args.dry_run else SHOWN)
         if removed and not args.dry_run:
             results.prune(run, [entry.id for entry in removed])

@@ -18,7 +18,7 @@ from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.lock import Held
 from movie_tags.results.manifest import entry_of
 from movie_tags.results.parts import RunFolder
-from movie_tags.results.reading import OutputError
+from movie_tags.results.reading import OutputError, no_results
 from movie_tags.results.sort import lines_of
 
 OPTIONS = {
@@ -60,7 +60,7 @@ def status_of(results: ResultsFolder) -> dict:
     try:
         manifest, runs, unfinished = results.manifest, results.runs(), results.unfinished_runs()
         if manifest is None and not runs:
-            raise OutputError(f"{results}: no folder of results of this version of movie-tags")
+            raise no_results(results.address)
         held = results.held()
         last = [_run(run) for run in sorted(runs, key=lambda run: run.run_id, reverse=True)[:SHOWN_RUNS]]
         waiting = sum(len(run.finished_parts()) for run in unfinished)

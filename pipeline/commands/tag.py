@@ -287,6 +287,7 @@ def prepare(args: argparse.Namespace, results: ResultsFolder, beam_words: Sequen
         table_format=args.format,
         part_size=args.part_size,
         break_lock=args.break_lock,
+        storage_wait_s=args.storage_wait,
     )
 
 
@@ -326,8 +327,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         Console(stderr=True).print(more, highlight=False, markup=False, soft_wrap=True)
     if interrupted:
         return say_how_to_go_on(args.output, run)
-    if not sum(run.due.values()) and run.counts["inputs_read"]:
-        said = nothing_due(args.output, run.totals)
+    if not sum(run.due.values()) and (run.totals.get("tagged") or not run.counts["videos_failed"]):
+        said = nothing_due(args.output, run.totals, run.counts["videos_failed"])
         Console(stderr=True).print(said, highlight=False, markup=False, soft_wrap=True)
     return report_failures(args.output, run, errors) or reported
 
@@ -365,17 +366,21 @@ def say_what_is_due(tagging: TaggingRun) -> int:
             print(f"{item.why}\t{item.video.id}")
     say_what_was_skipped(Console(stderr=True), plan.skipped)
     reasons = ", ".join(f"{n} {why}" for why, n in plan.reasons.items())
-    print(f"{number(plan.films, 'video is', 'videos are')} due" + (f": {reasons}" if reasons else ""), file=sys.stderr)
+    wrong = plan.counts["videos_failed"]
+    fails = f"; {number(wrong, 'input fails', 'inputs fail')} before any work" if wrong else ""
+    due = f"{number(plan.films, 'video is', 'videos are')} due" + (f": {reasons}" if reasons else "")
+    print(due + fails, file=sys.stderr)
     return DONE
 
 
-def nothing_due(output: str | None, totals: dict) -> str:
-    """That there was nothing to do, and what can be done all the same."""
+def nothing_due(output: str | None, totals: dict, now_failed: int = 0) -> str:
+    """That there was nothing to do, and what can be done all the same; not of what has failed just now."""
     tagged = number(totals.get("tagged", 0), "video is", "videos are")
     text = f"nothing is due: {tagged} tagged already (--force tags them again)"
-    failed = totals.get(FAILED, 0) + totals.get(QUARANTINED, 0)
-    if failed:
-        text += f"; {failed} failed and are not tried again by themselves (movie-tags status {output})"
+    failed = totals.get(FAILED, 0) + totals.get(QUARANTINED, 0) - now_failed
+    if failed > 0:
+        are = "is not tried again by itself" if failed == 1 else "are not tried again by themselves"
+        text += f"; {failed} failed and {are} (movie-tags status {output})"
     return text
 
 

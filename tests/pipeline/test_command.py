@@ -154,7 +154,7 @@ def test_an_output_folder_may_have_any_name(films, tmp_path, small_bundle, capsy
 def test_what_a_run_of_prune_says_is_of_itself(films, tmp_path, small_bundle, capsys):
     out = tmp_path / "out"
     assert main(["prune", str(out), "--catalogue", str(films)]) == 2
-    assert f"{out}: no folder of results" in capsys.readouterr().err and not out.exists()
+    assert f"{out}: there is no such folder" in capsys.readouterr().err and not out.exists()
     assert main(["tag", str(films / "black.mp4"), "--output", str(out), "--model", small_bundle, *HERE]) == 0
     tagged = json.loads((out / "run.json").read_text())
     assert main(["prune", str(out), "--catalogue", str(films / "a.mp4"), "--yes"]) == 0

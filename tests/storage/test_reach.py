@@ -1,12 +1,22 @@
 """Waiting for remote storages: bounded, said, and with an exit status of its own."""
 
+import json
 import threading
 
 import pytest
+from films import picture, write_video
 
 from movie_tags.errors import UnreachableError
 from movie_tags.pipeline.commands import main
-from movie_tags.storage import reach
+from movie_tags.pipeline.inputs import Inputs
+from movie_tags.pipeline.plan import make_plan
+from movie_tags.records import TAGGED, Entry
+from movie_tags.results.manifest import Rules, entry_of
+from movie_tags.results.parts import Part
+from movie_tags.results.run_records import PartRecord
+from movie_tags.results.schema import MANIFEST, to_line
+from movie_tags.results.sort import lines_of
+from movie_tags.storage import Buckets, StorageError, reach, remote
 
 
 @pytest.fixture
@@ -73,6 +83,58 @@ def test_a_network_that_is_down_is_not_a_wrong_address(gs, monkeypatch):
         reach.await_storages(["gs://b/a"], 5, print)
 
 
+def rows(folder, table):
+    return [json.loads(line) for line in (folder / f"{table}.jsonl").read_text().splitlines()]
+
+
+def test_rows_of_a_catalogue_that_lie_out_of_reach_fail_and_the_others_are_tagged(
+    tmp_path, monkeypatch, capsys, small_bundle
+):
+    asked, over = [], threading.Event()
+
+    def ask(bucket, wait_s):
+        asked.append(bucket)
+        return None if bucket == "gs://here" else over.wait(60) and None
+
+    def about(uri):
+        if not uri.startswith("gs://here"):
+            pytest.fail(f"{uri}: asked for, though its bucket does not answer")
+        raise StorageError("there is no such object")
+
+    monkeypatch.setattr(reach, "has_credentials", lambda: True)
+    monkeypatch.setattr(reach, "ask", ask)
+    monkeypatch.setattr(remote, "about", about)
+    monkeypatch.setattr(remote, "open_seekable", about)
+    film = write_video(tmp_path / "a.mp4", [picture(k // 20) for k in range(40)])
+    addresses = [film, "gs://away/a.mp4", "gs://here/a.mp4", "gs://away/b.mp4", "gs://away-too/a.mp4"]
+    listed = tmp_path / "c.csv"
+    listed.write_text("uri\n" + "".join(f"{address}\n" for address in addresses))
+    words = ["tag", str(listed), "--model", small_bundle, "--output", str(tmp_path / "out"), "--storage-wait", "0.3"]
+    assert main([*words, "--dry-run"]) == 0
+    assert "2 videos are due: 2 new; 3 inputs fail before any work" in capsys.readouterr().err
+    assert sorted(asked) == ["gs://away", "gs://away-too", "gs://here"]
+    assert main([*words, "--in-process", "--direct_num_workers", "1"]) == 3
+    over.set()
+    assert [row["uri"] for row in rows(tmp_path / "out", "tags")] == [str(film)]
+    errors = {row["uri"]: row for row in rows(tmp_path / "out", "errors")}
+    assert set(errors) == set(addresses[1:]) and all(row["retryable"] for row in errors.values())
+    reason = "gs://away: has not answered in 0.3 s; is the network up? --storage-wait SECONDS waits longer"
+    assert [errors[f"gs://away/{name}.mp4"]["reason"] for name in "ab"] == [reason] * 2
+
+
+def test_films_that_are_tagged_keep_their_tags_while_their_storage_is_away(tmp_path, nobody, capsys):
+    uri, part = "gs://b/a.mp4", Part(str(tmp_path / "part"))
+    (tmp_path / "c.csv").write_text(f"uri\n{uri}\n")
+    (tmp_path / "manifest.jsonl").write_bytes(to_line(Entry(uri, uri, "generation:1", "m", TAGGED)))
+    record, inputs = PartRecord("r", "m", "t"), Inputs.of([str(tmp_path / "c.csv")])
+    manifest = str(tmp_path / "manifest.jsonl")
+    plan = make_plan(inputs, manifest, Rules("m"), part, record, str(tmp_path), Buckets(1, print))
+    (entry,) = map(entry_of, lines_of(part.raw_files(MANIFEST)))
+    # As after a storage that breaks off in mid-film: merging keeps what a transient failure has nothing better for.
+    assert (plan.films, entry.retryable, entry.stage) == (0, True, "opening")
+    assert "no Google credentials were found" in entry.reason
+
+
 @pytest.mark.parametrize("words", [["status", "https://x.org/r"], ["tag", "ftp://x.org/a.mp4"]])
 def test_other_schemes_are_wrong_usage(words, capsys):
     assert main(words) == 2
@@ -81,4 +143,4 @@ def test_other_schemes_are_wrong_usage(words, capsys):
 
 def test_file_addresses_are_folders_of_this_machine(tmp_path, capsys):
     assert main(["status", f"file://{tmp_path}/no%20results"]) == 2
-    assert f"{tmp_path}/no results: no folder of results" in capsys.readouterr().err
+    assert f"{tmp_path}/no results: there is no such folder" in capsys.readouterr().err
