@@ -126,7 +126,7 @@ def _sound_of(source: Source, part: Part) -> list[av.Packet]:
 
 
 def turns_of(frame: av.VideoFrame) -> list[tuple[str, str]]:
-    """FFmpeg's filters, (name, arguments), that do to a frame what its display matrix says (`pictures.upright`)."""
+    """FFmpeg's filters, (name, arguments), that do to a frame what its display matrix says (`rgb.upright`)."""
     matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if matrix is None:
         return []

@@ -47,27 +47,29 @@ def write_scenes(scenes: Sequence[Scene], to: str, out: str, title: str) -> Writ
 
 
 def write_clips(scenes: Iterable[Scene], out: str) -> Written:
-    """A clip for each scene; the notes say how many were copied and how many encoded anew."""
+    """A clip for each scene; the notes say how many were copied, and which were encoded anew."""
     from movie_tags.report.exports.clips import COPIED, write_clip  # imports the decoder
     from movie_tags.transforms.video.errors import VideoError
 
     if storage.is_remote(out):
         raise UserError(f"--output {out}: clips are written to a local folder; copy them from there")
-    written, copied = Written(), 0
+    written, encoded = Written(), []
     for scene, name in names_of(scenes):
         try:
             clip = write_clip(film_address(scene.film), os.path.join(out, name), scene.start_s, scene.end_s)
         except (VideoError, FilmError) as error:
             written.left_out.append((f"{scene.film.title} at {scene.start_s:g} s", str(error)))
             continue
-        copied += clip.how == COPIED
+        if clip.how != COPIED:
+            encoded.append(os.path.basename(clip.path))
         written.files.append(clip.path)
     if written.files:
-        encoded = len(written.files) - copied
+        copied = len(written.files) - len(encoded)
         written.notes.append(
             f"{number(copied, 'clip is a copy', 'clips are copies')} of the films' own packets; "
-            + number(encoded, "begins or ends", "begin or end")
-            + f" between codec key frames and {'was' if encoded == 1 else 'were'} encoded anew"
+            + number(len(encoded), "begins or ends", "begin or end")
+            + f" between codec key frames and {'was' if len(encoded) == 1 else 'were'} encoded anew"
+            + (f": {', '.join(encoded)}" if encoded else "")
         )
     return written
 
