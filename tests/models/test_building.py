@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from films import picture
 
+from movie_tags.errors import UserError
 from movie_tags.models import COMMITTED, building, resolve
 from movie_tags.models.building import BuildError, build, built, on_this_machine, place_of
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, read_bundle
@@ -280,6 +281,8 @@ def test_a_cache_that_cannot_be_written_says_so(place, monkeypatch, tmp_path):
 
 
 def test_a_path_stays_a_path():
+    with pytest.raises(UserError, match=r"compct: there is no such folder, .* default, compact, moderation"):
+        resolve("compct")
     assert resolve("./compact") == "./compact" and resolve("gs://bucket/default") == "gs://bucket/default"
 
 

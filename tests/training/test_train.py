@@ -331,7 +331,10 @@ def test_a_lost_batch_is_all_that_a_crash_costs(trained, tmp_path):
         (["dataset", "none.csv", "--output", "o"], "none.csv: cannot be read"),
         (["train", "--dataset", "d", "--output", "o", "--backbone", "vgg99"], "no backbone 'vgg99'"),
         (["evaluate", "volunteers", "--volunteers", "v.csv", "--predicted", "t.jsonl"], "v.csv: cannot be read"),
-        (["evaluate", "bundle", "--model", "m", "--dataset", "d"], "m: cannot read model.json"),
+        (
+            ["evaluate", "bundle", "--model", "m", "--dataset", "d"],
+            "m: there is no such folder, and the models that ship are default, compact, mod",
+        ),
         (["train", "--dataset", "d", "--output", "o", "--steps", "5", "--epochs", "1"], "not allowed with"),
     ],
 )
