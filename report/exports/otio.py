@@ -179,6 +179,10 @@ def as_edl(timeline: otio.schema.Timeline, frames: Frames) -> str:
     Raises:
         ValueError: there are no timecodes at this rate.
     """
+    timeline = timeline.deepcopy()
+    for clip in timeline.find_clips():
+        for marker in clip.markers:  # a locator is a point: how long it lasts is said, like how sure it is
+            marker.name = f"{marker.name}, {marker.comment}"
     text = otio.adapters.write_to_string(timeline, "cmx_3600", rate=float(frames.rate))
     # The adapter counts in drop-frame at 29.97 and 59.94 whatever the film does, and its sequence begins at 0.
     text = _EVENT.sub(lambda line: _TIMECODE.sub(lambda code: _own(code.group(), frames), line.group()), text)

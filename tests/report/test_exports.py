@@ -256,7 +256,7 @@ def test_label_studio_numbers_frames_by_a_player_s_clock_and_back(late, tmp_path
 def test_editors_are_told_frames_of_the_picture(late, tmp_path):
     assert main(["export", str(late / "results"), "--to", "otio", "--output", str(tmp_path)]) == 0
     edl = (tmp_path / "late.edl").read_text()
-    assert "00:00:00:00 00:00:12:00" in edl and "* LOC: 00:00:07:00 CYAN    FOOD" in edl
+    assert "00:00:00:00 00:00:12:00" in edl and "* LOC: 00:00:07:00 CYAN    FOOD, RELATIVE STRENGTH 0.50, 5 S\n" in edl
 
 
 # Labels
