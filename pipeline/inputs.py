@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from glob import has_magic
 
 from movie_tags import storage
 from movie_tags.pipeline.catalogues import OTHER_LISTS, InputError, Row, is_catalogue, read_rows
@@ -108,7 +109,14 @@ def expand(uri: str, inputs: Inputs | None = None, skipped: NotLookedAt | None =
     if not found:
         passed_over = skipped.text() if skipped.total() > before else ""
         also = f" ({passed_over}; --all-videos takes what is left out)" if passed_over else ""
-        raise InputError(f"{uri}: no such file, and no video below it or matching it{also}")
+        raise InputError(f"{uri}: {_what_is_missing(address)}{also}")
+
+
+def _what_is_missing(address: str) -> str:
+    """Why there is no video at an address."""
+    if storage.is_remote(address) or has_magic(address):
+        return "no such file, and no video below it or matching it"
+    return "there is no video below it" if os.path.lexists(address) else "there is no such file or folder"
 
 
 def _found_at(address: str, inputs: Inputs, skipped: NotLookedAt) -> Iterator[Found]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from movie_tags.errors import UserError
 from movie_tags.pipeline.commands.common import DONE
-from movie_tags.pipeline.inputs import Inputs
-from movie_tags.pipeline.pruning import gone, named_by, why_not_believed
+from movie_tags.pipeline.inputs import InputError, Inputs
+from movie_tags.pipeline.pruning import NOT_KNOWN, gone, named_by, why_not_believed
 from movie_tags.pipeline.run import new_run_id
 from movie_tags.records import Entry
 from movie_tags.report.phrases import number
@@ -22,7 +22,8 @@ from movie_tags.results.sort import lines_of
 
 OPTIONS = {
     "description": "Remove from a folder of results what belongs to videos that these inputs no longer name: their\n"
-    "rows in the tables and their thumbnails. What past runs wrote (DIR/runs) stays.",
+    "rows in the tables and their thumbnails. What past runs wrote (DIR/runs) stays, but for the features\n"
+    "of parts that no film needs any more.",
 }
 SHOWN = 20
 
@@ -48,7 +49,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     inputs, results = Inputs.of(args.catalogue, args.all_videos), ResultsFolder(args.output)
-    inputs.check()
+    try:
+        inputs.check()
+    except InputError as error:
+        raise InputError(f"{error}. {NOT_KNOWN}") from error
     if results.latest is None and not results.unfinished_runs():
         raise no_results(results.address)
     begun = time.time()
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         manifest = results.manifest
         if manifest is None:
             raise no_results(results.address)
-        removed = to_be_removed(manifest, inputs, args.yes or args.dry_run, sys.maxsize if args.dry_run else SHOWN)
+        removed = to_be_removed(manifest, inputs, args.yes, args.dry_run)
         if removed and not args.dry_run:
             results.prune(run, [entry.id for entry in removed])
     would = " and would be removed" if args.dry_run else f"; {'it is' if len(removed) == 1 else 'they are'} removed"
@@ -71,12 +75,13 @@ def gone_in_words(count: int) -> str:
     return f"{number(count, 'video is', 'videos are')} no longer named"
 
 
-def to_be_removed(manifest: str, inputs: Inputs, meant: bool, shown: int) -> list[Entry]:
-    """The entries of a manifest that inputs do not name; the first of them are printed.
+def to_be_removed(manifest: str, inputs: Inputs, meant: bool, dry_run: bool) -> list[Entry]:
+    """The entries of a manifest that inputs do not name; the first of them are printed, in a dry run all.
 
     Raises:
         UserError: it may not be true that they are gone, and it is not said that it is meant.
     """
+    shown = sys.maxsize if dry_run else SHOWN
     named, total = named_by(inputs), 0
 
     def entries() -> Iterator[Entry]:
@@ -91,5 +96,7 @@ def to_be_removed(manifest: str, inputs: Inputs, meant: bool, shown: int) -> lis
         print(f"… and {len(removed) - shown} more")
     why = None if meant else why_not_believed(removed, total, named)
     if why:
-        raise UserError(f"{gone_in_words(len(removed))} and would be removed: {why}. --yes if it is meant")
+        it = "it" if len(removed) == 1 else "them"
+        refused = f", and a run would refuse to remove {it}" if dry_run else " and would be removed"
+        raise UserError(f"{gone_in_words(len(removed))}{refused}: {why}. --yes if it is meant")
     return removed

@@ -157,7 +157,19 @@ def test_what_a_run_of_prune_says_is_of_itself(films, tmp_path, small_bundle, ca
     assert f"{out}: there is no such folder" in capsys.readouterr().err and not out.exists()
     assert main(["tag", str(films / "black.mp4"), "--output", str(out), "--model", small_bundle, *HERE]) == 0
     tagged = json.loads((out / "run.json").read_text())
-    assert main(["prune", str(out), "--catalogue", str(films / "a.mp4"), "--yes"]) == 0
+    prune = ["prune", str(out), "--catalogue", str(films / "a.mp4")]
+    capsys.readouterr()
+    for more, status, said in (
+        (["--dry-run"], 2, "1 video is no longer named, and a run would refuse to remove it: they are all that there"),
+        ([], 2, "1 video is no longer named and would be removed: they are all that there"),
+        (["--dry-run", "--yes"], 0, "1 video is no longer named and would be removed"),
+    ):
+        assert main([*prune, *more]) == status
+        assert said in "".join(capsys.readouterr()) and len(rows(out, "tags")) == 1
+    for missing, what in ((films / "none", "there is no such file or folder"), (out, "there is no video below it")):
+        assert main(["prune", str(out), "--catalogue", str(missing), "--yes"]) == 2
+        assert f"{missing}: {what}" in (said := capsys.readouterr().err) and "Nothing is removed" in said
+    assert main([*prune, "--yes"]) == 0
     (pruned,) = (json.loads(p.read_text()) for p in out.glob("runs/*/run.json") if p.parent.name != tagged["run_id"])
     assert pruned["begun"] > tagged["ended"] and pruned["counts"] == {"removed": 1}
     assert not any(pruned[name] for name in ("inputs", "model", "method", "due", "counters", "totals"))
