@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from movie_tags import storage
-from movie_tags.storage.suffixes import is_video, suffix_of
+from movie_tags.storage.suffixes import BESIDE, CONTROL, PARTIAL, is_merging, is_stream, is_video, suffix_of
 
 RECYCLED, COPIES, SYSTEM = "in recycle bins", "previews and snapshots of a NAS", "of the file system"
 HIDDEN, UNFINISHED, STREAMS = "hidden", "half-downloaded", "separate streams of a downloader"
@@ -24,17 +24,13 @@ _FOLDERS = {
     UNFINISHED: r".*\.(download|part|incomplete)",  # Safari downloads into a folder
 }
 _LEFT_OUT_FOLDERS = {why: re.compile(pattern, re.IGNORECASE) for why, pattern in _FOLDERS.items()}
-_PARTIAL = re.compile(
-    r"\.(part(-frag\d+)?|partial|filepart|crdownload|download|opdownload|fdmdownload|!qb|!ut|!bt|!sync|bc!|jc!|aria2|ytdl"
-    r"|xltd|unfinished|incomplete)",
-    re.IGNORECASE,
-)
-_BESIDE = (".part", ".aria2", ".crdownload", ".ytdl", ".!qb", ".xltd")
-"""A file with one of these after its name stands beside a film that is still being downloaded."""
-_CONTROL = (".aria2", ".ytdl", ".part-frag")
-"""Of a downloader's own notes and pieces, which are no film."""
-_MERGING = re.compile(r".*\.temp", re.IGNORECASE | re.DOTALL)
-_STREAM = re.compile(r".*\.f(\d{2,}p?(-\w+)?|(hls|dash|http|mpd|source)[-_].*)", re.IGNORECASE | re.DOTALL)
+_OF_ONE = {
+    COPIES: "preview or snapshot of a NAS",
+    STREAMS: "separate stream of a downloader",
+    LINKS: "link that leads nowhere",
+    SPECIAL: "no regular file",
+}
+"""How the reasons are said of a single file, where that differs."""
 SHOWN_SUFFIXES = 8
 
 
@@ -59,11 +55,12 @@ class NotLookedAt:
 
     def text(self) -> str:
         """One line for people: `not looked at: 12 .srt, 3 .jpg, 2 in recycle bins`; empty where nothing was."""
-        suffixes = Counter({why: n for why, n in self.files.items() if why.startswith(".")})
+        suffixes = Counter({why: n for why, n in self.files.items() if why.startswith(".") and n})
         shown = sorted(suffixes.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_SUFFIXES]
         others = suffixes.total() - sum(n for _, n in shown)
-        reasons = sorted((why, n) for why, n in self.files.items() if why not in suffixes)
-        said = [f"{n} {why}" for why, n in [*shown, *([("of other suffixes", others)] if others else []), *reasons]]
+        reasons = sorted((why, n) for why, n in self.files.items() if not why.startswith(".") and n)
+        counted = [*shown, *([("of other suffixes", others)] if others else []), *reasons]
+        said = [f"{n} {_OF_ONE.get(why, why) if n == 1 else why}" for why, n in counted]
         return f"not looked at: {', '.join(said)}" if said else ""
 
 
@@ -85,18 +82,18 @@ def why_file_is_left_out(name: str, beside: frozenset[str] | set[str], all_video
     """
     stem, suffix = os.path.splitext(name)
     if all_videos:
-        half = _PARTIAL.fullmatch(suffix) and not suffix.lower().startswith(_CONTROL)
+        half = PARTIAL.fullmatch(suffix) and not suffix.lower().startswith(CONTROL)
         video = is_video(name) or (half and is_video(stem))
         return None if video and not name.startswith("._") else suffix_of(name) or NO_SUFFIX
     if name.startswith("."):
         return HIDDEN
-    if _PARTIAL.fullmatch(suffix):
+    if PARTIAL.fullmatch(suffix):
         return UNFINISHED
     if not is_video(name):
         return suffix_of(name) or NO_SUFFIX
-    if _MERGING.fullmatch(stem) or any(name.lower() + more in beside for more in _BESIDE):
+    if is_merging(name) or any(name.lower() + more in beside for more in BESIDE):
         return UNFINISHED
-    return STREAMS if _STREAM.fullmatch(stem) else None
+    return STREAMS if is_stream(name) else None
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def _chosen(paths: Iterable[str], prefix: str, skipped: NotLookedAt, all_videos:
     beside = {path.lower() for path in listed}
     for path in listed:
         *folders, name = path[len(prefix) :].split("/")
-        near = {name.lower() + more for more in _BESIDE if path.lower() + more in beside}
+        near = {name.lower() + more for more in BESIDE if path.lower() + more in beside}
         left_out = [why for why in map(why_folder_is_left_out, folders) if why and not all_videos]
         why = left_out[0] if left_out else why_file_is_left_out(name, near, all_videos)
         if why is None:
@@ -231,4 +228,4 @@ def _near(path: str) -> set[str]:
     """The names of partial downloads beside a local file, in small letters."""
     if storage.is_remote(path):
         return set()
-    return {(os.path.basename(path) + more).lower() for more in _BESIDE if os.path.lexists(path + more)}
+    return {(os.path.basename(path) + more).lower() for more in BESIDE if os.path.lexists(path + more)}

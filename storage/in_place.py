@@ -41,8 +41,7 @@ def rewrite(path: str, old: bytes, new: bytes) -> None:
             interrupted while it wrote this file; its content is as it was.
     """
     real = os.path.realpath(path)
-    if not os.stat(real).st_mode & 0o222:  # which root could write all the same
-        raise PermissionError(errno.EACCES, "is read-only")
+    _refuse_read_only(real)
     with open(real, "r+b", buffering=0) as file:
         if file.read() != old:
             raise OSError(errno.EBUSY, "was changed by somebody else just now; run again")
@@ -57,10 +56,37 @@ def rewrite(path: str, old: bytes, new: bytes) -> None:
         _remove(backup)
 
 
+def _refuse_read_only(path: str) -> None:
+    if not os.stat(path).st_mode & 0o222 or not os.access(path, os.W_OK):  # which root could write all the same
+        raise PermissionError(errno.EACCES, "is read-only")
+
+
+def check_rewrite(path: str) -> None:
+    """Raise the OSError that `rewrite` would, as far as it can be told without writing."""
+    real = os.path.realpath(path)
+    _refuse_read_only(real)
+    if os.path.lexists(backup_of(real)):
+        raise _interrupted(backup_of(real))
+
+
+def check_create(path: str) -> None:
+    """Raise the OSError that `create` would, as far as it can be told without writing; its folder may be missing."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        folder = os.path.dirname(os.path.abspath(path))
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"cannot be made, as {folder} may not be written to") from None
+    else:
+        raise FileExistsError(errno.EEXIST, "is there already")
+
+
 def create(path: str, data: bytes) -> None:
     """Write a file where there is none, with the mode that files get by default; synced to disk.
 
-    It needs no longer name beside it.
+    Unlike `storage.create`, no longer name stands beside it meanwhile.
 
     Raises:
         OSError: there is one (also a link that leads nowhere), or it may not be written; nothing is left then.
@@ -84,14 +110,18 @@ def _backup(path: str, data: bytes) -> str | None:
     try:
         create(backup, data)
     except FileExistsError as error:
-        raise OSError(
-            errno.EEXIST,
-            f"a run was interrupted while it wrote this file, and what it held before is in {backup}; "
-            "put that back or remove it",
-        ) from error
+        raise _interrupted(backup) from error
     except PermissionError:  # the folder is read-only, the file is not
         return None
     return backup
+
+
+def _interrupted(backup: str) -> OSError:
+    return OSError(
+        errno.EEXIST,
+        f"a run was interrupted while it wrote this file, and what it held before is in {backup}; "
+        "put that back or remove it",
+    )
 
 
 def _remove(backup: str | None) -> None:

@@ -17,6 +17,29 @@ cameras' previews (.lrv) double their films; each is tagged where it is named by
 
 _SUFFIX = re.compile(r"\.[a-z0-9][-a-z0-9_!+]{0,11}")
 
+PARTIAL = re.compile(
+    r"\.(part(-frag\d+)?|partial|filepart|crdownload|download|opdownload|fdmdownload|!qb|!ut|!bt|!sync|bc!|jc!|aria2|ytdl"
+    r"|xltd|unfinished|incomplete)",
+    re.IGNORECASE,
+)
+"""The suffix of a file that is still being downloaded."""
+BESIDE = (".part", ".aria2", ".crdownload", ".ytdl", ".!qb", ".xltd")
+"""A file with one of these after its name stands beside a film that is still being downloaded."""
+CONTROL = (".aria2", ".ytdl", ".part-frag")
+"""Of a downloader's own notes and pieces, which are no film."""
+_MERGING = re.compile(r".*\.temp", re.IGNORECASE | re.DOTALL)
+_STREAM = re.compile(r".*\.f(\d{2,}p?(-\w+)?|(hls|dash|http|mpd|source)[-_].*)", re.IGNORECASE | re.DOTALL)
+
+
+def is_merging(name: str) -> bool:
+    """Whether a video is one that a downloader is putting together, by its name: film.temp.mp4."""
+    return bool(_MERGING.fullmatch(os.path.splitext(name)[0]))
+
+
+def is_stream(name: str) -> bool:
+    """Whether a video is a separate stream of a downloader by its name: film.f401.mp4."""
+    return bool(_STREAM.fullmatch(os.path.splitext(name)[0]))
+
 
 def suffix_of(name: str) -> str:
     """The suffix of a file's name in small letters, `.mp4`; empty where there is none that looks like one."""

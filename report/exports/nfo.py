@@ -79,8 +79,8 @@ class Folders:
 def write(results: Results, out: str | None, options: Options) -> Written:
     """Put each film's tags into every NFO of it, or, where `out` is given, an NFO a film into that folder.
 
-    Tags are added, and removed only where `retract` asks for it: who wrote one cannot be told. Idempotent. Of a dry
-    run, `files` are those that would change.
+    Tags are added, and removed only where `retract` asks for it: who wrote one cannot be told. Idempotent. `files`
+    are those that have changed; of a dry run those that would.
 
     Raises:
         OSError: the folder may not be written to.
@@ -89,7 +89,7 @@ def write(results: Results, out: str | None, options: Options) -> Written:
     """
     written, folders = Written(), Folders()
     retracted = vocabulary_of(results) if options.retract else ()
-    untagged = without = 0
+    untagged = without = extras = unchanged = 0
     for film, name in in_folder(results):
         wanted = Wanted([tag.tag for tag in listed_tags(film, options)], retracted)
         untagged += not wanted.tags
@@ -99,14 +99,22 @@ def write(results: Results, out: str | None, options: Options) -> Written:
             edits = list(_beside(film, wanted, options.create, folders))
         else:
             edits = list(_elsewhere(film, wanted, storage.join(out, f"{name}.nfo"), folders))
-        without += bool(wanted.tags) and not edits
+        if wanted.tags and not edits:
+            without, extras = without + (not options.create), extras + options.create
         for edit in edits:
-            _do(edit, film, options.dry_run, written, folders)
-    written.notes += _notes(without, untagged)
+            if isinstance(edit, Edit) and edit.old == edit.new:
+                unchanged += 1
+            else:
+                _do(edit, film, options.dry_run, written, folders)
+    written.notes += _notes(without, extras, unchanged, untagged)
     return written
 
 
-def _notes(without: int, untagged: int) -> Iterator[str]:
+def _notes(without: int, extras: int, unchanged: int, untagged: int) -> Iterator[str]:
+    if unchanged:
+        yield f"{number(unchanged, 'NFO has', 'NFO have')} all that is to be written"
+    if extras:
+        yield f"{number(extras, 'trailer or the like', 'trailers and the like')} without an NFO, and none is made"
     if without:
         yield (
             f"{number(without, 'film')} without an NFO, and none was made, since a new one can stop a media server "
@@ -121,15 +129,23 @@ def _do(edit: Edit | LeftOut, film: Film, dry_run: bool, written: Written, folde
         written.left_out.append((film.title, edit.reason))
         return
     try:
-        if not dry_run:
-            apply(edit)
+        (check if dry_run else apply)(edit)
     except OSError as error:
         written.left_out.append((film.title, _left(edit.path, error)))
         return
     if edit.old is None:
         folders.forget(edit.path)
-    if not dry_run or edit.old != edit.new:
-        written.files.append(edit.path)
+    written.files.append(edit.path)
+
+
+def check(edit: Edit) -> None:
+    """Whether a change could be written, as far as that can be told without writing; of remote files it is not asked.
+
+    Raises:
+        OSError: it could not.
+    """
+    if not storage.is_remote(edit.path):
+        in_place.check_create(edit.path) if edit.old is None else in_place.check_rewrite(edit.path)
 
 
 def apply(edit: Edit) -> None:
@@ -138,8 +154,6 @@ def apply(edit: Edit) -> None:
     Raises:
         OSError: it may not be written, and is as it was.
     """
-    if edit.old == edit.new:
-        return
     if storage.is_remote(edit.path):
         storage.write_bytes(edit.path, edit.new)
     elif edit.old is None:
@@ -149,7 +163,7 @@ def apply(edit: Edit) -> None:
 
 
 def _beside(film: Film, wanted: Wanted, create: bool, folders: Folders) -> Iterator[Edit | LeftOut]:
-    """Changes of every NFO of the film; none where it has none, unless `create`."""
+    """Changes of every NFO of the film; none where it has none, unless `create`, and never of a trailer."""
     try:
         place = _place(film, folders)
     except (FilmError, OSError) as error:
@@ -161,7 +175,7 @@ def _beside(film: Film, wanted: Wanted, create: bool, folders: Folders) -> Itera
             yield Edit(path, old, merge(old, wanted.tags, wanted.retracted))
         except (FilmError, OSError) as error:
             yield LeftOut(_left(path, error))
-    if create and wanted.tags and not place.files:
+    if create and wanted.tags and not place.files and not place.is_extra:
         yield Edit(place.new, None, new_nfo(wanted.tags, place.root, _title(film)))
 
 

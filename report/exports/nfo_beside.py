@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from movie_tags.report.exports.nfo_text import NfoError
 from movie_tags.storage.addresses import is_remote, same_text
-from movie_tags.storage.suffixes import is_video, suffix_of
+from movie_tags.storage.suffixes import is_merging, is_stream, is_video, suffix_of
 
 Names = Callable[[str], Set[str]]
 """Lists a folder: its address -> the names in it."""
@@ -35,11 +35,13 @@ class Place:
         files: the NFO of it that are there.
         new: where one would be made.
         root: the root of that one.
+        is_extra: the film is a trailer or the like of another film beside it, which media servers list with that one.
     """
 
     files: tuple[str, ...]
     new: str
     root: str = "movie"
+    is_extra: bool = False
 
 
 def place_of(uri: str, names: Names) -> Place:
@@ -80,7 +82,18 @@ def _of_file(folder: str, name: str, names: Names) -> Place:
         wanted += ["movie.nfo", f"{_PART.sub('', stem(name))}.nfo"]
     files = [posixpath.join(folder, found) for n in wanted if (found := _found(n, around, _others(name, videos)))]
     new = posixpath.join(folder, wanted[0])
-    return Place(tuple(dict.fromkeys(files)), new, "episodedetails" if episode else "movie")
+    is_extra = _is_extra(name, posixpath.basename(folder), videos)
+    return Place(tuple(dict.fromkeys(files)), new, "episodedetails" if episode else "movie", is_extra)
+
+
+def _is_extra(name: str, folder: str, videos: list[str]) -> bool:
+    """Whether a video is by its name a trailer or the like of another: film-trailer, or any in that one's folder."""
+    found = _EXTRA.fullmatch(same_text(stem(name)))
+    films = [stem(other) for other in videos if other != name and not _EXTRA.fullmatch(stem(other))]
+    if not found or not films:
+        return False
+    of = (found.group(1) or "")[:-1].casefold()
+    return of in {same_text(film).casefold() for film in films} or is_of_one_film(folder, videos)
 
 
 def _others(name: str, videos: list[str]) -> set[str]:
@@ -106,8 +119,10 @@ def stem(name: str) -> str:
 
 
 def is_film(name: str) -> bool:
-    """Whether a file is a film by its name: a video, or the image or index of a disc."""
-    return not name.startswith(".") and (is_video(name) or suffix_of(name) in (".iso", ".ifo"))
+    """Whether a file is a film by its name: a video, or the image or index of a disc; none of a downloader's pieces."""
+    if name.startswith(".") or is_merging(name) or is_stream(name):
+        return False
+    return is_video(name) or suffix_of(name) in (".iso", ".ifo")
 
 
 def is_of_one_film(folder: str, names: list[str]) -> bool:

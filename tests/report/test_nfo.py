@@ -13,6 +13,7 @@ from result_folders import film, tag, write_tables
 from movie_tags.pipeline.commands import main
 from movie_tags.report.exports.nfo_beside import is_episode, place_of
 from movie_tags.report.exports.nfo_text import NfoError
+from movie_tags.storage.in_place import backup_of
 
 MOVIE = "<movie>\n  <title>mine</title>\n</movie>\n"
 
@@ -81,6 +82,30 @@ def test_a_dry_run_names_the_files_and_writes_none(exported, tmp_path):
     assert mine.read_text() == MOVIE and names_in(tmp_path / "films") == sorted(
         ["a.mp4", "a.nfo", "b.mp4", "has.mp4", "has.nfo"]
     )
+
+
+def test_a_dry_run_says_what_the_run_does(exported, tmp_path):
+    """Read-only and interrupted ones are left out, unchanged ones and trailers need nothing: neither run names them."""
+    put(tmp_path, "a.nfo")
+    put(tmp_path, "has.nfo", "<movie><tag>Animal</tag></movie>")
+    put(tmp_path, "locked.nfo").chmod(0o444)
+    put(tmp_path, "torn.nfo")
+    put(tmp_path, os.path.basename(backup_of("torn.nfo")))
+    names = ["a.mp4", "has.mp4", "locked.mp4", "torn.mp4", "new.mp4", "new-trailer.mp4", "F/F.mkv", "F/trailer.mkv"]
+    names += ["clip1.mp4", "c" * 252 + ".ts"]
+    before = names_in(tmp_path / "films")
+    status, dry = exported(*names, more=["--dry-run", "--create"])
+    assert status == 3 and names_in(tmp_path / "films") == sorted({*before, *names})
+    listed = {line for line in dry.splitlines() if line.startswith("/")}
+    state = {path: path.read_bytes() for path in (tmp_path / "films").rglob("*") if path.is_file()}
+    status, said = exported(*names, more=["--create"])
+    now = {path: path.read_bytes() for path in (tmp_path / "films").rglob("*") if path.is_file()}
+    assert status == 3 and listed == {str(path) for path in now if now[path] != state.get(path)}
+    assert {path.name for path in now if path not in state} == {"new.nfo", "F.nfo", "clip1.nfo"}
+    for text in (dry, said):
+        assert "4 files" in text and "1 NFO has all that is to be written" in text
+        assert "2 trailers and the like without an NFO, and none is made" in text
+        assert all(f"/{name}.nfo: " in text for name in ("locked", "torn", "c" * 252))
 
 
 def test_a_film_without_tags_gets_nothing(exported, tmp_path):
@@ -200,6 +225,12 @@ PLACES = [
     (["F/a.mkv", "F/b.mkv", "F/movie.nfo"], "F/a.mkv", [], "F/a.nfo"),
     (["F/a.mkv", "F/b.WM", "F/movie.nfo"], "F/a.mkv", [], "F/a.nfo"),
     (["F/a.mkv", "F/b.srt", "F/._b.mp4", "F/movie.nfo"], "F/a.mkv", ["F/movie.nfo"], "F/a.nfo"),
+    (
+        ["F/a.mkv", "F/a.f401.mp4", "F/a.f251.webm", "F/a.temp.mp4", "F/a.mkv.part", "F/movie.nfo"],
+        "F/a.mkv",
+        ["F/movie.nfo"],
+        "F/a.nfo",
+    ),
     (["F/a.mkv", "F/tvshow.nfo", "F/season.nfo"], "F/a.mkv", [], "F/a.nfo"),
     (["F/S01E02.mkv", "F/movie.nfo"], "F/S01E02.mkv", [], "F/S01E02.nfo"),
     # Discs.
