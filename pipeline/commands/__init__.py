@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import logging
 import os
 import re
 import select
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
@@ -22,6 +24,7 @@ from typing import cast
 
 from movie_tags import storage
 from movie_tags.errors import UnreachableError, UserError
+from movie_tags.machine import fullest
 from movie_tags.pipeline.commands.common import READER_GONE, RUN_FAILED, UNREACHABLE, WRONG_USAGE, Parser, add_common
 
 COMMANDS = {
@@ -156,8 +159,18 @@ def run(command: ModuleType, args: argparse.Namespace, beam_words: Sequence[str]
             return READER_GONE
         if args.verbose:
             traceback.print_exc()
-        print(f"movie-tags: the run failed: {last_line(error)} (--verbose shows more)", file=sys.stderr)
+        said = last_line(error) + where_it_is_full(str(error), args)
+        print(f"movie-tags: the run failed: {said} (--verbose shows more)", file=sys.stderr)
         return RUN_FAILED
+
+
+def where_it_is_full(text: str, args: argparse.Namespace) -> str:
+    """Which folder's disk it is most likely, where an error says that one is full: it does not say which."""
+    if not any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT)):
+        return ""
+    named = [value for name in ("output", "results", "source") if isinstance(value := getattr(args, name, None), str)]
+    folder, free = fullest([*(path for path in named if not storage.is_remote(path)), tempfile.gettempdir()])
+    return f": {folder} has {free / 1e6:,.0f} MB free; make room there"
 
 
 def await_storages(args: argparse.Namespace) -> None:

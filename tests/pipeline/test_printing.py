@@ -1,12 +1,17 @@
 """What is printed comes out, whatever the terminal and the disk; no traceback stands before a sentence."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from movie_tags.pipeline.commands import last_line
+from movie_tags.pipeline.commands import last_line, main, status
 
 SAY = "import sys; from movie_tags.__main__ import prepare_streams; prepare_streams(); "
 RICH = SAY + "from rich.console import Console; Console().print('\U0001f600 film.mp4 é', soft_wrap=True)"
@@ -42,6 +47,24 @@ def test_a_full_disk_is_said_in_one_line():
         done = command("--version", stdout=full)
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["movie-tags: the output cannot be written: No space left on device"]
+
+
+@pytest.mark.parametrize("full", ["out", "scratch"])
+def test_a_full_disk_is_named(tmp_path, monkeypatch, capsys, full):
+    def fail(output):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def free(folder):
+        return SimpleNamespace(free=2_000_000 if Path(folder) == tmp_path / full else 9_000_000_000)
+
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.setattr(shutil, "disk_usage", free)
+    monkeypatch.setattr(status, "status_of", fail)
+    assert main(["status", str(tmp_path / "out")]) == 1
+    said = f"the run failed: No space left on device: {tmp_path / full} has 2 MB free; make room there"
+    assert said in capsys.readouterr().err
 
 
 def test_a_closed_output_is_no_error():
