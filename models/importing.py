@@ -15,6 +15,7 @@ from movie_tags.models.runtimes.onnx_model import (
     classify,
     open_session,
 )
+from movie_tags.wording import number
 
 
 def import_onnx(
@@ -45,7 +46,9 @@ def import_onnx(
     except Exception as error:  # ONNX Runtime's errors have no class in common
         raise BundleError(f"{file}: does not run on pictures taken so ({str(error).splitlines()[0][:300]})") from error
     if found.shape != (len(vocabulary),):
-        raise BundleError(f"{file}: gives {found.size} outputs, but the vocabulary has {len(vocabulary)} tags")
+        raise BundleError(
+            f"{file}: gives {number(found.size, 'output')}, but the vocabulary has {number(len(vocabulary), 'tag')}"
+        )
     if not (np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all()):
         raise BundleError(f"{file}: its outputs are no probabilities; add --sigmoid or --softmax")
     storage.make_folder(folder)

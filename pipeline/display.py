@@ -25,6 +25,7 @@ from rich.progress import (
 
 from movie_tags.pipeline.folders import NotLookedAt
 from movie_tags.progress import LOGGER, reports_in
+from movie_tags.wording import number
 
 
 class Reports(logging.Handler, ABC):
@@ -181,7 +182,7 @@ class RunProgress(Reports):
         return (time.monotonic() - self.counted_from) * (1 - share) / share if share else None
 
     def text(self) -> str:
-        films = f"{self.films} of {self.films_due} films" if self.films_due else f"{self.films} films"
+        films = f"{self.films} of {number(self.films_due, 'film')}" if self.films_due else number(self.films, "film")
         left = self.seconds_left()
         ahead = ""
         if left and not self.is_terminal:
@@ -205,18 +206,14 @@ class RunProgress(Reports):
         films = sum(n for n, _ in said)
         ends = ", ".join(f"{n} {words}" for n, words in said if n or words == "tagged")
         frames = counts.get("key_frames_failed", 0)
-        wrong = f"; {_number(frames, 'key frame')} failed" if frames else ""
+        wrong = f"; {number(frames, 'key frame')} failed" if frames else ""
         work = f"; {self.work()}" if decoded else ", from what was seen; no film was opened"
-        return f"{_number(films, 'film')}: {ends}{work}{wrong}"
+        return f"{number(films, 'film')}: {ends}{work}{wrong}"
 
     def work(self) -> str:
         """What was done, in numbers."""
         speed = self.seconds / max(1e-3, time.monotonic() - self.begun)
-        return f"{self.seconds:.0f} s of film decoded, {_number(self.key_frames, 'key frame')}, {speed:.1f} x real time"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun if count == 1 else noun + 's'}"
+        return f"{self.seconds:.0f} s of film decoded, {number(self.key_frames, 'key frame')}, {speed:.1f} x real time"
 
 
 _ENDS = {

@@ -88,14 +88,16 @@ def why_not_believed(removed: Sequence[Entry], total: int, named: Named) -> str 
     for place in [*named.unknown, *(unmounted() if named.folders else [])]:
         below = sum(_is_below(entry.uri, place) for entry in removed)
         if below:
-            return f"{place} cannot be looked into or is not mounted, and {below} of these videos were below it"
+            were = "was" if below == 1 else "were"
+            return f"{place} cannot be looked into or is not mounted, and {below} of these videos {were} below it"
     emptied: Counter[str] = Counter()
     for folder, number in Counter(os.path.dirname(entry.uri) for entry in removed).items():
         emptied[emptied_folder(folder, named.folders) or ""] += number
     del emptied[""]
     if emptied:
         folder, below = emptied.most_common(1)[0]
-        return f"{folder} is empty now, as if its disk were not mounted, and {below} of these videos were in it"
+        were = "was" if below == 1 else "were"
+        return f"{folder} is empty now, as if its disk were not mounted, and {below} of these videos {were} in it"
     if removed and len(removed) == total:
         return "they are all that there are results of"
     if len(removed) >= FEW and len(removed) > MOST_SHARE * total:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from movie_tags.records import BLACK, CARD, PERSON, TagStrength
+from movie_tags.wording import number as number
 
 NOTHING_SURE = "nothing that the model is sure of"
 KINDS = {BLACK: "black picture", CARD: "title card"}
@@ -90,11 +91,6 @@ SMALL = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight",
 def counted(count: int) -> str:
     """A count, in a word up to twelve."""
     return SMALL[count] if count < len(SMALL) else f"{count:,}"
-
-
-def number(count: int, one: str, many: str = "") -> str:
-    """A count with its noun: 1 film, 2 films."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def enumerated(names: list[str]) -> str:

@@ -18,7 +18,7 @@ BELOW = {
     "pipeline/commands": {"storage", "models", "transforms", "results", "report", "training", "pipeline"},
     "recipes": {"storage", "models", "transforms", "results", "training", "pipeline"},
 }
-FACE = {"errors", "progress", "machine", "records", "stopping"}
+FACE = {"errors", "progress", "machine", "records", "stopping", "wording"}
 """Modules of `movie_tags/` that every room may import; they import nothing of ours but each other and storage."""
 
 

@@ -32,6 +32,7 @@ from movie_tags.training.heads.fitting import learn, settings_of
 from movie_tags.training.heads.multilabel import MultiLabelSettings, labels_of_entries, sigmoid
 from movie_tags.training.heads.softmax import Examples, Head, HeadSettings, train_head
 from movie_tags.training.training_report import measure, write_report
+from movie_tags.wording import number
 
 REPORT = "report"
 SPLIT_OF_SOURCES = "splits.json"
@@ -97,7 +98,8 @@ def train(
         vocabulary = tuple(order_tags(counts, before))
         if len(vocabulary) < 2:
             raise TrainingError(
-                f"{dataset.uri}: {len(vocabulary)} tags with {min_pictures} training pictures or more; two are needed"
+                f"{dataset.uri}: {number(len(vocabulary), 'tag')} with {min_pictures} training pictures or more; "
+                "two are needed"
             )
         examples = {split: _examples(dataset.of(split), parts, graph, vocabulary, backbone.width) for split in SPLITS}
         learned = (

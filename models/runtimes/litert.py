@@ -9,6 +9,7 @@ import numpy as np
 from movie_tags import storage
 from movie_tags.models.bundle import BundleError
 from movie_tags.models.runtimes import Answers, Model, without_native_remarks
+from movie_tags.wording import number
 
 
 def load_tflite(uri: str, threads: int = 1) -> Model:
@@ -32,7 +33,7 @@ def load_tflite(uri: str, threads: int = 1) -> Model:
         (taken,), given = interpreter.get_input_details(), interpreter.get_output_details()
         if (taken["dtype"], len(taken["shape"])) != (np.uint8, 4) or len(given) > 2:
             raise ValueError(
-                f"it takes {taken['dtype'].__name__} {list(taken['shape'])}, and gives {len(given)} outputs"
+                f"it takes {taken['dtype'].__name__} {list(taken['shape'])}, and gives {number(len(given), 'output')}"
             )
         if any(output["dtype"] != np.float32 for output in given):
             raise ValueError("its outputs are not float32")

@@ -14,6 +14,7 @@ from movie_tags.pipeline.method import Method
 from movie_tags.training.data import dataset as data
 from movie_tags.training.data.dataset_building import build_dataset
 from movie_tags.training.train import settled_splits
+from movie_tags.wording import number
 
 OPTIONS = {
     "description": "Make a data set to train on: TFRecords split 80/10/10, without near-duplicates, and a manifest.",
@@ -87,7 +88,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     print(f"dropped: {len(manifest['dropped']['near_duplicates'])} near-duplicates, {len(unusable)} unusable")
     if unusable:
         print(
-            f"movie-tags: {len(unusable)} inputs dropped; the reasons are in {args.output}/MANIFEST.md", file=sys.stderr
+            f"movie-tags: {number(len(unusable), 'input')} dropped; the reasons are in {args.output}/MANIFEST.md",
+            file=sys.stderr,
         )
         return SOME_FAILED
     return DONE

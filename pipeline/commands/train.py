@@ -29,6 +29,7 @@ from movie_tags.training.extracting import ExtractFeatures, cache_folder, cached
 from movie_tags.training.heads.multilabel import MultiLabelSettings
 from movie_tags.training.heads.softmax import PAPER, HeadSettings
 from movie_tags.training.train import REPORT, TrainingError, has_splits, settled_splits, train
+from movie_tags.wording import number
 
 OPTIONS = {
     "description": "Train a head on a frozen backbone and write a model bundle with a report.",
@@ -146,7 +147,9 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             )
     missing = wanted - cached_keys(parts)
     if missing:
-        raise TrainingError(f"{parts}: {len(missing)} pictures have no features; run the command again")
+        raise TrainingError(
+            f"{parts}: {number(len(missing), 'picture has', 'pictures have')} no features; run the command again"
+        )
     bar = Counted("training the head", "steps", getattr(settings, "steps", 1))
     with bar:
         metrics = train(

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from movie_tags import storage
 from movie_tags.training.data.labels import LabelError, LabelledPicture, read_frames
+from movie_tags.wording import number
 
 LABELS = "LABELS.jsonl"
 
@@ -37,8 +38,8 @@ def completed(folder: str, pictures: Iterable[LabelledPicture]) -> list[Labelled
     missing = said.keys() - {_place(picture.uri) for picture in pictures}
     if missing:
         raise LabelError(
-            f"{path}: names {len(missing)} pictures that are not in the folder, {min(missing)} among them; "
-            "take their lines out or put the pictures back"
+            f"{path}: names {number(len(missing), 'picture that is', 'pictures that are')} not in the folder, "
+            f"{min(missing)} among them; take their lines out or put the pictures back"
         )
     return [_with(picture, said.get(_place(picture.uri))) for picture in pictures]
 

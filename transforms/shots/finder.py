@@ -33,6 +33,7 @@ from movie_tags.transforms.video.reader import failure_of
 from movie_tags.transforms.video.rgb import use_one_thread
 from movie_tags.transforms.video.screen import Tally
 from movie_tags.transforms.video.segments import Segment
+from movie_tags.wording import number
 
 
 class CutFinder:
@@ -290,7 +291,11 @@ class _Close(beam.DoFn):
         passes = [(shot,) for shot in whole.unread] if whole.seekable else [whole.unread] if whole.unread else []
         for shots in passes:
             yield beam.pvalue.TaggedOutput(self.UNREAD, (video, _Unread(whole.clock, shots)))
-        damage = (f"{whole.damaged} damaged packets were passed over",) if whole.damaged else ()
+        damage = (
+            (f"{number(whole.damaged, 'damaged packet was', 'damaged packets were')} passed over",)
+            if whole.damaged
+            else ()
+        )
         yield (
             video,
             Film(

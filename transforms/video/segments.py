@@ -20,6 +20,7 @@ from movie_tags.transforms.video.draft import Draft, DraftClock
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock
 from movie_tags.transforms.video.reader import HERE, Access, Decoder, Source, open_video
+from movie_tags.wording import number
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _why_nothing(uri: str, access: Access, source: Source, damaged: int) -> str:
         return "its pictures are encrypted; only a player that has the key can show them"
     if not damaged:
         return "holds no pictures, though it has a stream for them; copy it again if it should"
-    return f"no frame could be decoded ({damaged} damaged packets); it is damaged or cut off; copy it again"
+    return f"no frame could be decoded ({number(damaged, 'damaged packet')}); it is damaged or cut off; copy it again"
 
 
 def _clock(source: Source, origin: int, fps: float | Fraction, draft: Draft | None) -> Clock:
