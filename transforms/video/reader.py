@@ -207,6 +207,58 @@ def is_seekable(container: av.container.InputContainer) -> bool:
     return bool(SEEKABLE_FORMATS.intersection(container.format.name.split(",")))
 
 
+WINDOW = 100
+"""Packets by which it is judged whether pictures come of them: most encoders make 1 picture in 17 a reference."""
+LEAST_SHARE = 1 / 20
+
+
+class Lost:
+    """Notices where packets go on and next to no picture comes of them, as of another codec than the stream's.
+
+    Attributes:
+        begin, end: presentation times of the first such packet and the last, in ticks; None where there is none.
+    """
+
+    def __init__(self) -> None:
+        self.begin: int | None = None
+        self.end: int | None = None
+        self._packets = self._pictures = 0
+        self._silent: int | None = None  # since which packet no picture has come
+        self._since = 0  # the first packet of these, or since when none had come before it
+        self._latest = 0
+
+    def note(self, pts: int, pictures: int) -> None:
+        """A packet was decoded, and so many pictures came."""
+        if pictures:
+            self._silent = None
+        elif self._silent is None:
+            self._silent = pts
+        if not self._packets:
+            self._since = pts if self._silent is None else self._silent
+        self._latest = max(pts, self._latest) if self._packets else pts
+        self._packets += 1
+        self._pictures += pictures
+        if self._packets == WINDOW:
+            self.judge()
+
+    def judge(self) -> None:
+        """Tell whether pictures came of the packets since this was told last."""
+        if self._packets >= WINDOW // 2 and self._pictures < LEAST_SHARE * self._packets:
+            self.begin = self._since if self.begin is None else self.begin
+            self.end = self._latest
+        self._packets = self._pictures = 0
+
+    def warnings(self, origin: int, time_base: Fraction) -> tuple[str, ...]:
+        """In words, of a video that begins at `origin`, in ticks; none where nothing was lost."""
+        if self.begin is None or self.end is None:
+            return ()
+        begin_s, seconds = (float(ticks * time_base) for ticks in (self.begin - origin, self.end - self.begin))
+        return (
+            f"its pictures from {begin_s:.0f} s on, {seconds:.0f} s of them, could not be decoded and are lost: they "
+            "are of another codec, as where two recordings were joined, or damaged",
+        )
+
+
 class Decoder:
     """Decodes packets one by one, steps over damaged ones and counts them.
 
@@ -214,6 +266,7 @@ class Decoder:
         fresh: presentation times of packets before which some were left out: decoding begins anew with them.
         decoded: frames so far.
         damaged: packets so far that could not be decoded, with presentation times from `begin` until `end`.
+        lost: where next to nothing could be decoded, of a video that is read in one piece; known `at_end`.
     """
 
     def __init__(
@@ -233,6 +286,9 @@ class Decoder:
         self.decoded = 0
         self.damaged = 0
         self.latest: int | None = None
+        self.lost = Lost()
+        self.in_one_piece = not source.seekable
+        self.at_end = False
 
     def frames(self, marked: Iterable[tuple[av.Packet, bool]]) -> Iterator[tuple[int, av.VideoFrame]]:
         """(packet, whether its picture is needed) -> frames with their presentation times in ticks.
@@ -251,6 +307,12 @@ class Decoder:
             yield from self._decode(packet)
         self.context.skip_frame = "DEFAULT"
         yield from self._decode(None)
+        self.lost.judge()
+        self.at_end = True
+
+    def _note(self, packet: av.Packet | None, pictures: int) -> None:
+        if self.in_one_piece and self.decoded and packet is not None and packet.pts is not None:
+            self.lost.note(packet.pts, pictures)
 
     def _decode(self, packet: av.Packet | None) -> Iterator[tuple[int, av.VideoFrame]]:
         try:
@@ -262,11 +324,13 @@ class Decoder:
                 raise
             if packet is None:
                 return
+            self._note(packet, 0)
             if packet.pts is None or (
                 (self.begin is None or packet.pts >= self.begin) and (self.end is None or packet.pts < self.end)
             ):
                 self.damaged += 1
             return
+        self._note(packet, len(frames))
         self.decoded += len(frames)
         for frame in frames:
             pts = frame.pts if frame.pts is not None else frame.dts

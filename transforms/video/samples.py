@@ -152,6 +152,8 @@ class _Reading:
                         self.tally.decoded += decoder.decoded
                         self.tally.damaged += decoder.damaged + timeline.broken
                         self.tally.warn(*(timeline.warnings or filter(None, [screen.warning])))
+                        if decoder.at_end:
+                            self.tally.warn(*decoder.lost.warnings(self.clock.origin, self.clock.time_base))
                     return
                 self.tally.decoded += decoder.decoded
 

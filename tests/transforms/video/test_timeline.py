@@ -1,6 +1,7 @@
 """Clocks that start again, jump, or are not there: films made so on purpose, whose every second is known."""
 
 import itertools
+import re
 import subprocess
 from fractions import Fraction
 
@@ -101,6 +102,23 @@ def test_shots_and_warnings_of_joined_recordings_reach_the_film(tmp_path):
     assert len(whole.warnings) == 1
     again = read_samples(str(path), segment.clock, [1, 4], Tally())
     assert seeds_of([frame.pixels for frame in again], range(1, 4)) == [1, 3]
+
+
+@pytest.mark.parametrize("codecs", [("mpeg2video", "libx264"), ("libx264", "mpeg2video")])
+@pytest.mark.parametrize("offset", [0, 9])
+def test_a_second_codec_in_one_stream_is_said_to_be_lost(tmp_path, codecs, offset):
+    """Also where the second recording's time stamps go on from the first's."""
+    parts = []
+    for k, (codec, seeds) in enumerate(zip(codecs, [range(9), range(9, 17)], strict=True)):
+        plain = write_video(tmp_path / f"{k}.mkv", [picture(seed) for seed in seeds for _ in range(25)], codec=codec)
+        parts.append(tmp_path / f"{k}.ts")
+        ffmpeg("-i", plain, "-c:v", "copy", "-output_ts_offset", k * offset, parts[-1])
+    _, pictures, _, tally = read(joined(tmp_path / "joined.ts", *parts))
+    assert seeds_of(pictures[:9], range(17)) == list(range(9))
+    (lost,) = (warning for warning in tally.warnings if "could not be decoded" in warning)
+    begin, seconds = map(int, re.search(r"from (\d+) s on, (\d+) s", lost).groups())
+    assert begin in (8, 9) and begin + seconds in (16, 17, 18)
+    assert not any("are lost" in warning for one in parts for warning in read(one)[3].warnings)
 
 
 def test_many_joins_are_many_pictures_and_few_warnings(tmp_path):
