@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from movie_tags.errors import UserError
+from movie_tags.models.named import COMMITTED, COMPACT, DEFAULT, MODERATION, NAMES
 
-COMMITTED = Path(__file__).resolve().parent
-"""Where the sources of our own bundles lie, each in a folder of its name."""
-
-DEFAULT, COMPACT, MODERATION = "default", "compact", "moderation"
-NAMES = (DEFAULT, COMPACT, MODERATION)
-"""Bundles that are known by name: they are built on the machine, once."""
+__all__ = ["COMMITTED", "COMPACT", "DEFAULT", "MODERATION", "NAMES", "resolve"]
 
 
 def resolve(model: str | os.PathLike = DEFAULT) -> str:
@@ -28,6 +23,6 @@ def resolve(model: str | os.PathLike = DEFAULT) -> str:
         if "/" not in name and not os.path.lexists(name):
             raise UserError(f"{name}: there is no such folder, and the models that ship are {', '.join(NAMES)}")
         return name
-    from movie_tags.models.building import built
+    from movie_tags.models.building import built  # which brings numpy, to commands that only name a model
 
     return built(name)

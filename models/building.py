@@ -16,8 +16,9 @@ import movie_tags
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.machine import cache
-from movie_tags.models import COMMITTED, MODERATION, moderation
+from movie_tags.models import moderation
 from movie_tags.models.bundle import MODEL_JSON, BundleError, read_bundle
+from movie_tags.models.named import COMMITTED, MODERATION
 from movie_tags.models.sources import read_source
 
 UNFINISHED = ".unfinished"

@@ -18,6 +18,7 @@ from typing import Any
 from movie_tags import storage
 from movie_tags.records import GONE, Entry
 from movie_tags.results import features, lock
+from movie_tags.results.owner import Held
 from movie_tags.results.parts import PLAN, Part, RunFolder, sweep
 from movie_tags.results.reading import (
     FORMATS,
@@ -148,7 +149,7 @@ class ResultsFolder:
         """
         return lock.locked(self.address, run_id, break_lock)
 
-    def held(self) -> lock.Held | None:
+    def held(self) -> Held | None:
         """Who holds it; None where nobody does.
 
         Raises:

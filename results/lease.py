@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from movie_tags import storage
-from movie_tags.results.lock import NAME, Held, LockError, Owner
+from movie_tags.results.owner import NAME, Held, LockError, Owner
 
 RENEWED_S = 30.0
 LAPSES_S = 3600.0

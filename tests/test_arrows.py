@@ -1,6 +1,7 @@
 """No arrow runs back up: which room may import which, read off the import statements."""
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,29 @@ def test_a_room_imports_only_rooms_below_it(room):
         if room_of(name) not in {room, *BELOW[room], *FACE, ""}
     ]
     assert not wrong
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Nor by imports inside functions."""
+    paths = {module_name(path): path for room in BELOW for path in (ROOT / room).rglob("*.py")}
+    paths |= {module_name(path): path for path in (ROOT / "movie_tags").glob("*.py")}
+
+    def module_of(name):
+        return name if name in paths or not name else module_of(name.rpartition(".")[0])
+
+    arrows = {module: {module_of(name) for name in imported(path)} - {module, ""} for module, path in paths.items()}
+    assert arrows["movie_tags.results.lock"] >= {"movie_tags.storage", "movie_tags.results.lease"}
+    try:
+        graphlib.TopologicalSorter(arrows).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def module_name(path: Path) -> str:
+    """How a module is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] in ("movie_tags", "recipes") else ("movie_tags", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @pytest.mark.parametrize("name", sorted(FACE))

@@ -15,8 +15,8 @@ from movie_tags.pipeline.commands.common import DONE
 from movie_tags.records import FAILED, QUARANTINED, TAGGED
 from movie_tags.report.phrases import length, number
 from movie_tags.results.folder import ResultsFolder
-from movie_tags.results.lock import Held
 from movie_tags.results.manifest import entry_of
+from movie_tags.results.owner import Held
 from movie_tags.results.parts import RunFolder
 from movie_tags.results.reading import OutputError, no_results
 from movie_tags.results.sort import lines_of
@@ -149,8 +149,8 @@ def show(console: Console, results: ResultsFolder, said: dict) -> None:
         )
     if said["died"]:
         console.print(
-            f"runs that died: {', '.join(said['died'])}; their {said['waiting_parts']} finished parts come into the "
-            "tables with the next run",
+            f"runs that died: {', '.join(said['died'])}; {number(said['waiting_parts'], 'finished part')} of theirs "
+            f"{'comes' if said['waiting_parts'] == 1 else 'come'} into the tables with the next run",
             highlight=False,
             soft_wrap=True,
         )

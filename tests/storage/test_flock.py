@@ -11,7 +11,7 @@ import pytest
 
 from movie_tags.results.corrections import APPLIES, Correction, Corrections
 from movie_tags.results.folder import ResultsFolder
-from movie_tags.results.lock import LockError
+from movie_tags.results.owner import LockError
 from movie_tags.storage import flock
 
 TRY = "import sys; from movie_tags.storage import flock\nwith flock(sys.argv[1]) as file: sys.exit(0 if file else 7)"
