@@ -43,7 +43,7 @@ class Rules:
     Attributes:
         method_key: of the method and model that results are wanted of.
         max_attempts: a video that has failed so often is quarantined.
-        retry: "failed" takes every failure again that is not quarantined, "all" those, too; None only what may pass.
+        retry: "failed" takes every failure again that is not quarantined, "all" those, too; None what is retryable.
         force: everything is due.
         limit: so many at most.
         seen_key: of what is wanted to be seen; "" where what was seen cannot be said anew.

@@ -86,7 +86,7 @@ def merge(
 ) -> Totals:
     """Write the tables of a snapshot: of each video what the last of several folders says that knows it.
 
-    A video that failed for what may pass keeps the results that it had, beside its failure.
+    A video with a transient failure keeps the results that it had, beside its failure.
 
     Args:
         folders: a snapshot, or None, and parts, in order; all sorted by id.
@@ -149,7 +149,7 @@ def _placed(place: int, lines: Iterable[bytes]) -> Iterator[tuple[str, int, byte
 
 
 def _owner_of_results(entries: dict[int, Entry]) -> int | None:
-    """Whose results of a video stand: the last's; a failure that may pass has none to replace earlier ones with."""
+    """Whose results of a video stand: the last's; a transient failure has none to replace earlier ones with."""
     for place in sorted(entries, reverse=True):
         entry = entries[place]
         if place == 0 or entry.status == TAGGED:

@@ -99,7 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="paper: every one of a key frame's top tags counts, however improbable (--min-probability 0), as printed",
     )
     due = parser.add_argument_group(
-        "what is due (what is new or has changed since DIR was last written to, and failures that may pass)"
+        "what is due (what is new or has changed since DIR was last written to, and transient failures)"
     )
     due.add_argument("--force", action="store_true", help="everything, whatever has been done")
     due.add_argument(
@@ -112,7 +112,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=3,
         metavar="N",
-        help="failures that may pass are quarantined after so many attempts [3]",
+        help="transient failures are quarantined after so many attempts [3]",
     )
     due.add_argument("--limit", type=count, metavar="N", help="so many videos at most [all]")
     due.add_argument("--dry-run", action="store_true", help="say what is due, and do no work")
@@ -146,8 +146,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="detector",
         choices=tuple(DETECTORS),
         default=METHOD.detector,
-        help="what tells shots apart: the HSV histograms of neighbouring samples, or their mean absolute difference "
-        f"place by place [{METHOD.detector}]",
+        help="what is compared of neighbouring samples to tell shots apart: "
+        f"{'; '.join(f'{known.compares} ({name})' for name, known in DETECTORS.items())} [{METHOD.detector}]",
     )
     method.add_argument(
         "--shot-threshold",

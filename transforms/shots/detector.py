@@ -25,13 +25,18 @@ class Known(NamedTuple):
     Attributes:
         module: beside this one, which has the `DETECTOR`.
         threshold: the difference above which a shot begins unless another is given, set by benchmarks/shots.py.
+        compares: what of neighbouring samples it compares, in words.
     """
 
     module: str
     threshold: float
+    compares: str
 
 
-DETECTORS = {HSV_HISTOGRAM: Known("hsv_histogram", 0.5), CONTENT: Known("content_difference", 0.17)}
+DETECTORS = {
+    HSV_HISTOGRAM: Known("hsv_histogram", 0.5, "their histograms of hue, saturation and value"),
+    CONTENT: Known("content_difference", 0.17, "their hue, saturation and value place by place"),
+}
 
 
 class Detector(Protocol):
