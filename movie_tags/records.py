@@ -1,7 +1,7 @@
 """Records: what flows through the pipeline and stands in the tables of results, each declared once.
 
-Every column says its unit and what it means; `results/schema.py` makes JSON, Parquet, DuckDB's types, CSV columns and
-the documentation's tables of them. Times are seconds after the video's first frame.
+Every column says its unit and what it means; `results/schema.py` makes JSON, Parquet, DuckDB's types, the columns
+of CSV and the documentation's tables of them. Times are seconds after the video's first frame.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Features of key frames, kept: what was seen of a film, so that another head can say something else of it undecoded.
 
-A part's features lie in its folder, beside its tables, and never change; the manifest says which part has a film's.
+A part's features lie in its folder, beside its tables; the manifest says which part has a film's. They never change,
+and go where no film needs a part's any more (`collect_garbage`, after a pruning).
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ READERS = 16
 
 
 class ReportError(UserError):
-    """Results that nothing can be made of, or a film that is not among them."""
+    """A report that cannot be written, or a film that is not among the results by the name given."""
 
 
 def slug(film: Film) -> str:

@@ -56,7 +56,7 @@ class Review:
             by: the name that corrections carry where a person gives none.
 
         Raises:
-            ReportError, OutputError: as of `Live`.
+            OutputError: as of `Live`.
         """
         self.live, self.by = Live(folder), by
         self.desk = Desk(self.live)
