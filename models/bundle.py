@@ -52,6 +52,9 @@ OUTSIDE = "outside"
 LEARNED = "learned"
 """Where `model.json` says what a bundle has learned from corrections, and from which it came."""
 
+TEXT_CARD = "text"
+"""Where `model.json` of a bundle that knows words says how texts become tokens."""
+
 FEATURES_FINGERPRINT = "features_fingerprint"
 """Where `model.json` has the fingerprint of all that decides the features: backbones, their weights and their views."""
 
@@ -96,6 +99,16 @@ class ModelBundle:
     def features_fingerprint(self) -> str | None:
         """SHA-256, in hex, of all that decides the features that the model gives; None where it gives none."""
         return self.card.get(FEATURES_FINGERPRINT)
+
+    @property
+    def width(self) -> int | None:
+        """How many features its head takes; None where it has none beside its model."""
+        return sum(self.card[HEAD_CARD]["widths"]) if HEAD_CARD in self.card else None
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether it has a text model whose embeddings are comparable with its features."""
+        return TEXT_CARD in self.card
 
     def fitted(self, pixels: np.ndarray) -> np.ndarray:
         """A picture as the model takes it: uint8 RGB [H, W, 3] -> uint8 RGB [*input_size, 3]."""

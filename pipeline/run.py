@@ -157,7 +157,13 @@ class TaggingRun:
                 "thresholds": dict(zip(self.models.vocabulary, self.models.thresholds, strict=True)),
                 "watch": self.models.watch,
                 "bundles": [
-                    {"uri": bundle.uri, "name": bundle.name, "fingerprint": bundle.fingerprint}
+                    {
+                        "uri": bundle.uri,
+                        "name": bundle.name,
+                        "fingerprint": bundle.fingerprint,
+                        "width": bundle.width,
+                        "knows_words": bundle.knows_words,
+                    }
                     for bundle in self.models.bundles
                 ],
             },

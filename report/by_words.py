@@ -14,8 +14,7 @@ import numpy as np
 
 from movie_tags import storage
 from movie_tags.machine import cores
-from movie_tags.models.bundle import HEAD_CARD, MODEL_JSON, BundleError
-from movie_tags.models.clip.text_encoder import TEXT_CARD
+from movie_tags.models.bundle import MODEL_JSON, BundleError
 from movie_tags.models.clip.words import Words, load_words
 from movie_tags.models.heads import sigmoid
 from movie_tags.report.alike import Features, FoundShot, Query
@@ -65,9 +64,8 @@ def embeddings_of(results: ResultsFolder) -> Embeddings:
     """
     run = results.last_run
     bundles = run.model.get("bundles", []) if run else []
-    cards = [_card_of(bundle) for bundle in bundles]
-    knowing = [place for place, card in enumerate(cards) if TEXT_CARD in card]
-    if run is None or not knowing:
+    knowing = next((place for place, bundle in enumerate(bundles) if bundle.get("knows_words")), None)
+    if run is None or knowing is None:
         names = " and ".join(str(bundle["name"]) for bundle in bundles) or "no model"
         raise SearchError(
             f"{results}: was tagged by {names}, to whose features words cannot be compared; import a CLIP or SigLIP "
@@ -75,10 +73,9 @@ def embeddings_of(results: ResultsFolder) -> Embeddings:
         )
     if not run.seen_key:
         raise SearchError(f"{results}: the last run kept no features, to which words are compared; tag with --features")
-    place = knowing[0]
-    ends = np.cumsum([0, *(sum(card[HEAD_CARD]["widths"]) for card in cards)]).tolist()
-    columns = None if len(cards) == 1 else (ends[place], ends[place + 1])
-    return Embeddings(bundles[place]["uri"], cards[place], run.seen_key, columns)
+    first = sum(bundle["width"] for bundle in bundles[:knowing])
+    columns = None if len(bundles) == 1 else (first, first + bundles[knowing]["width"])
+    return Embeddings(bundles[knowing]["uri"], _card_of(bundles[knowing]), run.seen_key, columns)
 
 
 def _card_of(bundle: Mapping) -> dict:

@@ -6,7 +6,7 @@ import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from result_folders import film, frame
+from result_folders import RUN, film, frame
 
 from movie_tags.models.quantised import quantise
 from movie_tags.results import features
@@ -35,3 +35,14 @@ def write_snapshot(folder, films, seen_key="k"):
     write_lines(view / "manifest.jsonl", entries)
     write_lines(view / "tags.jsonl", [film(id, title=id.upper()) for id in films])
     (view / "view.json").write_text(json.dumps({"layout": 2}))
+
+
+def write_tagged(folder, bundles, vectors, seen_key="k"):
+    """Results that bundles have tagged, with their features: {film: vectors}, all in one part; the folder's name."""
+    write_part(folder, "runs/r1/p", vectors)
+    write_snapshot(folder, dict.fromkeys(vectors, "runs/r1/p"), seen_key)
+    names = ("uri", "name", "fingerprint", "width", "knows_words")
+    said = [{name: getattr(bundle, name) for name in names} for bundle in bundles]
+    run = {**RUN, "seen_key": seen_key, "model": {**RUN["model"], "bundles": said}}
+    (folder / "views/1/run.json").write_text(json.dumps(run))
+    return str(folder)

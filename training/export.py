@@ -19,6 +19,7 @@ from movie_tags.models.bundle import (
     HEAD_CARD,
     ONNX,
     SAVED_MODEL,
+    TEXT_CARD,
     VIEWS,
     ModelBundle,
     digest_of_files,
@@ -26,7 +27,7 @@ from movie_tags.models.bundle import (
     write_card,
     write_vocabulary,
 )
-from movie_tags.models.clip.text_encoder import AGREEMENT, TEXT_CARD, copy_models
+from movie_tags.models.clip.text_encoder import AGREEMENT, copy_models
 from movie_tags.models.heads import LinearHead, write_head
 from movie_tags.models.runtimes.onnx_model import CARD_KEY
 from movie_tags.models.runtimes.saved_model import FEATURES, PROBABILITIES

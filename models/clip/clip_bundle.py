@@ -16,6 +16,7 @@ from movie_tags.models.bundle import (
     HEAD,
     HEAD_CARD,
     ONNX,
+    TEXT_CARD,
     THRESHOLDS,
     VIEWS,
     BundleError,
@@ -28,7 +29,6 @@ from movie_tags.models.clip.hub_folder import CLIP, SIGLIP, HubFolder, read_hub_
 from movie_tags.models.clip.prompts import Prompts
 from movie_tags.models.clip.text_encoder import (
     AGREEMENT,
-    TEXT_CARD,
     TEXT_MODEL,
     TOKENIZER,
     TextEncoder,

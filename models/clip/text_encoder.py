@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from movie_tags import storage
-from movie_tags.models.bundle import BundleError, ModelBundle
+from movie_tags.models.bundle import TEXT_CARD, BundleError, ModelBundle
 from movie_tags.models.clip.hub_folder import TextSettings
 from movie_tags.models.runtimes.onnx_model import open_session, unit_length
 
-TEXT_MODEL, TOKENIZER, TEXT_CARD = "text_model.onnx", "tokenizer.json", "text"
-"""Files of a bundle that knows words, and where `model.json` has its `TextSettings`."""
+TEXT_MODEL, TOKENIZER = "text_model.onnx", "tokenizer.json"
+"""Files of a bundle that knows words; `model.json` has its `TextSettings` at TEXT_CARD."""
 
 AGREEMENT = "agreement"
 """Where `model.json` says how its words and its pictures go together (`movie_tags.models.clip.words.Words`)."""
@@ -125,7 +125,7 @@ def copy_models(bundle: ModelBundle, parts: Iterable[str], folder: str) -> None:
     Raises:
         OSError: they cannot be read or written.
     """
-    for name in (*parts, *((TEXT_MODEL, TOKENIZER) if TEXT_CARD in bundle.card else ())):
+    for name in (*parts, *((TEXT_MODEL, TOKENIZER) if bundle.knows_words else ())):
         storage.write_bytes(storage.join(folder, name), storage.read_bytes(storage.join(bundle.uri, name)))
 
 

@@ -16,10 +16,13 @@ from starlette.routing import Route
 
 from movie_tags import storage
 from movie_tags.errors import UserError
+from movie_tags.models.bundle import BundleError
+from movie_tags.models.clip.words import Words
 from movie_tags.records import Film, KeyFrame
 from movie_tags.report import phrases
 from movie_tags.report.about import LIMITS
 from movie_tags.report.alike import Alike, Features
+from movie_tags.report.by_words import Described, Embeddings, embeddings_of, find_words
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.markup import inline, template, text_of
 from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
@@ -28,7 +31,8 @@ from movie_tags.report.review.verdicts import Desk, correction_from, read_body
 from movie_tags.report.review.worth import worth_a_look
 from movie_tags.report.summary import Choice
 from movie_tags.results.corrections import APPLIES
-from movie_tags.results.expressions import parse, resolve
+from movie_tags.results.expressions import SearchError, parse, resolve
+from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.listing import levels, threshold_of
 from movie_tags.results.search import Found, Search
 
@@ -63,6 +67,7 @@ class Review:
         self._page: tuple[tuple, str] = ((), "")
         self._search: tuple[tuple, Search] | None = None
         self._features: tuple[str, Features] | None = None
+        self._words: tuple[str, Words] | None = None
         self._searching = threading.Lock()
 
     def app(self) -> Starlette:
@@ -77,6 +82,7 @@ class Review:
             Route("/media/{name}", answering(self.media)),
             Route("/api/scenes", answering(self.scenes)),
             Route("/api/alike/{name}/{time:float}", answering(self.alike)),
+            Route("/api/words", answering(self.words)),
             Route("/api/corrections", self.correct, methods=["POST"]),
             Route("/api/undo", self.undo, methods=["POST"]),
             *(Route(f"/{name}", _file(name, kind)) for name, kind in FILES.items()),
@@ -151,7 +157,14 @@ class Review:
 
     def scenes_page(self, request: Request) -> Response:
         """The page on which scenes are searched."""
-        page = template("review/scenes.html.j2").render(limits=LIMITS, css=inline(text_of("base.css")))
+        words = True
+        try:
+            embeddings_of(ResultsFolder(self.live.folder))
+        except SearchError:
+            words = False
+        except BundleError:  # said when it is asked
+            pass
+        page = template("review/scenes.html.j2").render(words=words, limits=LIMITS, css=inline(text_of("base.css")))
         return HTMLResponse(page)
 
     def scenes(self, request: Request) -> Response:
@@ -168,11 +181,31 @@ class Review:
         now = self.live.now()
         film, time_s = now.film(request.path_params["name"]), request.path_params["time"]
         with self._searching:
-            if self._features is None or self._features[0] != now.results.view:
-                self._features = now.results.view, Features(self.live.folder)
-            features = self._features[1]
+            features = self._features_of(now)
             found = features.nearest(features.looks_at(film.id, time_s), MOST_SCENES)
         return _named(found, now)
+
+    def words(self, request: Request) -> Response:
+        """The shots that fit words."""
+        now = self.live.now()
+        with self._searching:
+            of = embeddings_of(ResultsFolder(self.live.folder))
+            words, features = self._words_of(of), self._features_of(now)
+            found = find_words(features, of, words, request.query_params.get("q", ""), MOST_SCENES)
+        return _named(found, now)
+
+    def _features_of(self, now: Catalogue) -> Features:
+        """The features of this state of the catalogue: kept for the next question."""
+        if self._features is None or self._features[0] != now.results.view:
+            self._features = now.results.view, Features(self.live.folder)
+        return self._features[1]
+
+    def _words_of(self, of: Embeddings) -> Words:
+        """The text model of the bundle that tagged: loaded at the first question, and kept."""
+        if self._words is None or self._words[0] != of.fingerprint:
+            self._words = None  # before another one is loaded
+            self._words = of.fingerprint, of.load()
+        return self._words[1]
 
     def _search_of(self, now: Catalogue) -> Search:
         """What searches this state of the catalogue: kept for the next letter that is typed."""
@@ -231,7 +264,7 @@ class Review:
         return JSONResponse(self.panel(now, name, film, now.key_frames(film)))
 
 
-def _named(found: Iterable[Found | Alike], now: Catalogue) -> Response:
+def _named(found: Iterable[Found | Alike | Described], now: Catalogue) -> Response:
     """Scenes, each with the name of its film's page; those of films that are not in the catalogue are left out."""
     names = {film.id: name for name, film in now.rows.items()}
     return JSONResponse({"scenes": [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]})

@@ -5,13 +5,21 @@
   const timecode = (t) => (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(Math.floor(t) % 60)}`;
   const cell = (...inside) => { const td = document.createElement("td"); td.append(...inside); return td; };
   let waiting, latest = 0;
+  const choice = document.querySelector("#by [value=words]"); // where a model of pictures and words has tagged
+  const byWords = () => Boolean(choice && choice.checked);
   const find = () => {
     const q = $("q").value.trim();
-    history.replaceState(null, "", "#" + encodeURIComponent(q));
-    if (q) show("/api/scenes?q=" + encodeURIComponent(q)); else $("scenes").replaceChildren();
+    history.replaceState(null, "", (byWords() ? "#words=" : "#") + encodeURIComponent(q));
+    if (q) show((byWords() ? "/api/words?q=" : "/api/scenes?q=") + encodeURIComponent(q)); else { ++latest; $("scenes").replaceChildren(); }
+  };
+  const fitted = (scene) => {
+    if (scene.similarity !== undefined) return `similarity ${scene.similarity.toFixed(3)}`;
+    const sure = scene.probability === undefined ? scene.sure : scene.probability;
+    return sure === null ? "" : sure > 0 && sure < 0.01 ? "< 1 % probable" : `${Math.round(100 * sure)} % probable`;
   };
   const show = async (path) => {
     const mine = ++latest;
+    if (byWords()) $("told").textContent = "Looking …"; // at first a model is loaded
     const answer = await fetch(path).catch(() => null);
     const reply = answer ? await answer.json().catch(() => ({ error: "this could not be searched" })) : { error: "The page is no longer served: start movie-tags review again" };
     if (mine !== latest) return;
@@ -19,14 +27,24 @@
     $("scenes").replaceChildren(...(reply.scenes || []).map((scene) => {
       const row = document.createElement("tr");
       const link = Object.assign(document.createElement("a"), { href: `/films/${scene.name}.html#t=${scene.start_s}`, textContent: scene.title });
-      row.append(cell(link), cell(`${timecode(scene.start_s)} to ${timecode(scene.end_s)}`), cell(scene.similarity !== undefined ? `similarity ${scene.similarity.toFixed(3)}` : scene.sure === null ? "" : `${Math.round(100 * scene.sure)} % probable`));
+      row.append(cell(link), cell(`${timecode(scene.start_s)} to ${timecode(scene.end_s)}`), cell(fitted(scene)));
       return row;
     }));
   };
-  $("q").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(find, 120); });
+  const kind = () => {
+    $("q").placeholder = byWords() ? "lighthouse at dusk -fog" : "beach kids -violence";
+    $("told").textContent = byWords() ? "The shots that fit any words, the most probable first." : "The stretches of films throughout which tags meet, the most probable first.";
+  };
+  // Tags are looked up at every letter; a text goes through a model.
+  $("q").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(find, byWords() ? 500 : 120); });
+  if (choice) $("by").addEventListener("change", () => { kind(); find(); });
   const like = /^#like=([^@]+)@([\d.]+)$/.exec(location.hash); // as film pages link to it
   if (like) { $("told").textContent = "Looking for shots that look like that one …"; show(`/api/alike/${like[1]}/${like[2]}`); }
-  else $("q").value = decodeURIComponent(location.hash.slice(1));
+  else {
+    const words = choice && location.hash.startsWith("#words=");
+    if (words) { choice.checked = true; kind(); }
+    $("q").value = decodeURIComponent(location.hash.slice(words ? 7 : 1));
+  }
   if ($("q").value) find();
   $("q").focus();
 })();

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from feature_folders import write_part, write_snapshot
+from feature_folders import write_tagged
 from films import picture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,16 +46,6 @@ def pair(request, tmp_path_factory):
     return networks, read_bundle(str(folder / "bundle"))
 
 
-def write_results(folder, bundles, vectors, seen_key="k"):
-    """Results that bundles have tagged: {film: vectors}, all in one part."""
-    write_part(folder, "runs/r1/p", vectors)
-    write_snapshot(folder, dict.fromkeys(vectors, "runs/r1/p"), seen_key)
-    said = [{"uri": b.uri, "name": b.name, "fingerprint": b.fingerprint} for b in bundles]
-    run = {"run_id": "r1", "seen_key": seen_key, "model": {"name": "m", "fingerprint": "f", "bundles": said}}
-    (folder / "views/1/run.json").write_text(json.dumps(run))
-    return str(folder)
-
-
 def embeddings(seed, films=3, frames=7):
     random = np.random.default_rng(seed)
     return {f"f{n}": unit(random.standard_normal((frames, 8))).astype(np.float32) for n in range(films)}
@@ -89,7 +79,7 @@ def test_probabilities_and_their_order_are_those_of_numpy(pair, tmp_path, monkey
     vectors = embeddings(1)
     if not exact:  # of which as many are candidates as there are
         monkeypatch.setattr(alike, "EXACT", 0)
-    found = search(write_results(tmp_path, [bundle], vectors), "A lighthouse at dusk")
+    found = search(write_tagged(tmp_path, [bundle], vectors), "A lighthouse at dusk")
     rows = unit(np.concatenate([[restore(quantise(row)) for row in part] for part in vectors.values()]).astype(float))
     logits = logits_of(networks, ["a lighthouse at dusk"], rows)[:, 0]
     expected = 1 / (1 + np.exp(-logits))
@@ -104,7 +94,7 @@ def test_probabilities_and_their_order_are_those_of_numpy(pair, tmp_path, monkey
 def test_several_words_with_and_or_not(pair, tmp_path):
     networks, bundle = pair
     vectors = embeddings(2, 4, 9)
-    folder = write_results(tmp_path, [bundle], vectors)
+    folder = write_tagged(tmp_path, [bundle], vectors)
     rows = unit(np.concatenate([[restore(quantise(row)) for row in part] for part in vectors.values()]).astype(float))
     sea, dress, night = probabilities(networks, ["the sea", "a red dress", "night"], rows).T
     threshold = {"clip": 0.5, "siglip": 0.1}[networks.family]
@@ -196,7 +186,7 @@ def test_features_of_other_models_may_lie_beside(pair, small_bundle, tmp_path):
     beside = {id: 50 * random.random((len(rows), width)).astype(np.float32) for id, rows in bare.items()}
     for name, order in (("first", (other, bundle)), ("second", (bundle, other))):
         rows = {id: np.hstack([bare[id], beside[id]][:: -1 if order[0] is other else 1]) for id in bare}
-        folder = write_results(tmp_path / name, order, rows)
+        folder = write_tagged(tmp_path / name, order, rows)
         of = embeddings_of(ResultsFolder(folder))
         assert of.columns == ((width, width + 8) if order[0] is other else (0, 8)) and of.uri == bundle.uri
         with pytest.MonkeyPatch.context() as patch:
@@ -216,9 +206,9 @@ def test_what_cannot_be_searched_by_words_is_said(pair, small_bundle, tmp_path):
     _, bundle = pair
     mine = shutil.copytree(bundle.uri, tmp_path / "mine")
     vectors = embeddings(4)
-    write_results(tmp_path / "other", [read_bundle(small_bundle)], vectors)
-    write_results(tmp_path / "unkept", [bundle], vectors, "")
-    folder = write_results(tmp_path / "results", [read_bundle(str(mine))], vectors)
+    write_tagged(tmp_path / "other", [read_bundle(small_bundle)], vectors)
+    write_tagged(tmp_path / "unkept", [bundle], vectors, "")
+    folder = write_tagged(tmp_path / "results", [read_bundle(str(mine))], vectors)
     assert embeddings_of(ResultsFolder(folder)).columns is None
     for name, said in {
         "other": "to whose features words cannot be compared; import a CLIP or SigLIP",

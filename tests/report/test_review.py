@@ -1,7 +1,6 @@
 """The review page: who may ask, what it keeps, and what it shows of it at once."""
 
 import contextlib
-import http.client
 import json
 from urllib.parse import quote
 
@@ -9,46 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from result_folders import RUN, film, frame, small_results, span, tag, with_thumbnails, write_tables
-from review_server import served
+from review_server import Asker, served
 
 from movie_tags.errors import UserError
 from movie_tags.records import PERSON, Film, TagStrength
-from movie_tags.report.review.serve import LOOPBACK, listen
+from movie_tags.report.review.serve import listen
 from movie_tags.report.review.worth import A_FILM, worth_a_look
 from movie_tags.results.corrections import APPLIES, REJECTED, WITHDRAWN, Corrections
 from movie_tags.results.expressions import Term, parse, resolve
 from movie_tags.results.film_tables import Results, slug
 from movie_tags.results.listing import listed, rating
 from movie_tags.results.search import Search
-
-
-class Asker:
-    """A client that says exactly what it is told to."""
-
-    def __init__(self, page):
-        self.port = int(page.link.split(":")[2].split("/")[0])
-        self.token = page.link.partition("token=")[2]
-        self.host = f"{LOOPBACK}:{self.port}"
-        self.cookie = f"movie-tags-review-{self.port}={self.token}"
-
-    def ask(self, path, method="GET", body=None, **headers):
-        given = {"Host": self.host, "Cookie": self.cookie, **{k.replace("_", "-"): v for k, v in headers.items()}}
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=20)
-        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        data = b"" if body is None else json.dumps(body).encode()
-        for name, value in {**given, **({"Content-Length": str(len(data))} if data else {})}.items():
-            if value is not None:
-                connection.putheader(name, value)
-        connection.endheaders(data)
-        answer = connection.getresponse()
-        return answer.status, answer.read(), dict(answer.getheaders())
-
-    def say(self, body, path="/api/corrections", **headers):
-        given = {"Origin": f"http://{self.host}", "Content_Type": "application/json", **headers}
-        status, text, _ = self.ask(path, "POST", body, **given)
-        with contextlib.suppress(ValueError):
-            return status, json.loads(text)
-        return status, text.decode()
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 from browser import opened, why_not
+from feature_folders import write_tagged
 from films import picture, write_video
 from result_folders import RUN, film, frame, small_results, tag, with_thumbnails, write_tables
 from review_server import served
+from tiny_pairs import write_pair
 
+from movie_tags.models.bundle import read_bundle
+from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.results.corrections import Corrections
 from movie_tags.results.film_tables import Results
 
@@ -158,6 +163,30 @@ def test_scenes_are_found_as_one_types(browser, tmp_path):
         assert one(browser, "#scenes a").get_attribute("href").endswith(".html#t=0")
         one(browser, "#q").send_keys("zzz")
         until(browser, lambda: "did you mean" in one(browser, "#told").text)
+        browser.get_log("browser")  # that a request was refused
+
+
+def test_shots_are_found_by_words(browser, tmp_path, monkeypatch):
+    pytest.importorskip("tokenizers")
+    monkeypatch.setenv("MOVIE_TAGS_CACHE", str(tmp_path / "cache"))
+    write_pair(tmp_path / "hub", "clip")
+    import_pair(str(tmp_path / "hub"), {"dress": ("a dress",)}, str(tmp_path / "bundle"), "tiny")
+    vectors = {"/films/a.mp4": np.random.default_rng(1).standard_normal((5, 8)).astype(np.float32)}
+    folder = write_tagged(tmp_path / "results", [read_bundle(str(tmp_path / "bundle"))], vectors)
+    with served(folder) as page:
+        browser.get(page.link)
+        browser.get(page.link.partition("?")[0] + "scenes")
+        one(browser, "#by [value=words]").click()
+        one(browser, "#q").send_keys("a red dress")
+        until(browser, lambda: one(browser, "#told").text == "5 scenes")
+        times = [cell.text for cell in all_of(browser, "#scenes td:nth-child(2)")]
+        assert sorted(times)[:2] == ["0:00 to 0:02", "0:04 to 0:06"]
+        assert all(cell.text.endswith("% probable") for cell in all_of(browser, "#scenes td:nth-child(3)"))
+        browser.get("about:blank")
+        browser.get(page.link.partition("?")[0] + "scenes#words=a%20red%20dress")  # as it stands in the address
+        until(browser, lambda: [cell.text for cell in all_of(browser, "#scenes td:nth-child(2)")] == times)
+        one(browser, "#by [value=tags]").click()
+        until(browser, lambda: "no tag" in one(browser, "#told").text)
         browser.get_log("browser")  # that a request was refused
 
 
