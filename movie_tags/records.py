@@ -97,7 +97,8 @@ class TagProbability:
     """A tag of a key frame with its probability. Unpacks as the two."""
 
     tag: str = column("the tag")
-    probability: float = column("in whole millionths", "0 to 1")
+    probability: float = column("in whole millionths; 1 where a person says so", "0 to 1")
+    by: str = column("who says so: person; the model where it is left out", omitted=True, default=MODEL)
 
     @classmethod
     def of_millionths(cls, tag: str, millionths: int) -> TagProbability:

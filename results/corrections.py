@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import secrets
@@ -240,6 +241,17 @@ class Held:
 
     def __bool__(self) -> bool:
         return any(self._verdicts.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Unlike that of any other that says something else of some film, SHA-256 in hex; "" where nothing is said."""
+        said = sorted(
+            (key, [(tag, place.start_s, place.end_s, one.verdict) for (tag, place), one in verdicts.items()])
+            for key, verdicts in self._verdicts.items()
+            if verdicts
+        )
+        known = [said, sorted(self._contents.items())]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest() if said else ""
 
     def of(self, id: str, content: str = "") -> Verdicts:
         """What holds of a film with such an id and, where it is known, such a content."""

@@ -14,6 +14,7 @@ import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -24,8 +25,10 @@ from movie_tags.results import overlay
 from movie_tags.results.corrections import Corrections, Held, Verdicts
 from movie_tags.results.reading import (
     PARQUET,
+    TABLES,
     OutputError,
     files_of,
+    files_of_model,
     read_parquet,
     read_row,
     read_run,
@@ -154,8 +157,9 @@ class Results:
         Raises:
             OutputError: the table cannot be read.
         """
-        spans = (self._record("spans", row) for row in self._index("spans").rows(id))
-        return overlay.spans(spans, self._verdicts(id) if verdicts is None else verdicts)
+        rows = [self._record("spans", row) for row in self._index("spans").rows(id)]
+        spans = overlay.spans(rows, self._verdicts(id) if verdicts is None else verdicts)
+        return tuple(span if span.id == id else replace(span, id=id) for span in spans)
 
     @cached_property
     def held(self) -> Held:
@@ -206,12 +210,17 @@ class Results:
     def _index(self, table: str) -> _Index:
         with self._reading:
             if table not in self._indices:
-                try:
-                    paths = [self._kept.enter_context(_lines_of(path)) for path in files_of(self.view, table)]
-                except OSError as error:
-                    raise OutputError(f"{self.folder}: {table} cannot be read: {storage.plainly(error)}") from error
-                self._indices[table] = _Index(paths)
+                corrected = _Index(self._local(files_of_model(self.view, TABLES[0]))).places
+                paths = self._local(files_of(self.view, table))
+                self._indices[table] = _Index(paths, corrected, self._local(files_of_model(self.view, table)))
             return self._indices[table]
+
+    def _local(self, paths: Iterable[str]) -> list[str]:
+        """Local files of a table's rows as lines of JSON, as long as this is open."""
+        try:
+            return [self._kept.enter_context(_lines_of(path)) for path in paths]
+        except OSError as error:
+            raise OutputError(f"{self.folder}: the tables cannot be read: {storage.plainly(error)}") from error
 
 
 @contextlib.contextmanager
@@ -229,14 +238,22 @@ def _lines_of(path: str) -> Iterator[str]:
 
 
 class _Index:
-    """Where the rows of each film stand in the local files of a table."""
+    """Where the rows of each film stand in the local files of a table; of some films, in others in their place."""
 
-    def __init__(self, paths: Iterable[str]):
-        self.paths = list(paths)
+    def __init__(self, paths: Iterable[str], elsewhere: Iterable[str] = (), others: Iterable[str] = ()):
+        """Args: the files; ids whose rows are in other files; these."""
+        self.paths: list[str] = []
         self.places: dict[str, list[list[int]]] = {}
-        for number, path in enumerate(self.paths):
+        self._add(paths)
+        for id in elsewhere:
+            self.places.pop(id, None)
+        self._add(others)
+
+    def _add(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.paths.append(path)
             try:
-                self._read(number, path)
+                self._read(len(self.paths) - 1, path)
             except OSError as error:
                 raise OutputError(f"{path}: cannot be read: {storage.plainly(error)}") from error
 

@@ -15,9 +15,12 @@ from typing import IO
 
 from movie_tags import storage
 from movie_tags.records import GONE, TAGGED, Entry
+from movie_tags.results.corrected_rows import CorrectedRows
+from movie_tags.results.corrections import Held
 from movie_tags.results.manifest import CATALOGUE, after, entry_of, id_of
-from movie_tags.results.reading import TABLES
+from movie_tags.results.reading import CORRECTED, TABLES, files_of_model
 from movie_tags.results.schema import MANIFEST, to_line
+from movie_tags.results.sort import in_place, lines_of
 
 MERGED_AT_ONCE = 50
 """Parts whose files are open at the same time."""
@@ -25,11 +28,12 @@ MERGED_AT_ONCE = 50
 
 @dataclass
 class Totals:
-    """What a snapshot holds: videos by status, failures of the catalogue, seconds of film."""
+    """What a snapshot holds: videos by status, failures of the catalogue, seconds of film, films with corrections."""
 
     by_status: Counter = field(default_factory=Counter)
     film_s: float = 0.0
     of_catalogue: int = 0
+    corrected: int = 0
 
     def add(self, entry: Entry) -> None:
         """Count a row of the manifest."""
@@ -82,7 +86,13 @@ class _Owners:
 
 
 def merge(
-    folders: Sequence[str | None], target: str, max_attempts: int, reread: bool, scratch: str, mark: str | None = None
+    folders: Sequence[str | None],
+    target: str,
+    max_attempts: int,
+    reread: bool,
+    scratch: str,
+    mark: str | None = None,
+    held: Held = Held(()),
 ) -> Totals:
     """Write the tables of a snapshot: of each video what the last of several folders says that knows it.
 
@@ -95,6 +105,7 @@ def merge(
         reread: the first folder's failures of the catalogue are found anew in the others, and so dropped.
         scratch: a local folder.
         mark: what replaced thumbnails are listed in.
+        held: what people say, which is laid over the rows.
     """
     while len(folders) > MERGED_AT_ONCE + 1:
         some = tempfile.mkdtemp(dir=scratch)
@@ -106,6 +117,7 @@ def merge(
         tables = {
             name: [_Cursor(stack.enter_context(_lines(folder, name, scratch))) for folder in folders] for name in TABLES
         }
+        corrected = stack.enter_context(CorrectedRows(held, target))
         out = {
             name: stack.enter_context(storage.create(storage.join(target, f"{name}.jsonl")))
             for name in (*TABLES, MANIFEST)
@@ -120,12 +132,15 @@ def merge(
             if owners.errors is not None:
                 totals.add(owners.entry)
                 out[MANIFEST].write(to_line(owners.entry))
+            kept: dict[str, list[bytes]] = {}
             for name in TABLES:
                 owner = owners.of_table(name)
-                kept = tables[name][owner].take(video_id) if owner is not None else []
-                out[name].writelines(kept)
+                kept[name] = tables[name][owner].take(video_id) if owner is not None else []
                 if name == "key_frames" and replaced is not None and owner != 0:
-                    _write_replaced(replaced, tables[name][0].take(video_id), kept)
+                    _write_replaced(replaced, tables[name][0].take(video_id), kept[name])
+            for name, lines in corrected.laid_over(kept).items():
+                out[name].writelines(lines)
+        totals.corrected = corrected.films
     return totals
 
 
@@ -166,12 +181,23 @@ def _write_replaced(out: IO[bytes], before: Sequence[bytes], now: Sequence[bytes
 
 @contextlib.contextmanager
 def _lines(folder: str | None, name: str, scratch: str) -> Iterator[Iterable[bytes]]:
-    """A table's lines; a remote one is fetched first, for many are read side by side."""
+    """A table's lines as the model says them."""
     if folder is None:
         yield ()
         return
-    path = storage.join(folder, f"{name}.jsonl")
-    if not storage.is_remote(folder):
+    own = files_of_model(folder, name) if name in CORRECTED else []
+    with _lines_at(storage.join(folder, f"{name}.jsonl"), scratch) as lines:
+        if not own:
+            yield lines
+            return
+        ids = set(map(id_of, lines_of(files_of_model(folder, TABLES[0]))))
+        yield in_place(lines, lines_of(own), ids, id_of)
+
+
+@contextlib.contextmanager
+def _lines_at(path: str, scratch: str) -> Iterator[Iterable[bytes]]:
+    """A file's lines; a remote one is fetched first, for many are read side by side."""
+    if not storage.is_remote(path):
         with open(path, "rb") as lines:
             yield lines
         return

@@ -70,7 +70,7 @@ def key_frame(row: KeyFrame, verdicts: Verdicts) -> KeyFrame:
             said[tag] = one.verdict == APPLIES
     if not said:
         return row
-    given = [TagProbability(tag, 1.0) for tag in sorted(said) if said[tag]]
+    given = [TagProbability(tag, 1.0, PERSON) for tag in sorted(said) if said[tag]]
     return replace(row, tags=(*given, *(tag for tag in row.tags if tag.tag not in said)))
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.results.schema import RECORDS, SchemaError, from_row
+from movie_tags.results.schema import RECORDS, SchemaError, from_row, without_omitted
+from movie_tags.results.sort import in_place
 
 TABLES = ("tags", "key_frames", "spans", "errors")
+CORRECTED = ("tags", "key_frames", "spans")
+"""Those on whose rows people's corrections lie."""
 LAYOUT = 2
 """Of the folder and its columns; one of another number is not read."""
 RUN_JSON, VIEW_JSON = "run.json", "view.json"
 VIEWS, RUNS, THUMBNAILS = "views", "runs", "thumbnails"
 LATEST, LATEST_JSON = "latest", "latest.json"
+MODEL = "model"
+"""The folder in a snapshot with the rows of corrected films as the model says them, in order of id, as JSON lines."""
 PARQUET = ".parquet"
 FORMATS = ("jsonl", "parquet")
 OURS = re.compile(rf"({'|'.join(TABLES)})(?:-\d+-of-\d+)?\.(?:{'|'.join(FORMATS)})\Z")
@@ -113,23 +118,47 @@ def files_of(output: str, name: str) -> list[str]:
     Raises:
         OutputError: the folder cannot be listed.
     """
-    folder = view_of(output)
+    return _files_in(view_of(output), name)
+
+
+def files_of_model(view: str, name: str) -> list[str]:
+    """The file of a table that has, of the films whose rows in a snapshot are corrected, those of the model, or none.
+
+    Raises:
+        OutputError: the folder cannot be listed.
+    """
+    return _files_in(storage.join(view, MODEL), name)
+
+
+def _files_in(folder: str, name: str) -> list[str]:
     try:
         found = {path: OURS.match(storage.base_name(path)) for path in storage.list_folder(folder, f"{name}*")}
     except OSError as error:
-        raise OutputError(f"{output}: cannot be listed: {storage.plainly(error)}") from error
+        raise OutputError(f"{folder}: cannot be listed: {storage.plainly(error)}") from error
     files = [path for path, match in found.items() if match and match.group(1) == name]
     # A snapshot whose tables were asked for as Parquet has both.
     return [path for path in files if path.endswith(PARQUET)] or files
 
 
 def read_table(output: str, name: str) -> Iterator[dict]:
-    """The rows of a table of results: of the latest snapshot, or of a snapshot or a part itself.
+    """The rows of a table of results as the model says them: of the latest snapshot, or of a snapshot or a part itself.
+
+    Where people's corrections were laid over a film's rows when they were published, the model's own stand in their
+    place: what people say now is laid over those (`results.overlay`).
 
     Raises:
         OutputError: a file cannot be read, or holds what is no row; the message names the line.
     """
-    for path in files_of(output, name):
+    view = view_of(output)
+    rows = _rows_of(_files_in(view, name))
+    corrected = {str(row.get("id")) for row in _rows_of(files_of_model(view, TABLES[0]))}
+    if corrected and name in CORRECTED:
+        rows = in_place(rows, _rows_of(files_of_model(view, name)), corrected, lambda row: str(row.get("id")))
+    yield from rows
+
+
+def _rows_of(files: Iterable[str]) -> Iterator[dict]:
+    for path in files:
         try:
             if path.endswith(PARQUET):
                 yield from read_parquet(path)
@@ -166,10 +195,12 @@ def read_parquet(path: str) -> Iterator[dict]:
     """
     import pyarrow.parquet as pq  # only those who have such tables pay for it
 
+    table = OURS.match(storage.base_name(path))
+    less_nulls = without_omitted(RECORDS[table.group(1)]) if table else dict
     with storage.plain_errors(), storage.open_seekable(path) as stream, pq.ParquetFile(stream) as file:
         for batch in file.iter_batches(batch_size=1000):
             for row in batch.to_pylist():
-                yield {name: value for name, value in row.items() if value is not None}
+                yield less_nulls({name: value for name, value in row.items() if value is not None})
 
 
 def read_row(line: bytes, path: str, number: int) -> dict:

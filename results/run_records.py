@@ -114,6 +114,8 @@ class SnapshotRecord(_Written):
         totals: videos by status, seconds of film.
         of_catalogue: failures of the catalogue itself, which each run finds anew.
         layout: `reading.LAYOUT` of the version that wrote it.
+        corrections: of what people said that lies on its tables (`Held.fingerprint`); "" where nothing does.
+        corrected: on how many films' rows it lies.
     """
 
     view: str
@@ -121,3 +123,5 @@ class SnapshotRecord(_Written):
     totals: dict = field(default_factory=dict)
     of_catalogue: int = 0
     layout: int = 0
+    corrections: str = ""
+    corrected: int = 0

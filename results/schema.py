@@ -169,6 +169,25 @@ def from_row(record: type, row: Mapping[str, Any]) -> Any:
     return reader_of(record)(row)
 
 
+def without_omitted(record: type) -> Callable[[dict], dict]:
+    """The function that takes out of rows of such records, in place, nulls of what their inner records may omit."""
+    inside = {
+        column.name: [inner.name for inner in columns(column.kind) if inner.omitted]
+        for column in columns(record)
+        if column.nested
+    }
+
+    def less(row: dict) -> dict:
+        for name, omitted in inside.items():
+            for item in row.get(name, ()) if omitted else ():
+                for inner in omitted:
+                    if item.get(inner) is None:
+                        item.pop(inner, None)
+        return row
+
+    return less
+
+
 def parquet_schema(record: type) -> pa.Schema:
     """The columns as Parquet has them."""
     import pyarrow as pa  # only those who have such tables pay for it

@@ -19,7 +19,16 @@ from movie_tags.results import overlay
 from movie_tags.results.corrections import Corrections, Held
 from movie_tags.results.expressions import And, Expression, Not, Or, SearchError, Term, tags_of
 from movie_tags.results.listing import rating_in_sql, tag_in_sql, threshold_of
-from movie_tags.results.reading import PARQUET, OutputError, files_of, read_records, read_run, view_with_films
+from movie_tags.results.reading import (
+    PARQUET,
+    TABLES,
+    OutputError,
+    files_of,
+    files_of_model,
+    read_records,
+    read_run,
+    view_with_films,
+)
 from movie_tags.results.schema import columns, duckdb_types, from_row, to_line
 
 MEMORY = "400MB"
@@ -122,7 +131,7 @@ class Search:
         self.view = view_with_films(folder)
         next(iter(read_records(self.view, "tags")), None)  # DuckDB would take a table of other columns for an empty one
         self._kept = contextlib.ExitStack()
-        self._local: dict[str, list[str]] = {}
+        self._local: dict[tuple[str, bool], list[str]] = {}
         self._corrected: dict[str, str] = {}
         scratch = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="movie-tags-"))
         self._db = self._kept.enter_context(
@@ -310,19 +319,25 @@ class Search:
         """SQL of some columns of a table."""
         names = ", ".join(f'"{column}"' for column in columns)
         written = f"SELECT {names} FROM {_read(self._files(name), columns)}"
+        own = self._files(name, of_model=True)
+        if own:
+            elsewhere = f"SELECT id FROM {_read(self._files(TABLES[0], of_model=True), {'id': 'VARCHAR'})}"
+            said = f"SELECT {names} FROM {_read(own, columns)}"
+            written = f"SELECT * FROM ({written} WHERE id NOT IN ({elsewhere}) UNION ALL {said})"
         if name not in self._corrected:
             return f"({written})"
         corrected = f"SELECT {names} FROM {_read([self._corrected[name]], columns)}"
         return f"({written} WHERE id NOT IN ({self._replaced}) UNION ALL {corrected})"
 
-    def _files(self, name: str) -> list[str]:
-        """The local files of a table."""
-        if name not in self._local:
+    def _files(self, name: str, of_model: bool = False) -> list[str]:
+        """The local files of a table, or those with the model's rows of films whose rows there are corrected."""
+        if (name, of_model) not in self._local:
             try:
-                self._local[name] = [self._kept.enter_context(storage.fetch(p)) for p in files_of(self.view, name)]
+                found = (files_of_model if of_model else files_of)(self.view, name)
+                self._local[name, of_model] = [self._kept.enter_context(storage.fetch(path)) for path in found]
             except OSError as error:
                 raise OutputError(f"{self.folder}: {name} cannot be read: {storage.plainly(error)}") from error
-        return self._local[name]
+        return self._local[name, of_model]
 
     def _rows(self, query: str) -> list[tuple]:
         try:

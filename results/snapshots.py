@@ -1,6 +1,7 @@
 """Snapshots: one consistent set of tables of all that is known, replaced in one atomic step.
 
-    views/VIEW_ID/*        the tables, the manifest and run.json: one row for each video
+    views/VIEW_ID/*        the tables, the manifest and run.json: one row for each video; people's corrections laid over
+    views/VIEW_ID/model/*  of films with corrections, the rows as the model says them
     latest                 a link to the latest snapshot (elsewhere than on a local disk: latest.json, which names it)
     tags.jsonl, …, run.json    links to latest/… (elsewhere: copies; run.json goes first and comes last)
     thumbnails/            pictures named by their content, which the tables of any part may show
@@ -20,18 +21,22 @@ import tempfile
 from collections.abc import Sequence
 
 from movie_tags import storage
+from movie_tags.results.corrections import Corrections, Held
 from movie_tags.results.merge import merge
 from movie_tags.results.parts import Part
 from movie_tags.results.reading import (
+    CORRECTED,
     FORMATS,
     LATEST,
     LATEST_JSON,
     LAYOUT,
+    MODEL,
     PARQUET,
     RUN_JSON,
     TABLES,
     VIEW_JSON,
     VIEWS,
+    files_of_model,
     latest_view,
     read_json,
 )
@@ -46,7 +51,7 @@ REPLACED_AT_ONCE = 100_000
 def publish(
     folder: str, name: str, run: RunRecord, parts: Sequence[Part], max_attempts: int, reread: bool
 ) -> RunRecord:
-    """Make a snapshot of the latest one and parts, and put it in its place. Idempotent.
+    """Make a snapshot of the latest one and parts, corrections laid over, and put it in its place. Idempotent.
 
     Args:
         folder: of results.
@@ -66,10 +71,13 @@ def publish(
         return RunRecord.of(read_json(storage.join(before, RUN_JSON)) or run.said)
     storage.remove_folder(target)  # of an attempt that died
     storage.make_folder(target)
-    record = _write_tables(before, parts, target, run.format, max_attempts, reread)
+    held = Held(Corrections(folder))  # what comes later is laid over by whoever reads, and comes in with the next
+    record = _write_tables(before, parts, target, run.format, max_attempts, reread, held)
     run = dataclasses.replace(run, totals=record.totals)
     record.write(storage.join(target, VIEW_JSON))
     run.write(storage.join(target, RUN_JSON))
+    if record.corrected:
+        storage.settle(storage.join(target, MODEL))
     storage.settle(target)
     _point(folder, name)
     put_in_front(folder, target)
@@ -83,25 +91,49 @@ def record_of(snapshot: str) -> SnapshotRecord | None:
 
 
 def _write_tables(
-    before: str | None, parts: Sequence[Part], target: str, table_format: str, max_attempts: int, reread: bool
+    before: str | None,
+    parts: Sequence[Part],
+    target: str,
+    table_format: str,
+    max_attempts: int,
+    reread: bool,
+    held: Held,
 ) -> SnapshotRecord:
-    """Write a snapshot's tables; those of the one before are copied where the parts change nothing."""
+    """Write a snapshot's tables; those of the one before are copied where neither parts nor people change anything."""
     known = record_of(before) if before else None
     stale = reread and known is not None and known.of_catalogue  # failures of the catalogue, which was read anew
+    corrections = held.fingerprint
     news = stale or any(part.says_something for part in parts)
-    record = SnapshotRecord(storage.base_name(target), before and storage.base_name(before), layout=LAYOUT)
+    news = news or (known is not None and known.corrections != corrections)
+    record = SnapshotRecord(
+        storage.base_name(target), before and storage.base_name(before), layout=LAYOUT, corrections=corrections
+    )
     if before is not None and known is not None and not news:
         for name in (*TABLES, MANIFEST):
             storage.copy(storage.join(before, f"{name}.jsonl"), storage.join(target, f"{name}.jsonl"))
-        record = dataclasses.replace(record, totals=known.totals, of_catalogue=known.of_catalogue)
+        _copy_rows_of_model(before, target)
+        record = dataclasses.replace(
+            record, totals=known.totals, of_catalogue=known.of_catalogue, corrected=known.corrected
+        )
     else:
         folders = [before, *(part.address for part in parts)]
         with tempfile.TemporaryDirectory(prefix="movie-tags-") as scratch:
-            found = merge(folders, target, max_attempts, reread, scratch, REPLACED)
-        record = dataclasses.replace(record, totals=found.said(), of_catalogue=found.of_catalogue)
+            found = merge(folders, target, max_attempts, reread, scratch, REPLACED, held)
+        record = dataclasses.replace(
+            record, totals=found.said(), of_catalogue=found.of_catalogue, corrected=found.corrected
+        )
     if table_format != FORMATS[0]:
         _write_parquet(target, None if news else before)
     return record
+
+
+def _copy_rows_of_model(before: str, target: str) -> None:
+    """Copy what a snapshot has of corrected films as the model says it."""
+    paths = [path for name in CORRECTED for path in files_of_model(before, name)]
+    if paths:
+        storage.make_folder(storage.join(target, MODEL))
+    for path in paths:
+        storage.copy(path, storage.join(target, MODEL, storage.base_name(path)))
 
 
 def _write_parquet(target: str, same: str | None) -> None:

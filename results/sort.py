@@ -7,8 +7,8 @@ import heapq
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, TypeVar
 
 from movie_tags import storage
 
@@ -16,6 +16,7 @@ AT_ONCE = 64 << 20
 """Bytes of lines that are sorted in memory."""
 
 Key = Callable[[bytes], tuple]
+Row = TypeVar("Row")
 
 
 def key_of(line: bytes) -> tuple:
@@ -80,6 +81,31 @@ def joined(
         values[side].append(value)
     if current is not None:
         yield current, *values
+
+
+def in_place(
+    rows: Iterable[Row], others: Iterable[Row], ids: Collection[str], id_of: Callable[[Row], str]
+) -> Iterator[Row]:
+    """Rows with others in place of those of some ids; all in order of ids.
+
+    Args:
+        rows: to be read.
+        others: in place of those of `ids`, of which there may be more or fewer of an id, or none.
+        ids: whose rows are passed over.
+        id_of: of a row.
+    """
+    waiting = iter(others)
+    other = next(waiting, None)
+    for row in rows:
+        id = id_of(row)
+        while other is not None and id_of(other) <= id:
+            yield other
+            other = next(waiting, None)
+        if id not in ids:
+            yield row
+    while other is not None:
+        yield other
+        other = next(waiting, None)
 
 
 def _place(item: tuple[str, int, Any]) -> tuple[str, int]:

@@ -14,11 +14,14 @@ from movie_tags import storage
 from movie_tags.pipeline.commands.common import DONE
 from movie_tags.records import FAILED, QUARANTINED, TAGGED
 from movie_tags.report.phrases import length, number
+from movie_tags.results import corrections
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import entry_of
 from movie_tags.results.owner import Held
 from movie_tags.results.parts import RunFolder
 from movie_tags.results.reading import OutputError, no_results
+from movie_tags.results.run_records import SnapshotRecord
+from movie_tags.results.snapshots import record_of
 from movie_tags.results.sort import lines_of
 
 OPTIONS = {
@@ -51,8 +54,10 @@ def status_of(results: ResultsFolder) -> dict:
 
     Returns:
         `videos`: counts by status and, of what failed, `due_again`; `film_s`; `reasons`: [stage, reason, status,
-        number] of failures, the most frequent first; `waiting_parts`: finished and not yet in the tables; `runs`: the
-        last, the latest first; `died`: runs that have not ended and are not going on; `lock`: who writes to it.
+        number] of failures, the most frequent first; `waiting_parts`: finished and not yet in the tables;
+        `corrections`: on how many films' rows of the tables they lie, and whether others wait for the next run;
+        `runs`: the last, the latest first; `died`: runs that have not ended and are not going on; `lock`: who writes
+        to it.
 
     Raises:
         OutputError: it is no folder of results, or cannot be read.
@@ -67,6 +72,7 @@ def status_of(results: ResultsFolder) -> dict:
         return {
             **_videos(manifest),
             "waiting_parts": waiting,
+            "corrections": _corrections(results),
             "runs": [run for run in last if run],
             "died": [run.run_id for run in unfinished if held is None or run.run_id != held.owner.run_id],
             "lock": None if held is None else _holder(held),
@@ -91,6 +97,14 @@ def _videos(manifest: str | None) -> dict:
         "film_s": round(film_s, 3),
         "reasons": [[*what, n] for what, n in reasons.most_common(SHOWN_REASONS)],
     }
+
+
+def _corrections(results: ResultsFolder) -> dict:
+    """How far the tables have what people say."""
+    latest = results.latest
+    published = (record_of(latest) if latest else None) or SnapshotRecord("")
+    said = corrections.Held(corrections.Corrections(results.address)).fingerprint
+    return {"films": published.corrected, "waiting": said != published.corrections}
 
 
 def _holder(held: Held) -> dict:
@@ -139,6 +153,14 @@ def show(console: Console, results: ResultsFolder, said: dict) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    corrected = said["corrections"]
+    if corrected["films"] or corrected["waiting"]:
+        waiting = "; others come into the tables with the next run" if corrected["waiting"] else ""
+        console.print(
+            f"what people say is in the tables, of {number(corrected['films'], 'film')}{waiting}",
+            highlight=False,
+            soft_wrap=True,
+        )
     if said["lock"]:
         holder = said["lock"]
         console.print(

@@ -35,7 +35,8 @@ from movie_tags.pipeline.prometheus import write_failure, write_metrics
 from movie_tags.pipeline.run import Interrupted, TaggingRun
 from movie_tags.records import FAILED, QUARANTINED, Film
 from movie_tags.report.phrases import number
-from movie_tags.results import run_records
+from movie_tags.results import overlay, run_records
+from movie_tags.results.corrections import Corrections, Held
 from movie_tags.results.folder import ResultsFolder, scratch_results
 from movie_tags.results.manifest import SAID_ANEW, Rules, read_due
 from movie_tags.results.reading import FORMATS
@@ -316,7 +317,9 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             return say_what_is_due(prepare(args, results, beam_words))
         tagging, run = tag(args, results, beam_words, interruption)
         shown = sorted(itertools.islice(tagging.tagged(), SHOWN_ROWS), key=lambda row: row["id"])
-        print_tags(Console(), (from_row(Film, row) for row in shown))
+        held = Held(Corrections(results.address))
+        films = (from_row(Film, row) for row in shown)
+        print_tags(Console(), (overlay.film(film, held.of(film.id, film.content)) for film in films))
         errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
     if args.metrics_file:
         write_metrics(args.metrics_file, run)

@@ -1,5 +1,6 @@
 """Tagging anew from kept features: the tables of decoding anew, and no film is opened."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -10,13 +11,16 @@ from films import picture, write_video
 from movie_tags import storage
 from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
 from movie_tags.models.heads import read_head, write_head
+from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.method import Method, Work, seen_key
 from movie_tags.pipeline.run import TaggingRun
-from movie_tags.records import Film, KeyFrame
+from movie_tags.records import MODEL, PERSON, Film, KeyFrame
 from movie_tags.results import features
+from movie_tags.results.corrections import APPLIES, WITHDRAWN, Correction, Corrections
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import METHOD, SAID_ANEW
+from movie_tags.results.reading import files_of_model
 from movie_tags.results.run_records import RunRecord, iso
 
 WORK = Work(features=True)
@@ -87,6 +91,34 @@ def test_another_head_says_something_else_of_what_was_seen(films, small_bundle, 
     assert run.due[SAID_ANEW] == 2
     assert all(same(*pair) for pair in zip(tables(kept), first, strict=True))
     assert not tag(films, kept, small_bundle).counts["videos_tagged"]
+
+
+def test_a_night_brings_corrections_into_the_tables_and_tagging_anew_keeps_them(
+    films, small_bundle, other_bundle, tmp_path, capsys
+):
+    out = str(tmp_path)
+
+    def night(model, *words):
+        status = main(["tag", films, "--output", out, "--model", model, *words])
+        assert main(["status", out]) == 0
+        tags = [json.loads(line) for line in (tmp_path / "tags.jsonl").read_text("utf-8").splitlines()]
+        return status, capsys.readouterr(), [[(t["tag"], t["by"]) for t in row["short_list"]] for row in tags]
+
+    night(small_bundle)
+    first = tables(tmp_path)
+    film = first[0][0]
+    Corrections(out).append([Correction(film.id, "Temple", APPLIES, content=film.content)])
+    status, said, short = night(small_bundle)
+    assert status == 0 and "nothing is due" in said.err and "what people say is in the tables, of 1 film\n" in said.out
+    assert short[0][0] == ("Temple", PERSON) and all(by == MODEL for _, by in (*short[0][1:], *short[1]))
+    assert tables(tmp_path) == first  # which are the model's
+    status, said, short = night(other_bundle, "--retry", "all")
+    assert status == 3 and "a.mp4: Temple" in said.out and short[0][0] == ("Temple", PERSON)
+    Corrections(out).append([Correction(film.id, "Temple", WITHDRAWN, content=film.content)])
+    assert main(["status", out]) == 0 and "others come into the tables" in capsys.readouterr().out
+    _, _, short = night(other_bundle)
+    assert short == [[(t.tag, MODEL) for t in film.short_list] for film in tables(tmp_path)[0]]
+    assert not files_of_model(ResultsFolder(out).latest, "tags")
 
 
 def test_what_was_seen_otherwise_is_decoded(films, small_bundle, other_bundle, tmp_path):

@@ -47,7 +47,7 @@ def test_a_record_is_the_same_again_after_json(record):
 @pytest.mark.parametrize("name", RECORDS)
 def test_parquet_and_duckdb_take_the_rows_by_the_types_declared(name, tmp_path):
     strengths = (TagStrength("a/b", 1, 0.5, 0.5, 1.0, 0.5, 3.0),)
-    probable = (TagProbability("a", 0.5),)
+    probable = (TagProbability("a", 0.5, "person"),)
     record = {
         "tags": Film(id="i", uri="u", title="t", short_list=strengths, tags=strengths, warnings=("w",)),
         "key_frames": KeyFrame(1.0, 0.0, 3.0, tags=probable, watch=probable, id="i", thumbnail="t.jpg"),

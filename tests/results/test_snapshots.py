@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from power_cut import Countdown, PowerCut
 
 from movie_tags import storage
 from movie_tags.records import FAILED, QUARANTINED, TAGGED, Entry, Video
@@ -114,32 +115,6 @@ def test_lines_in_order_whatever_fits_into_memory(rows, at_once):
 def test_a_lines_id_is_read_without_the_rest(name):
     assert id_of(json.dumps({"id": name, "n": 1}, ensure_ascii=False).encode(errors="surrogatepass")) == name
     assert id_of(json.dumps({"id": name}).encode()) == name
-
-
-class PowerCut(BaseException):
-    pass
-
-
-class Countdown:
-    """Lets so many operations on files through, then none."""
-
-    def __init__(self, patch, operations):
-        self.left = operations
-        for module, names in (
-            (storage, ("write_bytes", "write_text", "remove", "remove_folder", "copy", "settle", "make_folder")),
-            (os, ("replace", "symlink", "unlink", "rmdir")),
-        ):
-            for name in names:
-                patch.setattr(module, name, self.wrap(getattr(module, name)))
-
-    def wrap(self, operation):
-        def wrapped(*args, **kwargs):
-            self.left -= 1
-            if self.left < 0:
-                raise PowerCut
-            return operation(*args, **kwargs)
-
-        return wrapped
 
 
 def night(output, run_id, films):
