@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -233,11 +233,29 @@ class Held:
         said = list(corrections)
         self._contents = {one.film: one.content for one in said if one.content}
         self._verdicts: dict[str, Verdicts] = {}
+        self._fold(said)
+
+    def _fold(self, said: Iterable[Correction]) -> None:
         for one in said:
             verdicts = self._verdicts.setdefault(one.content or self._contents.get(one.film) or one.film, {})
             verdicts.pop((one.tag, one.place), None)
             if one.verdict != WITHDRAWN:
                 verdicts[one.tag, one.place] = one
+
+    def and_then(self, more: Sequence[Correction]) -> Held | None:
+        """What holds after more was said; this stays as it is. None where it changes which films what was said is of.
+
+        What all said costs nothing once more, as it does to fold it anew.
+        """
+        if any(one.content and self._contents.get(one.film) != one.content for one in more):
+            return None
+        found = Held(())
+        found._contents, found._verdicts = self._contents, dict(self._verdicts)
+        for one in more:
+            key = one.content or self._contents.get(one.film) or one.film
+            found._verdicts[key] = dict(found._verdicts.get(key, {}))
+        found._fold(more)
+        return found
 
     def __bool__(self) -> bool:
         return any(self._verdicts.values())

@@ -56,6 +56,8 @@ def film(row: Film, verdicts: Verdicts) -> Film:
 
 def _unseen(tag: str, row: Film, verdicts: Verdicts) -> TagStrength:
     """A tag that the model did not see, with the seconds and the share of the film for which people give it."""
+    if all(said != tag or place.of_film for said, place in verdicts):
+        return TagStrength(tag)
     end = row.duration_s or math.inf
     given = (span for span in spans((), verdicts) if span.tag == tag)
     seconds = sum(max(0.0, min(span.end_s, end) - span.start_s) for span in given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from movie_tags import storage
 from movie_tags.machine import cores
 from movie_tags.records import Film, Span
 from movie_tags.results import overlay
-from movie_tags.results.corrections import Corrections, Held
+from movie_tags.results.corrections import REJECTED, Corrections, Held, Verdicts
 from movie_tags.results.expressions import And, Expression, Not, Or, SearchError, Term, tags_of
 from movie_tags.results.listing import rating_in_sql, tag_in_sql, threshold_of
 from movie_tags.results.reading import (
@@ -122,8 +122,13 @@ class Search:
     A context, in which copies of remote tables are kept.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, often: bool = False):
         """
+        Args:
+            folder: of results.
+            often: it will be searched again and again: what searches read is copied into a database of columns first,
+                which takes some seconds for two million spans, and the tenth of that a search less.
+
         Raises:
             OutputError: the folder holds no results, or they cannot be read.
         """
@@ -133,6 +138,7 @@ class Search:
         self._kept = contextlib.ExitStack()
         self._local: dict[tuple[str, bool], list[str]] = {}
         self._corrected: dict[str, str] = {}
+        self._laid: tuple[Held, Sequence[str]] | None = None
         scratch = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="movie-tags-"))
         self._db = self._kept.enter_context(
             duckdb.connect(
@@ -147,6 +153,20 @@ class Search:
         )
         self._held = Held(Corrections(folder))
         self._scratch = scratch
+        self._copied: set[str] = set()
+        if often:
+            self._copy()
+
+    def _copy(self) -> None:
+        self._rows(f"ATTACH {_text(f'{self._scratch}/tables.duckdb')} AS tables")
+        for name, kinds in (("tags", _FILMS), ("spans", _SPANS)):
+            if self._files(name):
+                self._rows(f"CREATE TABLE tables.{name} AS {self._written(name, kinds)}")
+                self._copied.add(name)
+
+    def follow(self, held: Held) -> None:
+        """From now on lay this over the tables: what people say that holds."""
+        self._held = held
 
     def __enter__(self) -> Search:
         return self
@@ -164,12 +184,17 @@ class Search:
         Raises:
             OutputError: the tables cannot be read.
         """
-        said = ((read_run(self.view) or {}).get("model") or {}).get("vocabulary")
         own = sorted(self._held.tags())
+        return list(dict.fromkeys([*self._tags, *own]))
+
+    @cached_property
+    def _tags(self) -> list[str]:
+        """The tags of the model, or those that were found."""
+        said = ((read_run(self.view) or {}).get("model") or {}).get("vocabulary")
         if said:
-            return list(dict.fromkeys([*said, *own]))
-        found = self._rows(f"SELECT DISTINCT unnest(tags).tag AS tag FROM {self._films()} ORDER BY tag")
-        return list(dict.fromkeys([*(tag for (tag,) in found), *own]))
+            return said
+        written = self._written("tags", _FILMS)
+        return [tag for (tag,) in self._rows(f"SELECT DISTINCT unnest(tags).tag AS tag FROM ({written}) ORDER BY tag")]
 
     @cached_property
     def threshold(self) -> float:
@@ -286,48 +311,76 @@ class Search:
         files = self._files("spans")
         if not files:
             raise SearchError(f"{self.folder}: spans.jsonl is missing; search without --scenes, or tag anew")
-        wanted = f"tag IN ({', '.join(map(_text, tags))})"
-        return f"(SELECT * FROM {self._table('spans', _SPANS)} WHERE {wanted})"
+        return self._table("spans", _SPANS, f"tag IN ({', '.join(map(_text, tags))})")
 
     def _correct(self, tags: Sequence[str]) -> None:
         """Put rows with corrections of these tags laid over them in place of those of the films that have any."""
-        self._corrected = {}
+        if self._laid == (self._held, tags):
+            return
+        self._corrected, self._laid = {}, (self._held, tags)
         held = self._held.only(frozenset(tags))
         if not held:
             return
         listed = ", ".join(map(_text, sorted(held.films() | held.contents())))
-        films_of = f"SELECT * FROM {self._table('tags', _FILMS)} WHERE id IN ({listed}) OR content IN ({listed})"
+        wanted = f"({', '.join(map(_text, tags))})"
+        # Of a film that is wanted for its corrected tags the others are not asked for.
+        lists = ", ".join(
+            f"list_filter({name}, lambda x: x.tag IN {wanted}) AS {name}" for name in ("short_list", "tags")
+        )
+        films_of = (
+            f"SELECT * REPLACE ({lists}) FROM ({self._written('tags', _FILMS)}) "
+            f"WHERE id IN ({listed}) OR content IN ({listed})"
+        )
         films = [from_row(Film, _said(_FILMS, row)) for row in self._rows(films_of)]
         verdicts = {film.id: held.of(film.id, film.content) for film in films}
-        spans: dict[str, list[Span]] = {id: [] for id in verdicts}
-        if spans and self._files("spans"):
-            ids = ", ".join(map(_text, spans))
-            for row in self._rows(f"SELECT * FROM {self._table('spans', _SPANS)} WHERE id IN ({ids})"):
-                span = from_row(Span, _said(_SPANS, row))
-                spans[span.id].append(span)
-        rows: dict[str, list] = {
-            "tags": [overlay.film(film, verdicts[film.id]) for film in films],
-            "spans": [replace(s, id=id) for id, found in spans.items() for s in overlay.spans(found, verdicts[id])],
-        }
-        for name, records in rows.items():
-            self._corrected[name] = f"{self._scratch}/{name}.jsonl"
-            with open(self._corrected[name], "wb") as lines:
-                lines.writelines(map(to_line, records))
-        self._replaced = ", ".join(map(_text, ["", *verdicts]))
+        self._replace("tags", [overlay.film(film, verdicts[film.id]) for film in films], [(id, "") for id in verdicts])
+        if self._files("spans"):
+            said = {(id, tag) for id, found in verdicts.items() for tag, _ in found}
+            self._replace("spans", self._corrected_spans(verdicts), said)
 
-    def _table(self, name: str, columns: dict[str, str]) -> str:
-        """SQL of some columns of a table."""
-        names = ", ".join(f'"{column}"' for column in columns)
-        written = f"SELECT {names} FROM {_read(self._files(name), columns)}"
-        own = self._files(name, of_model=True)
-        if own:
-            elsewhere = f"SELECT id FROM {_read(self._files(TABLES[0], of_model=True), {'id': 'VARCHAR'})}"
-            said = f"SELECT {names} FROM {_read(own, columns)}"
-            written = f"SELECT * FROM ({written} WHERE id NOT IN ({elsewhere}) UNION ALL {said})"
+    def _corrected_spans(self, verdicts: dict[str, Verdicts]) -> Iterator[Span]:
+        """The spans of films and tags of which something is said."""
+        spans: dict[str, list[Span]] = {id: [] for id in verdicts}
+        # What is rejected of a film as a whole leaves none: they need not be read.
+        said = ((id, tag, place, one) for id, found in verdicts.items() for (tag, place), one in found.items())
+        some = {(id, tag) for id, tag, place, one in said if not (place.of_film and one.verdict == REJECTED)}
+        self._rows(f"CREATE OR REPLACE TEMP TABLE asked AS {_pairs(some)}")
+        written = self._written("spans", _SPANS)
+        for row in self._rows(f"SELECT spans.* FROM ({written}) AS spans JOIN asked USING (id, tag)"):
+            span = from_row(Span, _said(_SPANS, row))
+            spans[span.id].append(span)
+        for id, found in spans.items():
+            yield from (replace(span, id=id) for span in overlay.spans(found, verdicts[id]))
+
+    def _replace(self, name: str, records: Iterable[Film | Span], places: Collection[tuple[str, str]]) -> None:
+        """Let records stand in a table for all rows of some films, or films and tags."""
+        self._corrected[name] = f"{self._scratch}/{name}.jsonl"
+        with open(self._corrected[name], "wb") as lines:
+            lines.writelines(map(to_line, records))
+        self._rows(f"CREATE OR REPLACE TEMP TABLE replaced_{name} AS {_pairs(places)}")
+
+    def _table(self, name: str, columns: dict[str, str], where: str = "TRUE") -> str:
+        """SQL of some columns of those rows of a table for which a condition holds."""
+        written = f"{self._written(name, columns)} WHERE {where}"
         if name not in self._corrected:
             return f"({written})"
-        corrected = f"SELECT {names} FROM {_read([self._corrected[name]], columns)}"
-        return f"({written} WHERE id NOT IN ({self._replaced}) UNION ALL {corrected})"
+        corrected = f"SELECT {_names(columns)} FROM {_read([self._corrected[name]], columns)} WHERE {where}"
+        by = "r.id = written.id" + (" AND r.tag = written.tag" if name == "spans" else "")
+        others = f"NOT EXISTS (SELECT 1 FROM replaced_{name} AS r WHERE {by})"
+        return f"({written} AND {others} UNION ALL {corrected})"
+
+    def _written(self, name: str, columns: dict[str, str]) -> str:
+        """SQL of some columns of a table as the model says it."""
+        names = _names(columns)
+        if name in self._copied:
+            return f"SELECT {names} FROM tables.{name} AS written"
+        read, own = _read(self._files(name), columns), self._files(name, of_model=True)
+        if not own:
+            return f"SELECT {names} FROM {read} AS written"
+        elsewhere = f"SELECT id FROM {_read(self._files(TABLES[0], of_model=True), {'id': 'VARCHAR'})}"
+        said = f"SELECT {names} FROM {_read(own, columns)}"
+        rows = f"SELECT {names} FROM {read} WHERE id NOT IN ({elsewhere}) UNION ALL {said}"
+        return f"SELECT {names} FROM ({rows}) AS written"
 
     def _files(self, name: str, of_model: bool = False) -> list[str]:
         """The local files of a table, or those with the model's rows of films whose rows there are corrected."""
@@ -344,6 +397,16 @@ class Search:
             return self._db.execute(query).fetchall()
         except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
             raise OutputError(f"{self.folder}: the tables cannot be read: {storage.plainly(error)}") from error
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    """SQL of pairs, as columns id and tag; of a pair of nothing at least."""
+    rows = ", ".join(f"({_text(id)}, {_text(tag)})" for id, tag in [("", ""), *pairs])
+    return f"SELECT * FROM (VALUES {rows}) AS pairs(id, tag)"
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
 
 
 def _text(value: str) -> str:

@@ -64,11 +64,20 @@ class Review:
         """
         self.live, self.by = Live(folder), by
         self.desk = Desk(self.live)
-        self._page: tuple[tuple, str] = ((), "")
-        self._search: tuple[tuple, Search] | None = None
+        self._page: tuple[tuple, bytes] = ((), b"")
+        self._search: tuple[str, Search] | None = None
         self._features: tuple[str, Features] | None = None
         self._words: tuple[str, Words] | None = None
-        self._searching = threading.Lock()
+        self._searching, self._paging = threading.Lock(), threading.Lock()
+        self.live.prepare(self._prepare)
+
+    def _prepare(self, now: Catalogue) -> None:
+        """What takes seconds with a large catalogue, in the order in which people come to it."""
+        self._page_of(now)
+        now.results.key_frames("", {})  # where each film's rows stand
+        now.results.spans("", {})
+        with self._searching:
+            self._search_of(now)
 
     def app(self) -> Starlette:
         """The web application."""
@@ -91,12 +100,16 @@ class Review:
 
     def catalogue(self, request: Request) -> Response:
         """The page of all films, as the report has it."""
-        now = self.live.now()
-        if self._page[0] != now.version:
-            entries = [Entry(film, name, True, bool(film.warnings)) for name, film in now.films().items()]
-            failed = [one for one in now.results.failures if not one.of_key_frame]
-            self._page = now.version, catalogue_page(entries, failed, now.results.run, LINKS)
-        return HTMLResponse(self._page[1].encode(errors="replace"))
+        return HTMLResponse(self._page_of(self.live.now()))
+
+    def _page_of(self, now: Catalogue) -> bytes:
+        with self._paging:
+            if self._page[0] != now.version:
+                entries = [Entry(film, name, True, bool(film.warnings)) for name, film in now.films().items()]
+                failed = [one for one in now.results.failures if not one.of_key_frame]
+                page = catalogue_page(entries, failed, now.results.run, LINKS)
+                self._page = now.version, page.encode(errors="replace")
+            return self._page[1]
 
     def film(self, request: Request) -> Response:
         """The page of a film, as the report has it, with what takes corrections."""
@@ -208,11 +221,12 @@ class Review:
         return self._words[1]
 
     def _search_of(self, now: Catalogue) -> Search:
-        """What searches this state of the catalogue: kept for the next letter that is typed."""
-        if self._search is None or self._search[0] != now.version:
+        """What searches this view of the catalogue, with what people say now."""
+        if self._search is None or self._search[0] != now.results.view:
             if self._search is not None:
                 self._search[1].close()
-            self._search = now.version, Search(self.live.folder)
+            self._search = now.results.view, Search(self.live.folder, often=True)
+        self._search[1].follow(now.held)
         return self._search[1]
 
     def cover(self, request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from movie_tags import storage
@@ -84,9 +85,20 @@ class Live:
         self.folder = folder
         self.corrections = Corrections(folder)
         self._said: list[Correction] = []
+        self._folded: Held | None = None
         self._position = 0
         self._lock = threading.Lock()
+        self._work: Callable[[Catalogue], None] = lambda _: None
         self._now = self._read()
+
+    def prepare(self, work: Callable[[Catalogue], None]) -> None:
+        """Do some work beside others for the view that is the latest now, and for each that will be."""
+        with self._lock:
+            self._work = work
+            self._begin()
+
+    def _begin(self) -> None:
+        threading.Thread(target=_quietly, args=(self._work, self._now), daemon=True).start()
 
     def now(self) -> Catalogue:
         """The latest view, with all that has been said.
@@ -98,6 +110,7 @@ class Live:
             seen = self.corrections.changed()
             if view_of(self.folder) != self._now.results.view:
                 self._now = self._read()
+                self._begin()
             elif self._now.version[1] != seen:
                 self._now = replace(self._now, held=self._held(), version=(self._now.results.view, seen))
             return self._now
@@ -107,8 +120,6 @@ class Live:
         results = Results(self.folder)
         read = reader_of(Film)
         rows = {slug(film): film for film in map(read, read_table(results.view, "tags"))}
-        # Where each film's rows stand takes seconds to find out: meanwhile the catalogue is looked at.
-        threading.Thread(target=_look_up, args=(results,), daemon=True).start()
         return Catalogue(results, rows, self._held(), (results.view, seen))
 
     def _held(self) -> Held:
@@ -116,10 +127,13 @@ class Live:
             return Held(self.corrections)
         more, self._position = self.corrections.since(self._position)
         self._said += more
-        return Held(self._said)
+        if self._folded is not None:
+            self._folded = self._folded.and_then(more)
+        if self._folded is None:
+            self._folded = Held(self._said)
+        return self._folded
 
 
-def _look_up(results: Results) -> None:
-    with contextlib.suppress(UserError, OSError):  # said to whoever asks for a film
-        results.key_frames("", {})
-        results.spans("", {})
+def _quietly(work: Callable[[Catalogue], None], now: Catalogue) -> None:
+    with contextlib.suppress(UserError, OSError):  # said to whoever asks for the same
+        work(now)

@@ -211,6 +211,13 @@ def test_films_are_played_in_pieces_and_scenes_are_searched(tmp_path):
         assert status == 206 and data == bytes(range(10, 20))
         found = json.loads(asker.ask("/api/scenes?q=" + quote("war -food"))[1])["scenes"]
         assert [(one["name"], one["start_s"], one["end_s"]) for one in found] == [(name, 0.0, 2.0)]
+        for verdict in ("rejected", "withdrawn", "rejected", "applies"):
+            assert asker.say({"name": name, "tag": "War", "verdict": verdict})[0] == 200
+            now = json.loads(asker.ask("/api/scenes?q=war")[1])["scenes"]
+            assert [one["start_s"] for one in now] == ([] if verdict == "rejected" else [0.0])
+        assert asker.say({"name": name, "tag": "Own", "verdict": "applies", "start_s": 0.5, "end_s": 1})[0] == 200
+        now = json.loads(asker.ask("/api/scenes?q=" + quote("war and own"))[1])["scenes"]
+        assert [(one["start_s"], one["end_s"]) for one in now] == [(0.5, 1.0)]
         status, data, _ = asker.ask("/api/scenes?q=wor")
         assert status == 400 and "did you mean War" in json.loads(data)["error"]
         assert asker.ask(f"/pictures/{name}.jpg?tag=War")[1].startswith(b"\xff\xd8\xff")

@@ -129,6 +129,21 @@ def test_the_last_word_holds(said):
             )
 
 
+@given(st.lists(SAID, max_size=9), st.lists(SAID, max_size=9))
+def test_what_holds_after_more_was_said_is_what_all_say(before, more):
+    held, all_said = Held(before), Held([*before, *more])
+    films = [(one.film, one.content) for one in [*before, *more]]
+    was = [dict(held.of(*film)) for film in films]
+    followed = held.and_then(more)
+    if followed is not None:
+        assert [followed.of(*film) for film in films] == [all_said.of(*film) for film in films]
+        assert [followed.of(film) for film, _ in films] == [all_said.of(film) for film, _ in films]
+        assert (followed.tags(), bool(followed)) == (all_said.tags(), bool(all_said))
+    else:
+        assert any(one.content for one in more)
+    assert [held.of(*film) for film in films] == was
+
+
 def test_a_film_that_was_moved_keeps_its_corrections_and_another_at_its_address_has_none():
     held = Held([Correction("old", "War", REJECTED, content="x")])
     assert [one.verdict for one in held.of("new", "x").values()] == [REJECTED]
@@ -210,12 +225,13 @@ def test_laying_over_is_idempotent(said):
     assert all(span.start_s <= span.end_s for span in spans)
 
 
-def test_search_and_tables_have_corrections_laid_over(tmp_path):
+@pytest.mark.parametrize("often", [False, True])
+def test_search_and_tables_have_corrections_laid_over(tmp_path, often):
     film, other = "/films/a.mp4", "/films/b.mp4"
     folder = str(small_results(tmp_path))
 
     def found(text, scenes=False):
-        with Search(folder) as search:
+        with Search(folder, often) as search:
             expression = resolve(parse(text), [*search.vocabulary(), "Lighthouse"])
             return [one.id for one in (search.scenes if scenes else search.films)(expression)]
 

@@ -225,8 +225,9 @@ def timelines(draw):
     films=st.lists(timelines(), min_size=1, max_size=3),
     expression=expressions,
     kind=st.sampled_from(["jsonl", "parquet"]),
+    often=st.booleans(),
 )
-def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, kind):
+def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, kind, often):
     rows, spans, expected = [], [], {}
     for k, (length, found) in enumerate(films):
         name = f"f{k}"
@@ -243,7 +244,7 @@ def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, ki
                 mean = sum(known) / len(known) if known else None
                 expected[name, float(second - len(scene)), float(second)] = mean
             scene = []
-    with Search(write_results(tmp_path_factory.mktemp("scenes"), rows, spans, kind)) as search:
+    with Search(write_results(tmp_path_factory.mktemp("scenes"), rows, spans, kind), often) as search:
         found = search.scenes(expression)
     assert {(one.id, one.start_s, one.end_s) for one in found} == set(expected)
     for one in found:
