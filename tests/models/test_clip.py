@@ -3,10 +3,15 @@
 import hashlib
 import http.server
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import unicodedata
+from collections import Counter
 from functools import cache, partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -195,6 +200,45 @@ def test_a_film_is_tagged_with_any_word(pair, tmp_path):
     assert main(["tag", str(film), "--model", str(bundle), "--output", str(out), "--direct_num_workers", "1"]) == 0
     row = json.loads((out / "key_frames.jsonl").read_text().splitlines()[0])
     assert {tag["tag"] for tag in row["top_k"]} == {"lighthouse", "red dress"}
+
+
+COUNTED = """
+import os
+import onnxruntime
+
+
+class Counted(onnxruntime.InferenceSession):
+    def __init__(self, model, *given, **named):
+        with open(os.environ["LOADED"], "a") as lines:
+            lines.write(f"{os.getpid()} {len(model)}\\n")
+        super().__init__(model, *given, **named)
+
+
+onnxruntime.InferenceSession = Counted
+"""
+
+
+def test_a_worker_loads_the_image_model_once_and_no_text_model(tmp_path):
+    """Of real worker processes: Python runs COUNTED at the start of the command and of its workers' parent."""
+    hub, bundle = tmp_path / "hub", str(tmp_path / "bundle")
+    write_pair(hub, "clip")
+    import_pair(str(hub), PROMPTS, bundle, "tiny")
+    for folder in ("hooks", "films"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "hooks/sitecustomize.py").write_text(COUNTED)
+    for k in range(6):
+        write_video(tmp_path / f"films/{k}.mp4", [picture(4 * k + i // 20) for i in range(80)])
+    paths = os.pathsep.join([str(tmp_path / "hooks"), str(Path(__file__).parents[2])])
+    environment = {**os.environ, "PYTHONPATH": paths, "LOADED": str(tmp_path / "loaded")}
+    words = ["tag", str(tmp_path / "films"), "--output", str(tmp_path / "out"), "--model", bundle]
+    command = [sys.executable, "-m", "movie_tags", *words, "--direct_num_workers", "2", "--segment-length", "2"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    loads = [line.split() for line in (tmp_path / "loaded").read_text().splitlines()]
+    assert {int(size) for _, size in loads} == {(hub / "onnx/vision_model.onnx").stat().st_size}
+    counts = Counter(pid for pid, _ in loads)
+    assert len(counts) >= 2 and set(counts.values()) == {1}  # the command itself, which tries the model, and workers
+    rows = (tmp_path / "out/key_frames.jsonl").read_text().splitlines()
+    assert len(rows) >= 12
 
 
 def test_the_papers_fifty_have_prompts():
