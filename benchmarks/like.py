@@ -57,12 +57,14 @@ def mixtures(base: np.ndarray, count: int, random: np.random.Generator) -> np.nd
 
 
 def quantised(rows: np.ndarray) -> pa.Array:
-    """As `models.quantised.quantise` of each row, none of whose numbers is below 0, all at once."""
-    starts = range(0, rows.shape[1], BLOCK)
-    scales = np.stack([rows[:, at : at + BLOCK].max(1) for at in starts], 1).astype("<f4")
+    """As `models.quantised.quantise` of each row, all at once: none has a number below 0, or each has one."""
+    starts, signed = range(0, rows.shape[1], BLOCK), bool((rows < 0).any())
+    sizes, levels = np.abs(rows), 255 if signed else 511
+    scales = np.stack([sizes[:, at : at + BLOCK].max(1) for at in starts], 1).astype("<f4")
     whole = np.repeat(np.where(scales, scales, 1), BLOCK, 1)[:, : rows.shape[1]]
-    codes = np.rint(np.sqrt(rows / whole) * 511).astype(np.uint16)
-    header = np.frombuffer(rows.shape[1].to_bytes(2, "little") + b"\0", np.uint8)
+    codes = np.rint(np.sign(rows) * np.sqrt(sizes / whole) * levels).astype(np.int16)
+    codes = (codes + levels * signed).astype(np.uint16)
+    header = np.frombuffer(rows.shape[1].to_bytes(2, "little") + bytes([signed]), np.uint8)
     pieces = [
         np.broadcast_to(header, (len(rows), 3)),
         scales.view(np.uint8),

@@ -43,6 +43,7 @@ from movie_tags.models.runtimes.onnx_model import (
     check_takes_pictures,
     embed,
     open_session,
+    open_session_at,
     preprocess,
 )
 from movie_tags.models.views import lay_out
@@ -97,7 +98,7 @@ def import_pair(
     vision, text, tokenizer = (_read(path) for path in (hub.vision, hub.text, hub.tokenizer))
     session = open_session(vision, hub.vision)
     preprocessing = _checked_preprocessing(session, hub)
-    encoder = TextEncoder(tokenizer, text, hub.settings, hub.text)
+    encoder = TextEncoder(tokenizer, open_session(text, hub.text), hub.settings, hub.text)
     agreement = agree(session, preprocessing, encoder, hub, scale, bias)
     words = words_of(encoder, hub.family, agreement.scale, agreement.bias)
     head = words.head(prompts)
@@ -227,7 +228,10 @@ def _scale_of_joint(
     words: Sequence[str],
 ) -> tuple[float, float]:
     joint = str(hub.joint)
-    session = open_session(_read(joint), joint)
+    try:
+        session = open_session_at(joint, joint)
+    except OSError as error:
+        raise BundleError(f"{joint}: cannot be read ({storage.plainly(error)})") from error
     tokens, mask = encoder.tokens(words)
     pixels = np.concatenate([preprocess(canvas, preprocessing) for canvas in canvases])
     given = {"input_ids": tokens, "attention_mask": mask, "pixel_values": pixels}

@@ -10,7 +10,7 @@ import numpy as np
 from movie_tags import storage
 from movie_tags.models.bundle import TEXT_CARD, BundleError, ModelBundle
 from movie_tags.models.clip.hub_folder import TextSettings
-from movie_tags.models.runtimes.onnx_model import open_session, unit_length
+from movie_tags.models.runtimes.onnx_model import open_session_at, unit_length
 
 TEXT_MODEL, TOKENIZER = "text_model.onnx", "tokenizer.json"
 """Files of a bundle that knows words; `model.json` has its `TextSettings` at TEXT_CARD."""
@@ -25,20 +25,19 @@ TEXT_OUTPUTS = ("text_embeds", "embedding", "pooler_output")
 class TextEncoder:
     """A tokenizer and a text model."""
 
-    def __init__(self, tokenizer: bytes, model: bytes, settings: TextSettings, name: str, threads: int = 1):
+    def __init__(self, tokenizer: bytes, session: Any, settings: TextSettings, name: str):
         """
         Args:
             tokenizer: tokenizer.json.
-            model: the ONNX model.
+            session: the ONNX model, opened.
             settings: how texts become tokens.
             name: of the model, for messages.
-            threads: for one operation, in this process.
 
         Raises:
             BundleError: a package is not installed, or one of them cannot be used.
         """
         self.tokenizer = open_tokenizer(tokenizer, settings, name)
-        self.session = open_session(model, name, threads)
+        self.session = session
         self.settings, self.name = settings, name
         self.inputs = {given.name for given in self.session.get_inputs()}
         if "input_ids" not in self.inputs or not self.inputs <= {"input_ids", "attention_mask"}:
@@ -148,7 +147,8 @@ def text_encoder_at(uri: str, card: Mapping, threads: int = 1) -> TextEncoder:
     if said is None:
         raise BundleError(f"{uri}: knows no words; import a CLIP or SigLIP: movie-tags model import --clip")
     try:
-        tokenizer, model = (storage.read_bytes(storage.join(uri, name)) for name in (TOKENIZER, TEXT_MODEL))
+        tokenizer, path = storage.read_bytes(storage.join(uri, TOKENIZER)), storage.join(uri, TEXT_MODEL)
+        session = open_session_at(path, path, threads)
     except OSError as error:
         raise BundleError(f"{uri}: its text model cannot be read ({storage.plainly(error)})") from error
-    return TextEncoder(tokenizer, model, TextSettings(**said), storage.join(uri, TEXT_MODEL), threads)
+    return TextEncoder(tokenizer, session, TextSettings(**said), path)

@@ -118,7 +118,7 @@ def load_onnx(uri: str, threads: int = 1) -> Model:
         preprocessing = preprocessing_of(card)
     except ValueError as error:
         raise BundleError(f"{uri}: {error}") from error
-    session = open_session(storage.read_bytes(storage.join(uri, ONNX)), uri, threads)
+    session = open_session_at(storage.join(uri, ONNX), uri, threads)
     head = head_at(uri, card) if preprocessing.embedding else None
     turn = threading.Lock()
 
@@ -154,9 +154,29 @@ def classify(session: Any, picture: np.ndarray, preprocessing: Preprocessing) ->
 def open_session(data: bytes, uri: str, threads: int = 1) -> Any:
     """An ONNX model as a session of ONNX Runtime on the CPU, whose answers are the same every time.
 
+    The session holds the bytes as long as it lasts: `open_session_at` takes half the memory.
+
     Raises:
         BundleError: ONNX Runtime is not installed, or cannot run it.
     """
+    return _open(data, data[:2], uri, threads)
+
+
+def open_session_at(path: str, uri: str, threads: int = 1) -> Any:
+    """As `open_session`, of a file, local or remote.
+
+    Raises:
+        OSError: it cannot be read.
+        BundleError: as of `open_session`.
+    """
+    with storage.fetch(path) as local:
+        with open(local, "rb") as file:
+            start = file.read(2)
+        return _open(local, start, uri, threads)
+
+
+def _open(model: bytes | str, start: bytes, uri: str, threads: int) -> Any:
+    """Args: the model, or its local file; what it begins with."""
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
@@ -169,10 +189,12 @@ def open_session(data: bytes, uri: str, threads: int = 1) -> Any:
     options.use_deterministic_compute = True
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if data[:2] in (b"PK", b"\x80\x02"):
+    # Else the arena, which gives nothing back, holds the weights beside their copies in the order that products take.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    if start in (b"PK", b"\x80\x02"):
         raise BundleError(f"{uri}: is a pickle of PyTorch, which is not opened; export the model to ONNX")
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no class in common
         raise BundleError(f"{uri}: no model that ONNX Runtime can run ({str(error).splitlines()[0][:200]})") from error
 

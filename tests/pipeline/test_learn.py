@@ -6,8 +6,10 @@ import shutil
 import numpy as np
 import pytest
 from films import picture, write_video
+from tiny_pairs import write_pair
 
 from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, SAVED_MODEL, THRESHOLDS, read_bundle, write_card
+from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.models.heads import LinearHead, write_head
 from movie_tags.models.loading import load_model
 from movie_tags.pipeline.commands import main
@@ -69,8 +71,8 @@ def said_by_model(folder):
     return {film.title.removesuffix(".mp4"): {tag.tag for tag in film.short_list} for film in ids(folder)}
 
 
-def ids(folder):
-    return list(ResultsFolder(str(folder)).read("tags"))
+def ids(folder, table="tags"):
+    return list(ResultsFolder(str(folder)).read(table))
 
 
 def correct(folder, *said):
@@ -151,3 +153,29 @@ def test_results_without_features_cannot_be_learned_from(films, bundle, tmp_path
     correct(tmp_path / "results", ("a", "Animal", "rejected", 0))
     assert learn(tmp_path / "results", tmp_path / "mine") == 2
     assert "no features of key frames are kept there" in capsys.readouterr().err
+
+
+def test_a_clip_learns_further_and_still_knows_words(films, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tokenizers")
+    monkeypatch.setenv("MOVIE_TAGS_CACHE", str(tmp_path / "cache"))
+    write_pair(tmp_path / "hub", "clip")
+    prompts = {"Animal": ("an animal",), "Food": ("food",)}
+    clip = str(tmp_path / "clip")
+    import_pair(str(tmp_path / "hub"), prompts, clip, "tiny")
+    results = tmp_path / "results"
+    tag(films, results, clip)
+    correct(results, *[(film, "Temple", "applies", 0) for film in "abc"])
+    correct(results, *[(film, "Animal", "rejected", time) for film in "abd" for time in (0, 2, 4)])
+    words = ["search", str(results), "--words", "a red dress", "--json"]
+    assert main(words) == 0
+    before = capsys.readouterr().out
+    assert learn(results, tmp_path / "mine", "--force") == 0
+    learned = read_bundle(str(tmp_path / "mine"))
+    assert learned.vocabulary == (*prompts, "Temple") and learned.knows_words
+    run = tag(films, results, learned.uri)
+    assert run.due == {SAID_ANEW: 6}
+    carried = {(one.id, one.time_s) for one in ids(results, "key_frames") if "Temple" in {tag.tag for tag in one.tags}}
+    of = {film.id: film.title for film in ids(results)}
+    assert {of[id] for id, _ in carried} == {"a.mp4", "b.mp4", "c.mp4"} and all(time < 2 for _, time in carried)
+    capsys.readouterr()
+    assert main(words) == 0 and capsys.readouterr().out == before != ""
