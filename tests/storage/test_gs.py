@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from films import picture, write_video
 from google.api_core.retry import retry_unary
+from tiny_pairs import write_pair
 
 from movie_tags.models import resolve
 from movie_tags.models.bundle import read_bundle
+from movie_tags.models.clip.clip_bundle import import_pair
+from movie_tags.models.clip.words import load_words
 from movie_tags.models.loading import load_model, load_saved_model
 from movie_tags.models.runtimes.saved_model import CANVAS, PROBABILITIES
 from movie_tags.pipeline.commands import main
@@ -237,6 +240,20 @@ def test_a_model_is_fetched_once_a_process_and_its_copy_removed(gs, tmp_path, mo
     here = load_model(read_bundle(resolve("compact")))
     pictures = np.full((1, *bundle.input_size, 3), 40, np.uint8)
     np.testing.assert_array_equal(models.pop()(pictures), here(pictures))
+
+
+def test_a_pair_of_models_is_opened_there(gs, tmp_path, monkeypatch):
+    pytest.importorskip("tokenizers")
+    write_pair(tmp_path / "hub", "clip")
+    import_pair(str(tmp_path / "hub"), {"dress": ("a dress",)}, str(tmp_path / "bundle"), "tiny")
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    here, there = read_bundle(str(tmp_path / "bundle")), read_bundle(gs.put(tmp_path / "bundle", "pair"))
+    pictures = np.full((1, *here.input_size, 3), 40, np.uint8)
+    np.testing.assert_array_equal(load_model(there)(pictures), load_model(here)(pictures))
+    words = [load_words(bundle.uri, bundle.card) for bundle in (here, there)]
+    np.testing.assert_array_equal(*(one.head({"sea": ("the sea",)}).kernel for one in words))
+    assert os.listdir(tmp_path / "scratch") == []
 
 
 def test_a_model_with_a_vocabulary_file_inside_outlives_its_copy(gs, tmp_path):
