@@ -28,7 +28,7 @@ from movie_tags.models.loading import load_model
 from movie_tags.training.corrected import OF_FILM, WEAK, Corrected
 from movie_tags.training.data.frames import decode_picture
 from movie_tags.training.heads.adapt import NEW_BIAS, NEW_PENALTY, Examples, adapt, left_out
-from movie_tags.training.learning import cut, learn
+from movie_tags.training.learning import Learned, cut, learn
 
 FRAMES = FOOTAGE.parent / "frames"
 WORK = Path("build/bench/learn")
@@ -116,11 +116,13 @@ def thresholds_of(head: LinearHead, examples: Examples) -> np.ndarray:
     return np.array([cut(labels, p) if labels.any() else 0.5 for labels, p in pairs])
 
 
-def reviewer(head: LinearHead, thresholds: np.ndarray, said: Examples, truth: Examples) -> tuple[Judgement, Judgement]:
-    """Before and after a reviewer has said what is to be said of frames."""
+def reviewer(
+    head: LinearHead, thresholds: np.ndarray, said: Examples, truth: Examples
+) -> tuple[Judgement, Judgement, Learned]:
+    """Before and after a reviewer has said what is to be said of frames; and what was learned, with its own verdict."""
     tags = tuple(map(str, range(said.labels.shape[1])))
     learned = learn(head, list(thresholds), None, Corrected(tags, said, {}, len(tags)))
-    return judge(head, thresholds, truth), judge(learned.head, learned.thresholds, truth)
+    return judge(head, thresholds, truth), judge(learned.head, learned.thresholds, truth), learned
 
 
 def taught(like: LinearHead, pool: Examples, truth: Examples, frames: int) -> list[tuple[float, float]]:
@@ -158,9 +160,14 @@ def main() -> None:
     first, second, truth = (everything.of(third == part) for part in range(3))
     head = adapt(blank(like, len(bundle.vocabulary)), first, NEW_PENALTY)
     begun = time.monotonic()
-    before, after = reviewer(head, thresholds_of(head, first), second, truth)
+    before, after, learned = reviewer(head, thresholds_of(head, first), second, truth)
     print(f"{len(second.films)} corrected frames, judged on {len(truth.films)}; {time.monotonic() - begun:.0f} s")
     print(f"before: {before}\nafter:  {after}")
+    if learned.films and learned.mean_average_precision and learned.films.precision and learned.films.recall:
+        figures = (learned.mean_average_precision, learned.films.precision, learned.films.recall)
+        said = ", ".join("{:.3f} to {:.3f}".format(*pair) for pair in figures)
+        print(f"its own verdict, of corrected films left out: mAP, films' precision and recall {said}; ", end="")
+        print(f"worse at {', '.join(learned.worse_at) or 'nothing'}")
     for frames in TAUGHT:
         pairs = np.array(taught(like, everything.of(third < 2), truth, frames))
         if len(pairs):

@@ -31,6 +31,7 @@ from movie_tags.progress import report_progress
 from movie_tags.records import UNIT
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, LearningError
+from movie_tags.training.film_guard import JudgedFilms, judged_films
 from movie_tags.training.heads.adapt import (
     NEW_PENALTY,
     PENALTY,
@@ -65,6 +66,7 @@ class Learned:
         judged: tag by tag, how well films left out are ordered before and after.
         touched: places of the tags of which anything was said.
         known: how many of `tags` the model knew before.
+        films: the tags that the model knew of films left out, before and after; None where that was not asked.
     """
 
     head: LinearHead
@@ -74,6 +76,7 @@ class Learned:
     judged: tuple[TagChange, ...]
     touched: tuple[int, ...]
     known: int
+    films: JudgedFilms | None = None
 
     @property
     def mean_average_precision(self) -> tuple[float, float] | None:
@@ -84,8 +87,14 @@ class Learned:
     @property
     def worse(self) -> bool:
         """Whether films left out say that the model was better before."""
+        return bool(self.worse_at)
+
+    @property
+    def worse_at(self) -> tuple[str, ...]:
+        """What of "average precision", "precision" and "recall" films left out say to have been better before."""
         means = self.mean_average_precision
-        return means is not None and means[1] < means[0]
+        order = ("average precision",) if means is not None and means[1] < means[0] else ()
+        return (*order, *(self.films.worse if self.films else ()))
 
 
 def head_of(bundle: ModelBundle) -> LinearHead:
@@ -141,6 +150,14 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
         tuple(changes(wide, said.examples, found)),
         tuple(touched),
         said.known,
+        judged_films(
+            said.examples,
+            wide(said.examples.features),
+            found,
+            said.tags[: said.known],
+            dict(zip(said.tags, thresholds, strict=False)),
+            film,
+        ),
     )
 
 

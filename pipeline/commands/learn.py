@@ -35,6 +35,7 @@ OPTIONS = {
     "picture is opened. What got better and worse is measured on films that are left out, tag by tag.",
 }
 WORSE = 1
+FILMS = ("right", "wrong", "missed")
 """The exit status where a worse model is not written."""
 
 
@@ -136,20 +137,27 @@ def compared(said: Corrected, learned: Learned) -> dict[str, Any]:
 
     Returns:
         `tags`: of each tag of which anything was said, `tag`, `yes` and `no` (key frames that show it, or do not),
-        `before` and `after` (average precision on films left out; null where it cannot be told) and `word`; `mean`:
-        before and after, of the tags that the model knew, or null; `worse`; `passed_over`: by tag that is not learned,
-        why; `cautions`.
+        `before` and `after` (average precision on films left out; null where it cannot be told), `word`, and `films`:
+        how many of them have it rightly (`right`), wrongly (`wrong`) or lack it (`missed`), before and after, null of a
+        new tag; `mean`: of average precision before and after, of the tags that the model knew, or null; `precision`
+        and `recall`: of these tags of films, likewise; `worse`; `worse_at`: which of the three are worse;
+        `passed_over`: by tag that is not learned, why; `cautions`.
     """
     judged = {one.tag: one for one in learned.judged}
     rows = []
     for tag in learned.touched:
         labels = said.examples.labels[:, tag]
         counts = {name: int((labels == kind).sum()) for name, kind in (("yes", 1), ("no", 0))}
-        rows.append({"tag": learned.tags[tag], **counts, **_judgement(judged.get(tag), tag >= learned.known)})
+        own = tag >= learned.known
+        films = None if own or learned.films is None else learned.films.of_tag(tag)
+        rows.append({"tag": learned.tags[tag], **counts, **_judgement(judged.get(tag), own), "films": films})
     return {
         "tags": rows,
         "mean": learned.mean_average_precision,
+        "precision": learned.films and learned.films.precision,
+        "recall": learned.films and learned.films.recall,
         "worse": learned.worse,
+        "worse_at": learned.worse_at,
         "passed_over": dict(said.passed_over),
         "cautions": cautions_of_learning(said, learned),
     }
@@ -165,27 +173,39 @@ def _judgement(one: TagChange | None, own: bool) -> dict[str, Any]:
 def show(console: Console, found: dict[str, Any]) -> None:
     """Print what `compared` gives."""
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("tag", "left"), ("yes", "right"), ("no", "right"), ("before", "right"), ("after", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("tag")
+    for name in ("yes", "no", "before", "after"):
+        table.add_column(name, justify="right")
     table.add_column("")
+    for name in FILMS:
+        table.add_column(name, justify="right")
     for row in found["tags"]:
         figures = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("before", "after"))
-        table.add_row(row["tag"], str(row["yes"]), str(row["no"]), *figures, row["word"])
-    console.print("average precision on films left out:")
+        films = (_change(row["films"][name]) if row["films"] else "" for name in FILMS)
+        table.add_row(row["tag"], str(row["yes"]), str(row["no"]), *figures, row["word"], *films)
+    console.print("average precision on films left out, and how many of these films have the tag rightly and wrongly:")
     console.print(table)
-    if found["mean"]:
-        console.print("mean of the tags that the model knew: {:.3f} before, {:.3f} after".format(*found["mean"]))
+    for name, what in (("mean", "the mean"), ("precision", "films' precision"), ("recall", "films' recall")):
+        if found[name]:
+            console.print("{} of the tags that the model knew: {:.3f} before, {:.3f} after".format(what, *found[name]))
     for name, why in found["passed_over"].items():
         console.print(f"{name} is not learned: {why}")
     for caution in found["cautions"]:
         print(f"do not trust: {caution}", file=sys.stderr)
 
 
+def _change(pair: tuple[int, int]) -> str:
+    """A count before and after."""
+    before, after = pair
+    return str(before) if before == after else f"{before} → {after}"
+
+
 def refuse(console: Console, found: dict[str, Any]) -> int:
     """Say that the model is not written; returns the exit status."""
-    before, after = found["mean"]
+    figures = {"average precision": found["mean"], "precision": found["precision"], "recall": found["recall"]}
+    worse = (f"{name} {figures[name][1]:.3f} after {figures[name][0]:.3f}" for name in found["worse_at"])
     console.print(
-        f"movie-tags: nothing was written, for on films left out the model would be worse ({after:.3f} after "
-        f"{before:.3f}); look through the corrections of the tags that got worse, or write it all the same by --force"
+        f"movie-tags: nothing was written, for on films left out the model would be worse ({', '.join(worse)}); look "
+        "through the corrections of the tags that got worse, or write it all the same by --force"
     )
     return WORSE

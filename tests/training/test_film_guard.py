@@ -1,0 +1,80 @@
+"""Whether learning made films' tags worse: known answers, and what noise must not do."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import precision_score, recall_score
+
+from movie_tags.training.film_guard import LEAST_FILMS, JudgedFilms, judged_films
+from movie_tags.training.heads.adapt import Examples
+from movie_tags.transforms.evidence import FilmConfidence
+
+SAID = st.sampled_from([1.0, 0.0, np.nan])
+ROW = st.tuples(SAID, st.booleans(), st.booleans())
+
+
+def of(labels, before, after):
+    labels = np.asarray(labels, float)
+    return JudgedFilms(labels == 1, labels == 0, np.asarray(before, bool), np.asarray(after, bool))
+
+
+@given(st.lists(st.lists(ROW, min_size=2, max_size=2), min_size=1, max_size=8))
+def test_precision_and_recall_are_those_of_what_is_known(rows):
+    """Against scikit-learn's, over the pairs of film and tag of which people have spoken."""
+    labels, before, after = (np.array([[one[i] for one in row] for row in rows]) for i in range(3))
+    judged = of(labels, before, after)
+    known = np.isfinite(labels)
+    truth = labels[known] == 1
+    if truth.any():
+        expected = [recall_score(truth, listed[known]) for listed in (before, after)]
+        assert judged.recall == pytest.approx(expected)
+    else:
+        assert judged.recall is None
+    if (before & known).any() and (after & known).any():
+        expected = [precision_score(truth, listed[known]) for listed in (before, after)]
+        assert judged.precision == pytest.approx(expected)
+    else:
+        assert judged.precision is None
+    assert not of(labels, before, before).worse
+    assert not (set(judged.worse) & set(of(labels, after, before).worse))  # never worse both ways
+    for tag in range(2):
+        counts = judged.of_tag(tag)
+        assert counts["right"][1] + counts["missed"][1] == (labels[:, tag] == 1).sum()
+
+
+def test_a_loss_on_all_films_is_worse_and_one_that_another_draw_would_turn_is_not():
+    films = 40
+    labels = np.ones((films, 1))
+    all_, none = np.ones((films, 1)), np.zeros((films, 1))
+    assert of(labels, all_, none).worse == ("recall",)
+    assert of(labels, none, all_).worse == ()
+    wrong = np.concatenate([labels, np.zeros((films, 1))], 1)
+    listed = np.concatenate([all_, all_], 1)
+    assert of(wrong, np.concatenate([all_, none], 1), listed).worse == ("precision",)
+    before, after = all_.copy(), all_.copy()
+    before[:3], after[3:7] = 0, 0  # three films more, four fewer
+    assert of(labels, before, after).recall == (37 / 40, 36 / 40) and of(labels, before, after).worse == ()
+    few = LEAST_FILMS - 1
+    assert of(labels[:few], all_[:few], none[:few]).worse == ()
+
+
+def test_films_have_tags_by_confidence_or_by_their_key_frames():
+    films = np.repeat(["a", "b", "c"], 3)
+    labels = np.full((9, 2), np.nan)
+    labels[0, 0], labels[1, 0], labels[3, 0], labels[4, 1] = 1, 0, 0, 1
+    examples = Examples(np.zeros((9, 1), np.float32), labels, np.ones((9, 2)), films)
+    before = np.full((9, 2), 0.01)
+    before[[0, 3], 0] = 0.9
+    after = np.full((9, 2), 0.01)
+    after[0, 0] = after[4, 1] = 0.9
+    judged = judged_films(examples, before, after, ("War", "Food"), {"War": 0.5, "Food": 0.95}, None)
+    assert judged.applies.tolist() == [[True, False], [False, True], [False, False]]
+    assert judged.rejected.tolist() == [[False, False], [True, False], [False, False]]
+    assert judged.before.tolist() == [[True, False], [True, False], [False, False]]
+    assert judged.after.tolist() == [[True, False], [False, False], [False, False]]
+    assert judged.precision == (0.5, 1.0) and judged.recall == (0.5, 0.5)
+    assert judged.of_tag(0) == {"right": (1, 1), "wrong": (1, 0), "missed": (0, 0)}
+    by_confidence = FilmConfidence(0.0, (1.0, 0.0), {"Food": 5.0})
+    judged = judged_films(examples, before, after, ("War", "Food"), {"War": 0.5, "Food": 0.95}, by_confidence)
+    assert judged.after.tolist() == [[True, True], [False, True], [False, True]]
