@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from movie_tags import storage
-from movie_tags.records import Film
+from movie_tags.records import Film, Span, TagStrength
 from movie_tags.report.exports import Options, Written, listed_spans, listed_tags
 from movie_tags.results.film_tables import Results
+from movie_tags.results.schema import csv_columns
 
-FILMS = ("id", "uri", "title", "duration_s", "shots", "key_frames", "tags", "warnings")
-STRENGTHS = ("confidence", "seconds", "share", "relative_strength", "strength", "occurrences", "peak_probability", "by")
-"""Of a tag: how sure and how long first, then R and W of the paper (equations 6 and 5), and who says so."""
+FILMS = (*csv_columns(Film), "tags", "warnings")
+SURE = ("confidence", "seconds", "share", "relative_strength", "strength", "occurrences", "peak_probability")
+"""Of a tag: how sure and how long first, then R and W of the paper (equations 6 and 5)."""
+STRENGTHS = (*SURE, *(name for name in csv_columns(TagStrength) if name not in ("tag", *SURE)))
 TAGS = ("id", "title", "tag", "kept", *STRENGTHS)
-SPANS = ("uri", "start", "end", "tag", "mean_probability", "peak_probability", "key_frames", "id", "title")
+PLACE = {"uri": "uri", "start_s": "start", "end_s": "end", "tag": "tag"}
+"""What `movie-tags dataset` asks of a span, by the names of ours."""
+SPAN = tuple(name for name in csv_columns(Span) if name not in (*PLACE, "id"))
+SPANS = (*PLACE.values(), *SPAN, "id", "title")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """How a formula begins for a spreadsheet. Titles and tags are not ours, and must stay text (CSV injection)."""
 
@@ -54,19 +60,23 @@ def write(results: Results, out: str, options: Options) -> Written:
 def film_rows(results: Results, film: Film, options: Options) -> Iterator[Sequence]:
     """The film, with the names of its listed tags, the strongest first."""
     tags = "; ".join(tag.tag for tag in listed_tags(film, options))
-    yield film.id, film.uri, film.title, film.duration_s, film.shots, film.key_frames, tags, "; ".join(film.warnings)
+    yield *_cells(film, csv_columns(Film)), tags, "; ".join(film.warnings)
 
 
 def tag_rows(results: Results, film: Film, options: Options) -> Iterator[Sequence]:
     """Every tag of the film, the strongest first; `kept` is 1 for those that are exported."""
     listed = {tag.tag for tag in listed_tags(film, options)}
     for tag in film.tags:
-        known = [getattr(tag, name) for name in STRENGTHS]
-        yield film.id, film.title, tag.tag, int(tag.tag in listed), *("" if value is None else value for value in known)
+        yield film.id, film.title, tag.tag, int(tag.tag in listed), *_cells(tag, STRENGTHS)
 
 
 def span_rows(results: Results, film: Film, options: Options) -> Iterator[Sequence]:
     """Every stretch of the film's listed tags, in order of time."""
-    for s in listed_spans(results, film, options):
-        known = (s.mean_probability, s.peak_probability, s.key_frames)
-        yield film.uri, s.start_s, s.end_s, s.tag, *known, film.id, film.title
+    for span in listed_spans(results, film, options):
+        yield film.uri, span.start_s, span.end_s, span.tag, *_cells(span, SPAN), film.id, film.title
+
+
+def _cells(record: Any, names: Sequence[str]) -> Iterator[object]:
+    """Fields of a record; nothing where one is unknown."""
+    values = (getattr(record, name) for name in names)
+    return ("" if value is None else value for value in values)

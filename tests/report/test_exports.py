@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from result_folders import film, span, tag, write_tables
 
 from movie_tags.pipeline.commands import main
-from movie_tags.records import MODEL, PERSON, Span
+from movie_tags.records import MODEL, PERSON, Film, Span, TagStrength
 from movie_tags.report.exports import (
     FORMATS,
     Options,
@@ -43,6 +43,7 @@ from movie_tags.report.exports import (
 )
 from movie_tags.report.exports.csv import harmless
 from movie_tags.results.film_tables import Results
+from movie_tags.results.schema import columns
 from movie_tags.training.data.labels import read_spans
 
 
@@ -56,6 +57,13 @@ def ffmpeg(*words):
 def test_csv_is_read_by_pandas_and_duckdb(films, tmp_path):
     export(films, "csv", tmp_path)
     table = pd.read_csv(tmp_path / "films.csv")
+    for name, record, own in (
+        ("films", Film, set()),
+        ("tags", TagStrength, set()),
+        ("spans", Span, {"start_s", "end_s"}),
+    ):
+        plain = {column.name for column in columns(record) if not column.many} - own
+        assert plain <= set(pd.read_csv(tmp_path / f"{name}.csv").columns)
     assert list(table["title"]) == [HOSTILE, "'" + FORMULA, "pal.mp4", "gone.mp4"]
     assert table["tags"][0] == f"Beach/Sea; Children; {FORMULA}"
     tags = pd.read_csv(tmp_path / "tags.csv")
