@@ -29,9 +29,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from search import measure
 
 from movie_tags.models.quantised import BLOCK
+from movie_tags.records import KeyFrameFeatures
 from movie_tags.report import alike
 from movie_tags.report.alike import Features
 from movie_tags.results import features
+from movie_tags.results.schema import parquet_schema
 
 KEY_FRAMES = 200
 ROUNDS = 5
@@ -79,13 +81,15 @@ def write_part(folder: Path, part: str, films: range, base: np.ndarray) -> None:
     random = np.random.default_rng(films.start)
     (folder / part).mkdir(parents=True)
     with (
-        pq.ParquetWriter(folder / part / "features.parquet", features.parquet_schema(), compression="zstd") as out,
+        pq.ParquetWriter(
+            folder / part / "features.parquet", parquet_schema(KeyFrameFeatures), compression="zstd"
+        ) as out,
         (folder / part / "key_frames.jsonl").open("w") as lines,
     ):
         for number in films:
             ids, times = [f"film-{number:05}"] * KEY_FRAMES, 4.0 * np.arange(KEY_FRAMES) + 2
             columns = [pa.array(ids), pa.array(times), quantised(mixtures(base, KEY_FRAMES, random))]
-            out.write_table(pa.table(columns, features.parquet_schema()), features.ROW_GROUP)
+            out.write_table(pa.table(columns, parquet_schema(KeyFrameFeatures)), features.ROW_GROUP)
             for time_s in times.tolist():
                 shot = {"shot_start_s": time_s - 2, "shot_end_s": time_s + 2}
                 lines.write(json.dumps({"id": ids[0], "time_s": time_s, **shot}) + "\n")

@@ -13,12 +13,12 @@ from movie_tags import storage
 from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.tag_movies import TagMovies
 from movie_tags.records import KEY_FRAME_STAGES, TAGGED, Entry, Failure, Film, KeyFrameFeatures, Video, named
-from movie_tags.results.features import FEATURES, ROW_GROUP, parquet_schema
+from movie_tags.results.features import FEATURES, ROW_GROUP
 from movie_tags.results.manifest import failed_entry, read_due
 from movie_tags.results.parts import COUNTS, Part
 from movie_tags.results.reading import RUNS, TABLES
 from movie_tags.results.run_records import RunRecord
-from movie_tags.results.schema import MANIFEST, to_line, to_row
+from movie_tags.results.schema import MANIFEST, parquet_schema, to_line, to_row
 from movie_tags.stopping import INTERRUPTED
 
 
@@ -126,11 +126,11 @@ class _WriteFeatures(beam.PTransform):
     def expand(self, features: beam.PCollection) -> beam.PCollection:
         return (
             features
-            | "Columns" >> beam.Map(_columns)
+            | "Columns" >> beam.MapTuple(lambda video, record: to_row(named(record, video)))
             | "Write"
             >> beam.io.WriteToParquet(
                 storage.join(self.part.address, FEATURES),
-                parquet_schema(),
+                parquet_schema(KeyFrameFeatures),
                 codec="zstd",
                 record_batch_size=ROW_GROUP,
                 row_group_buffer_size=1,  # byte: each batch is a group
@@ -139,12 +139,6 @@ class _WriteFeatures(beam.PTransform):
                 shard_name_template="" if self.single_file else None,
             )
         )
-
-
-def _columns(element: tuple[Video, KeyFrameFeatures]) -> dict:
-    """A row of a file of features."""
-    video, record = element
-    return {"id": video.id, "time_s": record.time_s, "features": record.features}
 
 
 def entries_of(element: tuple[Video, Film | Failure], run: RunRecord, part: str) -> Iterator[str]:

@@ -7,14 +7,11 @@ and go where no film needs a part's any more (`collect_garbage`, after a pruning
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from movie_tags import storage
 from movie_tags.records import KeyFrameFeatures
 from movie_tags.results.reading import RUNS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FEATURES = "features"
 """What the names of a part's files of them begin with."""
@@ -22,13 +19,6 @@ ROWS = 1024
 """Rows that are read at a time."""
 ROW_GROUP = 64
 """Rows of a group of Parquet: a few key frames are read without the others of their file."""
-
-
-def parquet_schema() -> pa.Schema:
-    """The columns of a file of features."""
-    import pyarrow as pa  # only those who write them pay for it
-
-    return pa.schema([("id", pa.string()), ("time_s", pa.float64()), ("features", pa.binary())])
 
 
 def files_of(part: str) -> list[str]:

@@ -22,9 +22,9 @@ RECORDS: dict[str, type] = {"tags": Film, "key_frames": KeyFrame, "spans": Span,
 MANIFEST = "manifest"
 ALL_RECORDS: dict[str, type] = {**RECORDS, MANIFEST: Entry}
 
-_ARROW = {str: "string", int: "int64", float: "float64", bool: "bool_"}
-_DUCKDB = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
-_WORDS = {str: "text", int: "integer", float: "number", bool: "boolean"}
+_ARROW = {str: "string", int: "int64", float: "float64", bool: "bool_", bytes: "binary"}
+_DUCKDB = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", bytes: "BLOB"}
+_WORDS = {str: "text", int: "integer", float: "number", bool: "boolean", bytes: "bytes"}
 """What PyArrow, DuckDB and people call a type."""
 
 

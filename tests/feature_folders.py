@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from result_folders import RUN, film, frame
 
 from movie_tags.models.quantised import quantise
-from movie_tags.results import features
+from movie_tags.records import KeyFrameFeatures
+from movie_tags.results.schema import parquet_schema
 
 
 def write_lines(path, rows):
@@ -23,7 +24,7 @@ def write_part(folder, part, vectors, per_file=3, group=2):
     write_lines(folder / part / "key_frames.jsonl", [frame(id, time_s, {}) for id, time_s, _ in rows])
     for begin in range(0, len(rows), per_file):
         columns = list(zip(*rows[begin : begin + per_file], strict=True))
-        table = pa.table(list(columns), features.parquet_schema())
+        table = pa.table(list(columns), parquet_schema(KeyFrameFeatures))
         pq.write_table(table, folder / part / f"features-{begin}.parquet", row_group_size=group)
 
 

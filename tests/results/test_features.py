@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from movie_tags.models.quantised import BLOCK, products, quantise, restore, restore_all
 from movie_tags.records import KeyFrameFeatures
-from movie_tags.results import features
 from movie_tags.results.features import read
+from movie_tags.results.schema import parquet_schema
 
 NUMBERS = st.floats(-100, 100, width=32)
 
@@ -44,7 +44,7 @@ def test_a_part_of_them_is_read_by_video(tmp_path):
         KeyFrameFeatures(float(t), quantise(np.full(5, t + 1.0)), id=id) for id in ("a", "b", "é") for t in range(3)
     ]
     for number, piece in enumerate((rows[:4], rows[4:])):
-        table = pa.Table.from_pylist([vars(row) for row in piece], features.parquet_schema())
+        table = pa.Table.from_pylist([vars(row) for row in piece], parquet_schema(KeyFrameFeatures))
         pq.write_table(table, tmp_path / f"features-{number}.parquet", compression="zstd")
     assert list(read(str(tmp_path))) == rows
     assert list(read(str(tmp_path), {"b"})) == rows[3:6]
