@@ -6,8 +6,9 @@ longer in it. Frames are those of the picture, numbered from the film's own time
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -50,23 +51,34 @@ def write(results: Results, out: str, options: Options) -> Written:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    return write_each(results, out, options, _texts)
+    return write_each(results, out, options, texts_of({"otio": as_json, "edl": as_edl, "fcpxml": as_fcpxml}))
 
 
-def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
-    found = marked(results, film, options)
+Form = Callable[[otio.schema.Timeline, Frames], str]
+"""A film's timeline with its markers, and its frames -> the text of a file."""
+
+
+def texts_of(forms: Mapping[str, Form]) -> Callable[[Results, Film, Options], Iterator[tuple[str, str] | LeftOut]]:
+    """What gives a film's files of some forms, by their suffixes, and says which it has none of (`write_each`)."""
+    return functools.partial(_texts, forms)
+
+
+def _texts(
+    forms: Mapping[str, Form], results: Results, film: Film, options: Options
+) -> Iterator[tuple[str, str] | LeftOut]:
+    found = _marked(results, film, options)
     if isinstance(found, LeftOut):
         yield found
         return
     timeline, frames = found
-    for suffix, text in (("otio", as_json), ("edl", as_edl), ("fcpxml", as_fcpxml)):
+    for suffix, text in forms.items():
         try:
             yield suffix, text(timeline, frames)
         except (otio.exceptions.OTIOError, ValueError) as error:  # such as a rate without timecodes
             yield LeftOut(f"no .{suffix} at {float(frames.rate):.6g} frames a second: {one_line(str(error))}")
 
 
-def marked(results: Results, film: Film, options: Options) -> tuple[otio.schema.Timeline, Frames] | LeftOut:
+def _marked(results: Results, film: Film, options: Options) -> tuple[otio.schema.Timeline, Frames] | LeftOut:
     """A film's timeline with its markers, and its frames; or why there is none."""
     spans = listed_spans(results, film, options)
     if not spans:

@@ -5,15 +5,12 @@ A plain EDL's locators are points; these keep their lengths, colours and notes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from opentimelineio.opentime import RationalTime, to_timecode
-from opentimelineio.schema import Marker
+from opentimelineio.schema import Marker, Timeline
 
-from movie_tags.records import Film
-from movie_tags.report.exports import LeftOut, Options, Written, write_each
+from movie_tags.report.exports import Options, Written, write_each
 from movie_tags.report.exports.frame_rates import Frames
-from movie_tags.report.exports.otio import counting_mode, marked
+from movie_tags.report.exports.otio import counting_mode, texts_of
 from movie_tags.results.film_tables import Results
 
 COLORS = {"MAGENTA": "Fuchsia", "ORANGE": "Sand"}
@@ -27,29 +24,17 @@ def write(results: Results, out: str, options: Options) -> Written:
         OSError: a file may not be written.
         OutputError: a table cannot be read.
     """
-    return write_each(results, out, options, _texts)
+    return write_each(results, out, options, texts_of({"edl": as_text}))
 
 
-def _texts(results: Results, film: Film, options: Options) -> Iterator[tuple[str, str] | LeftOut]:
-    found = marked(results, film, options)
-    if isinstance(found, LeftOut):
-        yield found
-        return
-    timeline, frames = found
-    markers = [marker for clip in timeline.find_clips() for marker in clip.markers]
-    try:
-        yield "edl", as_text(timeline.name, markers, frames)
-    except ValueError as error:
-        yield LeftOut(f"no timecodes at {float(frames.rate):.6g} frames a second: {error}")
-
-
-def as_text(title: str, markers: list[Marker], frames: Frames) -> str:
-    """The file of some markers.
+def as_text(timeline: Timeline, frames: Frames) -> str:
+    """The file of a film's markers.
 
     Raises:
         ValueError: there are no timecodes at this rate.
     """
-    head = f"TITLE: {title}\n{counting_mode(frames)}\n\n"
+    markers = [marker for clip in timeline.find_clips() for marker in clip.markers]
+    head = f"TITLE: {timeline.name}\n{counting_mode(frames)}\n\n"
     return head + "".join(_event(number, marker, frames) for number, marker in enumerate(markers, 1))
 
 
