@@ -69,7 +69,7 @@ def make_plan(
 ) -> Plan:
     """Decide what is due; failures of the catalogue, and what was counted, are written as a part, not yet finished.
 
-    What is due and lies on a storage that cannot be reached is a failure, too, as it would be an hour later.
+    A video that is due and lies on a storage that cannot be reached is a transient failure, too.
 
     Args:
         inputs: what a user names.

@@ -2,13 +2,14 @@
 
 import os
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.pipeline.folders import NotLookedAt, films_in, why_file_is_left_out
+from movie_tags.pipeline.folders import LINKS, SPECIAL, SYSTEM, NotLookedAt, films_in, why_file_is_left_out
 from movie_tags.pipeline.inputs import InputError, Inputs
 from movie_tags.storage.suffixes import VIDEO_SUFFIXES
 
@@ -117,6 +118,8 @@ def test_the_line_names_the_suffixes_and_the_reasons(tmp_path):
     with pytest.raises(InputError, match=r"no video below it.*not looked at: 12 \.srt.*--all-videos"):
         Inputs.of([str(tmp_path)]).check()
     assert NotLookedAt().text() == ""
+    counted = Counter({LINKS: 1, SPECIAL: 2, SYSTEM: 0, ".srt": 0})
+    assert NotLookedAt(counted).text() == "not looked at: 1 link that leads nowhere, 2 no regular files"
 
 
 def test_wildcards_leave_out_what_folders_do_and_take_the_suffix_that_is_spelled_out(tmp_path):

@@ -208,8 +208,9 @@ def is_seekable(container: av.container.InputContainer) -> bool:
 
 
 WINDOW = 100
-"""Packets by which it is judged whether pictures come of them: most encoders make 1 picture in 17 a reference."""
+"""Packets by which it is judged whether pictures come of them."""
 LEAST_SHARE = 1 / 20
+"""Of them that must give one: where pictures that no other refers to are passed over, encoders leave 1 in 17 at least."""
 
 
 class Lost:
