@@ -210,7 +210,7 @@ def is_seekable(container: av.container.InputContainer) -> bool:
 WINDOW = 100
 """Packets by which it is judged whether pictures come of them."""
 LEAST_SHARE = 1 / 20
-"""Of them that must give one: where pictures that no other refers to are passed over, encoders leave 1 in 17 at least."""
+"""Of them that must give one: where pictures that no other refers to are passed over, 1 in 17 is left at least."""
 
 
 class Lost:
