@@ -25,9 +25,6 @@ from movie_tags.transforms.video.timeline import Timeline
 MAX_PIXELS = 8192 * 8192
 """Larger frames are refused: FFmpeg itself would allocate whatever a damaged header asks for."""
 
-ENCRYPTED_PACKETS = 9
-"""Packets looked at to tell whether a stream is encrypted: the first ones may be clear."""
-
 MAX_RATE = 1000
 """Frames a second; what a header states beyond is no rate."""
 
@@ -116,15 +113,6 @@ class Source:
     def timed(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """The stream's own among some packets, by a time line of theirs."""
         return self.timeline().count(packets, self.stream.index)
-
-    def is_encrypted(self) -> bool:
-        """Whether the container says that the first packets are encrypted; they are read for it."""
-        with contextlib.suppress(av.error.FFmpegError):
-            self.container.seek(0)
-            return any(
-                packet.has_sidedata("encryption_info") for packet, _ in zip(self.packets(), range(9), strict=False)
-            )
-        return False
 
     def _has(self, flag: Flags) -> bool:
         return bool(self.container.format.flags & flag.value)

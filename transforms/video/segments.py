@@ -8,7 +8,7 @@ video is one segment.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,6 +21,8 @@ from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.exact import SampleClock
 from movie_tags.transforms.video.reader import HERE, Access, Decoder, Source, open_video
 from movie_tags.wording import number
+
+ENCRYPTED = "its pictures are encrypted; only a player that has the key can show them"
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,12 @@ def plan_segments(
         timeline = source.timeline()
         decoder = Decoder(source)
         packets = timeline.count(source.packets(), source.stream.index)
-        first = next(decoder.frames((packet, True) for packet in packets), None)
+        locked: set[bool] = set()  # of some encrypted packets a decoder makes pictures all the same
+        first = next(decoder.frames(_noting_locked(packets, locked)), None)
+        if True in locked:
+            raise VideoError(ENCRYPTED)
         if first is None:
-            raise VideoError(_why_nothing(uri, access, source, decoder.damaged + timeline.broken))
+            raise VideoError(_why_nothing(uri, access, decoder.damaged + timeline.broken))
         clock = _clock(source, first[0], fps, draft)
         borders = list(_borders(source, clock, segment_length)) if segment_length and source.seekable else []
         seekable, start_s, warnings = source.seekable, _start_s(source, clock), _warnings(source)
@@ -96,14 +101,19 @@ def plan_segments(
     ]
 
 
-def _why_nothing(uri: str, access: Access, source: Source, damaged: int) -> str:
+def _noting_locked(packets: Iterable[av.Packet], locked: set[bool]) -> Iterator[tuple[av.Packet, bool]]:
+    """Packets to decode, all of them; whether they are encrypted is added to `locked`."""
+    for packet in packets:
+        locked.add(packet.has_sidedata("encryption_info"))
+        yield packet, True
+
+
+def _why_nothing(uri: str, access: Access, damaged: int) -> str:
     """Why no frame of a video could be decoded, in words for the user."""
     with access.open(uri) as plain:
         known = what_it_is(plain)
     if known:
         return known
-    if source.is_encrypted():
-        return "its pictures are encrypted; only a player that has the key can show them"
     if not damaged:
         return "holds no pictures, though it has a stream for them; copy it again if it should"
     return f"no frame could be decoded ({number(damaged, 'damaged packet')}); it is damaged or cut off; copy it again"
