@@ -38,8 +38,10 @@
   const has = (film, tag) => film.tags.has(tag) && film.tags.get(tag).level >= asked.min;
   const listed = (film) => [...film.tags.keys()].filter((tag) => has(film, tag));
   const percent = (rating) => (rating > 0 && rating < ALL / 100 ? "< 1 %" : rating > 0.99 * ALL && rating < ALL ? "> 99 %" : `${Math.round(rating / (ALL / 100))} %`);
+  // As `relative` of report/phrases.py: never a bare 0.00.
+  const relative = (rating) => (rating <= 0 ? "0 (weakest)" : rating < ALL / 200 ? "< 0.01" : (rating / ALL).toFixed(2));
   const sure = ({ rating, kind }) => ({
-    sure: `${percent(rating)} sure`, relative: `strength ${rating ? (rating / ALL).toFixed(2) : "0 (weakest)"}`, person: "said by a person" }[kind]);
+    sure: `${percent(rating)} sure`, relative: `strength ${relative(rating)}`, person: "said by a person" }[kind]);
   const lasting = (seconds) => {
     const s = Math.round(seconds), h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60, two = (n) => String(n).padStart(2, "0");
     return h ? `${h} h ${two(m)} min` : m ? `${m} min ${two(s % 60)} s` : `${s || Math.max(0.1, Math.round(10 * seconds) / 10)} s`;

@@ -37,6 +37,8 @@ from movie_tags.results.reading import (
 )
 from movie_tags.results.schema import RECORDS, SchemaError, from_row
 
+RELEASED = 64 << 20
+"""Bytes of a table that are looked through before the memory they are mapped to is given back."""
 READERS = 16
 """Thumbnails that are fetched from a remote folder at a time."""
 
@@ -262,7 +264,11 @@ class _Index:
             if not os.fstat(file.fileno()).st_size:
                 return
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                released = 0
                 for id, begin, end in _stretches(data, path):
+                    if begin - released > RELEASED:  # or a file larger than memory would seem to be in it
+                        data.madvise(mmap.MADV_DONTNEED, 0, begin)
+                        released = begin
                     places = self.places.setdefault(id, [])
                     if places and places[-1][0] == number and places[-1][2] == begin:
                         places[-1][2] = end

@@ -136,6 +136,15 @@ def test_a_film_of_which_nothing_is_likely_says_so_and_shows_no_table(browser, t
     assert shown_rows(browser) == ["War"] and not one(browser, "#none").is_displayed()
 
 
+def test_no_strength_on_a_card_is_a_bare_nought(browser, tmp_path):
+    write_tables(tmp_path, tags=[film("a", [tag("Food", 1.0), tag("Animal", 0.004), tag("War", 0.0)])])
+    write_report(str(tmp_path))
+    browser.get((tmp_path / "report" / "index.html").as_uri())
+    said = one(browser, "#films").text
+    assert "strength 1.00" in said and "strength < 0.01" in said and "strength 0 (weakest)" in said
+    assert "0.00" not in said
+
+
 def test_a_film_that_begins_later_than_its_file_plays_at_its_own_times(browser, tmp_path):
     playable = write_video(tmp_path / "a.mp4", [picture(k // 50) for k in range(200)])
     rows = [film(str(playable), [tag("War", 1.0)], start_s=2.5)]

@@ -85,7 +85,7 @@ def test_the_confidence_is_what_the_model_was_sure_of_where_a_run_says_it():
 
 
 def test_no_results_and_no_such_film_are_said_plainly(tmp_path):
-    with pytest.raises(OutputError, match=r"holds no results .*movie-tags tag"):
+    with pytest.raises(OutputError, match=r"holds no results.*movie-tags tag"):
         Results(str(tmp_path / "nothing"))
     with Results(str(small_results(tmp_path))) as results:
         assert results.film("/films/a.mp4") == results.film("a.mp4") == results.film("films/a.mp4")
