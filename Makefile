@@ -20,9 +20,10 @@ demo: $(READY)
 	@echo "The tables are in build/demo/tags: tags.jsonl, key_frames.jsonl, spans.jsonl, errors.jsonl, run.json"
 	@echo "Open the page in a browser: $(CURDIR)/build/demo/tags/report/index.html"
 
-# README.md's picture; needs Debian's chromium and chromium-driver.
+# README.md's pictures; need Debian's chromium and chromium-driver.
 picture: demo
 	@$(BIN)/python demo/picture.py build/demo/tags/report docs/report.png
+	@$(BIN)/python demo/learn_picture.py build/demo/tags docs/learn.png
 
 # build/site: the user guide, the references generated from parsers and records, the API.
 docs: $(READY)

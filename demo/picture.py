@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -28,10 +29,15 @@ def main(report: Path, picture: Path) -> None:
     if not pages:
         sys.exit(f"demo/picture.py: {report}: no page of {FILM}; run `make demo` first")
     with opened(WIDTH, HEIGHT, "--hide-scrollbars") as browser:
-        size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(pages[0].resolve().as_uri())
-        data = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
+        write_picture(browser, picture, WIDTH, HEIGHT)
+
+
+def write_picture(browser: Any, picture: Path, width: int, height: int) -> None:
+    """Write what a browser shows as a PNG file, so many pixels wide and high."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    data = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
     picture.parent.mkdir(parents=True, exist_ok=True)
     pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
     cv2.imwrite(str(picture), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])  # smaller than the browser's own

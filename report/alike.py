@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -167,6 +167,54 @@ class Features:
         with self._reading():
             ((_, vectors),) = kept.vectors(places[k : k + 1])
         return Looks(vectors[0], seen_key, (id, float(rows["time_s"][k])))
+
+    def seen_key_of(self, id: str) -> str:
+        """How a film was seen; "" where its features are not kept."""
+        return self._films.get(id, ("", ""))[1]
+
+    def films_of(self, seen_key: str) -> set[str]:
+        """The ids of the films that were seen so."""
+        return {id for id, (_, key) in self._films.items() if key == seen_key}
+
+    def times_of(self, ids: Iterable[str]) -> dict[str, list[float]]:
+        """The times of the key frames of films whose features are kept, in seconds, by id, in order.
+
+        Raises:
+            OutputError: they cannot be read.
+        """
+        times = {}
+        for part, of_part in self._by_part(ids):
+            for id in of_part:
+                rows = part.rows[part.rows["film"] == _number(part, id)]
+                times[id] = sorted(rows["time_s"].tolist())
+        return times
+
+    def vectors_of(self, frames: Collection[tuple[str, float]]) -> dict[tuple[str, float], np.ndarray]:
+        """The features, float32 [F], of key frames: ids and seconds; of those that are kept.
+
+        Raises:
+            OutputError: they cannot be read.
+        """
+        found: dict[tuple[str, float], np.ndarray] = {}
+        for part, of_part in self._by_part({id for id, _ in frames}):
+            numbers = [_number(part, id) for id in of_part]
+            places = np.flatnonzero(np.isin(part.rows["film"], numbers))
+            keys = [(part.films[row["film"]], float(row["time_s"])) for row in part.rows[places]]
+            wanted = np.array([key in frames for key in keys], bool)
+            of_place = {place: key for place, key in zip(places.tolist(), keys, strict=True) if key in frames}
+            with self._reading():
+                for here, vectors in part.vectors(places[wanted]):
+                    found.update(zip((of_place[place] for place in here.tolist()), vectors, strict=True))
+        return found
+
+    def _by_part(self, ids: Iterable[str]) -> list[tuple[Part, list[str]]]:
+        """The parts of some films, each with those that are in it."""
+        wanted: dict[str, list[str]] = {}
+        for id in ids:
+            if id in self._films:
+                wanted.setdefault(self._films[id][0], []).append(id)
+        opened = self._open(wanted)
+        return [(opened[part], of_part) for part, of_part in wanted.items()]
 
     def _named(self, film: str) -> str:
         with Results(self.results.address) as results:

@@ -8,14 +8,16 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from movie_tags.report.review.serve import LOOPBACK, Served, prepare
+from movie_tags.results.film_tables import Results, slug
 
 
 @contextlib.contextmanager
-def served(folder: Path, by: str = "Ada") -> Iterator[Served]:
+def served(folder: Path, by: str = "Ada", **more: Any) -> Iterator[Served]:
     """A review page, on a port of its own, as long as the context lasts."""
-    page = prepare(str(folder), by)
+    page = prepare(str(folder), by, **more)
     thread = threading.Thread(target=page.run, daemon=True)
     thread.start()
     try:
@@ -52,3 +54,8 @@ class Asker:
         with contextlib.suppress(ValueError):
             return status, json.loads(text)
         return status, text.decode()
+
+
+def name_of(folder, title="a.mp4"):
+    with Results(str(folder)) as results:
+        return next(slug(film) for film in results.films() if film.title == title)

@@ -76,8 +76,8 @@ def cautions_of_learning(said: Corrected, learned: Learned) -> list[str]:
     found = []
     if unseen:
         found.append(
-            f"{_listed(unseen)}: nothing is known of how good the model is at that now, for it takes key frames that "
-            "show it and others that do not, of two films"
+            f"nothing is known of how good the model is at {_listed(unseen)} now: that takes key frames of two films, "
+            "some that show it and others that do not"
         )
     if chance:
         found.append(f"fewer than {FEW} key frames that show {_listed(chance)}, or that do not: the figures are chance")

@@ -26,7 +26,9 @@ from movie_tags.report.by_words import Described, Embeddings, embeddings_of, fin
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.markup import inline, template, text_of
 from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
+from movie_tags.report.review.candidates import Guess, candidates
 from movie_tags.report.review.live import Catalogue, Live
+from movie_tags.report.review.teaching import Teaching
 from movie_tags.report.review.verdicts import Desk, correction_from, read_body
 from movie_tags.report.review.worth import worth_a_look
 from movie_tags.report.summary import Choice
@@ -38,14 +40,16 @@ from movie_tags.results.search import Found, Search
 
 MOST_SCENES = 100
 NOTHING = Choice((), None, 0, 0.0)
-LINKS = (("/queue", "Most worth a look"), ("/scenes", "Scenes"))
+LINKS = (("/queue", "Most worth a look"), ("/scenes", "Scenes"), ("/learn", "Learn"))
 
 
 FILES = {
     "review.js": "text/javascript",
     "queue.js": "text/javascript",
     "scenes.js": "text/javascript",
+    "learn.js": "text/javascript",
     "review.css": "text/css",
+    "learn.css": "text/css",
 }
 """Of this room, by their names, and their kinds."""
 
@@ -53,17 +57,20 @@ FILES = {
 class Review:
     """Answers requests from the catalogue as it is at that moment."""
 
-    def __init__(self, folder: str, by: str):
+    def __init__(self, folder: str, by: str, models: str = "", guess: Guess | None = None):
         """
         Args:
             folder: of results.
             by: the name that corrections carry where a person gives none.
+            models: the folder for models that have learned; "": one in the folder of results.
+            guess: fits a tag's own first guess, where something can.
 
         Raises:
             OutputError: as of `Live`.
         """
-        self.live, self.by = Live(folder), by
+        self.live, self.by, self.guess = Live(folder), by, guess
         self.desk = Desk(self.live)
+        self.teaching = Teaching(self.live, by, models)
         self._page: tuple[tuple, bytes] = ((), b"")
         self._search: tuple[str, Search] | None = None
         self._features: tuple[str, Features] | None = None
@@ -92,6 +99,12 @@ class Review:
             Route("/api/scenes", answering(self.scenes)),
             Route("/api/alike/{name}/{time:float}", answering(self.alike)),
             Route("/api/words", answering(self.words)),
+            Route("/learn", answering(self.teaching.page)),
+            Route("/api/learning", answering(self.teaching.state)),
+            Route("/api/candidates", answering(self.candidates)),
+            Route("/api/learn", taking(self.teaching.learn), methods=["POST"]),
+            Route("/api/retag", taking(self.teaching.retag), methods=["POST"]),
+            Route("/api/stop", taking(self.teaching.stop), methods=["POST"]),
             Route("/api/corrections", self.correct, methods=["POST"]),
             Route("/api/undo", self.undo, methods=["POST"]),
             *(Route(f"/{name}", _file(name, kind)) for name, kind in FILES.items()),
@@ -207,6 +220,18 @@ class Review:
             found = find_words(features, of, words, request.query_params.get("q", ""), MOST_SCENES)
         return _named(found, now)
 
+    def candidates(self, request: Request) -> Response:
+        """Pictures that may show a tag of one's own."""
+        now, tag = self.live.now(), request.query_params.get("tag", "").strip()
+        with self._searching:
+            found = candidates(tag, now, self._features_of(now), self.guess) if tag else []
+        names = {film.id: name for name, film in now.rows.items()}
+        pictures = [
+            {"name": names[one.id], "title": now.rows[names[one.id]].title, "time_s": one.time_s, "why": one.why}
+            for one in found
+        ]
+        return JSONResponse({"pictures": pictures, "told": told_of(tag, len(pictures))})
+
     def _features_of(self, now: Catalogue) -> Features:
         """The features of this state of the catalogue: kept for the next question."""
         if self._features is None or self._features[0] != now.results.view:
@@ -315,6 +340,25 @@ def answering(answer: Callable[[Request], Response]) -> Callable[[Request], Any]
         return await run_in_threadpool(answer, request)
 
     return endpoint
+
+
+def taking(answer: Callable[[dict[str, Any]], Response]) -> Callable[[Request], Any]:
+    """An endpoint that takes a short object of JSON."""
+
+    async def endpoint(request: Request) -> Response:
+        said = read_body(await request.body())
+        return await run_in_threadpool(answer, said)
+
+    return endpoint
+
+
+def told_of(tag: str, pictures: int) -> str:
+    """What is said above the pictures that may show a tag."""
+    if pictures:
+        return f"{phrases.number(pictures, 'picture')} that may show {tag}."
+    return (
+        f"There is none to look at: mark a few pictures with {tag} first, or all that may show it have been looked at."
+    )
 
 
 def _said(_: Request, error: Exception) -> Response:

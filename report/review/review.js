@@ -90,7 +90,7 @@
   const whole = make("button", { type: "button", className: "quiet", textContent: "Speak of the whole film" });
   whole.addEventListener("click", () => aim(null));
   box.append(
-    make("div", { className: "line" }, make("label", {}, "Your name ", name), back, make("a", { href: "/queue", textContent: "Most worth a look" })),
+    make("div", { className: "line" }, make("label", {}, "Your name ", name), back, make("a", { href: "/queue", textContent: "Most worth a look" }), make("a", { href: "/learn", textContent: "Learn" })),
     make("div", { className: "line" }, of, whole),
     list,
     form,

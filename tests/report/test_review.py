@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from result_folders import RUN, film, frame, small_results, span, tag, with_thumbnails, write_tables
-from review_server import Asker, served
+from review_server import Asker, name_of, served
 
 from movie_tags.errors import UserError
 from movie_tags.records import PERSON, Film, TagStrength
@@ -16,7 +16,6 @@ from movie_tags.report.review.serve import listen
 from movie_tags.report.review.worth import A_FILM, worth_a_look
 from movie_tags.results.corrections import APPLIES, REJECTED, WITHDRAWN, Corrections
 from movie_tags.results.expressions import Term, parse, resolve
-from movie_tags.results.film_tables import Results, slug
 from movie_tags.results.listing import listed, rating
 from movie_tags.results.search import Search
 
@@ -28,11 +27,6 @@ def review(tmp_path_factory):
     secret.write_bytes(b"\xff\xd8\xffsecret")
     with served(folder) as page:
         yield folder, Asker(page)
-
-
-def name_of(folder, title="a.mp4"):
-    with Results(str(folder)) as results:
-        return next(slug(film) for film in results.films() if film.title == title)
 
 
 def kept(folder):
@@ -58,6 +52,8 @@ def test_the_link_lets_in_and_hides_its_secret(review):
 
 
 PATHS = ("/", "/queue", "/scenes", "/review.js", "/films/{name}.html", "/stills/{name}/1.0.jpg", "/api/scenes?q=war")
+PATHS += ("/learn", "/learn.js", "/api/learning", "/api/candidates")
+TAKING = ("/api/corrections", "/api/undo", "/api/learn", "/api/retag", "/api/stop")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -101,11 +97,12 @@ def test_another_sites_page_cannot_say_anything(review, headers):
     folder, asker = review
     before = kept(folder)
     headers = {name: value and value.replace("{host}", asker.host) for name, value in headers.items()}
-    for path in ("/api/corrections", "/api/undo"):
+    for path in TAKING:
         body = {"name": name_of(folder), "tag": "War", "verdict": APPLIES}
         assert asker.say(body, path, **headers)[0] == 403
     assert kept(folder) == before
-    assert asker.ask("/api/corrections")[0] == 405
+    assert all(asker.ask(path)[0] == 405 for path in TAKING)
+    assert json.loads(asker.ask("/api/learning")[1])["job"] is None
 
 
 @pytest.mark.parametrize("thumbnail", ["../secret.jpg", "link.jpg", "/etc/passwd", "thumbnails/../../secret.jpg"])

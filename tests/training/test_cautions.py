@@ -60,7 +60,7 @@ def test_what_should_keep_from_trusting_a_model_that_has_learned():
     (said,) = cautions_of_learning(*learning(enough[1:], films[1:], {0: (0.5, 0.4)}))
     assert f"fewer than {FEW} key frames" in said and "tag0" in said
     (said,) = cautions_of_learning(*learning([[0], [0]], films[:2], {}))
-    assert "tag0: nothing is known" in said
+    assert "nothing is known of how good the model is at tag0 now" in said
     alone = ["one"] * FEW + films[:FEW]
     (said,) = cautions_of_learning(*learning(enough, alone, {0: (0.5, 0.4)}, known=0))
     assert "tag0: marked in one film alone" in said

@@ -1,0 +1,232 @@
+"""Pictures to mark with a tag of one's own: those that look like the marked ones, carry related tags, or are in doubt.
+
+Active learning: a head of the one tag is fitted from what is marked, in a moment, and says which pictures it takes for
+the surest (Rocchio's relevance feedback, where a search shows more of what was liked) and of which it knows least
+(uncertainty sampling, Lewis and Gale 1994). Each kind in turn, few of one film.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from movie_tags.records import KeyFrame, TagStrength
+from movie_tags.report.alike import Features
+from movie_tags.report.phrases import percent
+from movie_tags.report.review.live import Catalogue
+from movie_tags.results.corrections import APPLIES, Correction, Place
+from movie_tags.results.listing import rating
+from movie_tags.results.synonyms import meanings
+
+NUMBER, OF_FILM = 20, 3
+"""Pictures that are shown at a time; at most so many of one film, while others are left."""
+EXAMPLES, NEAREST = 5, 60
+"""Marked pictures by whose looks others are found, and how many by each."""
+RELATED_TAGS, RELATED_FILMS, RELATED_FRAMES = 4, 15, 2
+"""Related tags, films of each, and key frames of each film."""
+REST_FILMS, REST_FRAMES = 40, 10
+"""Films of which nothing is said that stand for all others, and key frames of each."""
+Key = tuple[str, float]
+"""A key frame: its film's id and its time in seconds."""
+Guess = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, float]]
+"""Features, float32 [N, F] each, of pictures that show the tag, do not, probably do not, and are asked about -> the
+probabilities of the last, float [N], and the one at which it is as good as unknown whether the tag applies."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture to look at. Attributes: its film's id; its time in seconds; why it is shown."""
+
+    id: str
+    time_s: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What people say of a tag: the key frames that show it, those that do not, and the films of which it is said."""
+
+    yes: tuple[Key, ...]
+    no: tuple[Key, ...]
+    films: frozenset[str]
+
+
+def marked(tag: str, now: Catalogue) -> Marked:
+    """What people say of a tag; a narrower place prevails over a wider one."""
+    yes: list[Key] = []
+    no: list[Key] = []
+    films = set()
+    for film in now.rows.values():
+        said = [one for (name, _), one in now.verdicts(film).items() if name == tag]
+        if said:
+            films |= {film.id} if any(one.verdict == APPLIES for one in said) else set()
+            for frame in now.results.key_frames(film.id, {}):
+                verdict = _said_at(frame.time_s, said)
+                if verdict is not None:
+                    (yes if verdict else no).append((film.id, frame.time_s))
+    return Marked(tuple(yes), tuple(no), frozenset(films))
+
+
+def _said_at(time_s: float, said: Iterable[Correction]) -> bool | None:
+    """What is said of a tag at a time; that it applies to a whole film does not say where."""
+    there = [one for one in said if one.place.covers(time_s) and not (one.place.of_film and one.verdict == APPLIES)]
+    return min(there, key=lambda one: _width(one.place)).verdict == APPLIES if there else None
+
+
+def _width(place: Place) -> float:
+    return float("inf") if place.start_s is None or place.end_s is None else place.end_s - place.start_s
+
+
+def candidates(tag: str, now: Catalogue, features: Features, guess: Guess | None) -> list[Candidate]:
+    """The next pictures to look at.
+
+    Args:
+        tag: any text.
+        now: the catalogue.
+        features: of its key frames.
+        guess: fits a head; None: only looks and related tags count.
+
+    Raises:
+        OutputError: something cannot be read.
+    """
+    said = marked(tag, now)
+    alike = _alike(said.yes, features)
+    related = _related(tag, said.yes, now)
+    said_of = {*said.yes, *said.no}
+    lists = [_as_candidates(alike, said_of), _as_candidates(related, said_of)]
+    if guess and said.yes:
+        key = features.seen_key_of(said.yes[0][0])
+        rest = _rest(said.films, features, key)
+        pool = [key for key in dict.fromkeys([*alike, *related, *rest]) if key not in said_of]
+        lists = [*_guessed(guess, said, rest, pool, features), *lists]
+    return in_turn(lists, NUMBER, OF_FILM)
+
+
+def _alike(yes: Sequence[Key], features: Features) -> dict[Key, str]:
+    """The key frames that look like marked ones, with why; the most alike first."""
+    found: dict[Key, float] = {}
+    for id, time_s in _spread(yes, EXAMPLES):
+        for one in features.nearest(features.looks_at(id, time_s), NEAREST):
+            key = one.id, one.time_s
+            found[key] = max(found.get(key, -1.0), one.similarity)
+    ordered = sorted(found, key=lambda key: (-found[key], key))
+    return {key: f"looks like those that show it, similarity {found[key]:.2f}" for key in ordered}
+
+
+def _related(tag: str, yes: Sequence[Key], now: Catalogue) -> dict[Key, str]:
+    """The key frames that carry related tags: what the marked ones carry, and what the tag's words mean."""
+    carried: Counter[str] = Counter()
+    times: dict[str, set[float]] = {}
+    for id, time_s in yes:
+        times.setdefault(id, set()).add(time_s)
+    for id, wanted in times.items():
+        carried.update(
+            one.tag for frame in now.results.key_frames(id, {}) if frame.time_s in wanted for one in frame.tags
+        )
+    names = dict.fromkeys([*meanings(tag), *(name for name, _ in carried.most_common())])
+    found: dict[Key, str] = {}
+    for name in [name for name in names if name != tag][:RELATED_TAGS]:
+        found |= dict.fromkeys(_carrying(name, now), f"carries {name}, which is related") | found
+    return found
+
+
+def _carrying(tag: str, now: Catalogue) -> list[Key]:
+    """The key frames on which a tag is the most probable, of the films of which it is the surest."""
+    films: list[tuple[float, str]] = [
+        (-rating(one), film.id) for film in now.rows.values() for one in _named(film.tags, tag)
+    ]
+    found = []
+    for _, id in sorted(films)[:RELATED_FILMS]:
+        probable = {frame.time_s: _probability(frame, tag) for frame in now.results.key_frames(id, {})}
+        best = sorted((time for time in probable if probable[time]), key=lambda time: -probable[time])
+        found += [(id, time) for time in best[:RELATED_FRAMES]]
+    return found
+
+
+def _named(tags: Iterable[TagStrength], tag: str) -> list[TagStrength]:
+    return [one for one in tags if one.tag == tag]
+
+
+def _probability(frame: KeyFrame, tag: str) -> float:
+    return max((one.probability for one in frame.tags if one.tag == tag), default=0.0)
+
+
+def _rest(films: frozenset[str], features: Features, seen_key: str) -> list[Key]:
+    """Key frames of films of which nobody says the tag: drawn by the hashes of their ids."""
+    ids = sorted(
+        features.films_of(seen_key) - films, key=lambda id: hashlib.sha256(id.encode(errors="replace")).digest()
+    )
+    times = features.times_of(ids[:REST_FILMS])
+    return [(id, time) for id, of_film in times.items() for time in _spread(of_film, REST_FRAMES)]
+
+
+def _guessed(
+    guess: Guess, said: Marked, rest: Sequence[Key], pool: Sequence[Key], features: Features
+) -> list[list[Candidate]]:
+    """The pictures of a pool of which a head is the surest, and those of which it knows least."""
+    probably_not = [key for key in rest if key not in {*said.yes, *said.no}]
+    vectors = features.vectors_of({*said.yes, *said.no, *probably_not, *pool})
+    groups = [[key for key in keys if key in vectors] for keys in (said.yes, said.no, probably_not, pool)]
+    yes, no, others, asked = (_stacked(keys, vectors) for keys in groups)
+    if not len(yes) or not len(asked):
+        return []
+    found, even = guess(yes, no, others, asked)
+    order = sorted(range(len(found)), key=lambda i: (-found[i], groups[3][i]))
+    doubt = sorted(order, key=lambda i: abs(_logit(float(found[i])) - _logit(even)))
+    return [
+        [Candidate(*groups[3][i], f"the first guess: {percent(float(found[i]))}") for i in order if found[i] >= even],
+        [Candidate(*groups[3][i], f"in doubt: {percent(float(found[i]))}") for i in doubt],
+    ]
+
+
+def _stacked(keys: Sequence[Key], vectors: Mapping[Key, np.ndarray]) -> np.ndarray:
+    width = len(next(iter(vectors.values()), ()))
+    return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, width), np.float32)
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-9), 1 - 1e-9)
+    return float(np.log(p / (1 - p)))
+
+
+def _spread(items: Sequence, number: int) -> list:
+    """Some of a sequence, evenly spread over it."""
+    if not items:
+        return []
+    places = np.unique(np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int))
+    return [items[place] for place in places.tolist()]
+
+
+def _as_candidates(found: Mapping[Key, str], said_of: set[Key]) -> list[Candidate]:
+    return [Candidate(*key, why) for key, why in found.items() if key not in said_of]
+
+
+def in_turn(lists: Sequence[Sequence[Candidate]], number: int, of_film: int) -> list[Candidate]:
+    """Candidates of several lists, each list in turn, no picture twice.
+
+    Args:
+        lists: each in order.
+        number: how many at most.
+        of_film: so many of one film at most, while others are left.
+    """
+    chosen: dict[Hashable, Candidate] = {}
+    films: Counter[str] = Counter()
+    for most in (of_film, number):
+        waiting = [iter(one) for one in lists]
+        while waiting and len(chosen) < number:
+            waiting = [one for one in waiting if len(chosen) < number and _take(one, chosen, films, most)]
+    return list(chosen.values())
+
+
+def _take(waiting: Iterable[Candidate], chosen: dict, films: Counter, most: int) -> bool:
+    """Take the next of a list that may be taken; False where there is none."""
+    for one in waiting:
+        if (one.id, one.time_s) not in chosen and films[one.id] < most:
+            chosen[one.id, one.time_s] = one
+            films[one.id] += 1
+            return True
+    return False

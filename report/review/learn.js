@@ -1,0 +1,159 @@
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const make = (name, properties = {}, ...inside) => {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...inside);
+    return element;
+  };
+  const two = (n) => String(n).padStart(2, "0");
+  const timecode = (t) => (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(Math.floor(t) % 60)}`;
+  const say = (text) => ($("said").textContent = text);
+  const ask = async (path, body) => {
+    const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    const answer = await fetch(path, body ? post : {}).catch(() => null);
+    if (!answer) { say("The page is no longer served: start movie-tags review again"); return null; }
+    const reply = await answer.json().catch(() => ({ error: "this could not be done" }));
+    say(answer.ok ? "" : reply.error);
+    return answer.ok ? reply : null;
+  };
+
+  // Learning: what goes on is the server's to know, so that a page may be closed meanwhile.
+  const WORK = { learn: ["Learning", "steps"], retag: ["Tagging again", "films"] };
+  const ENDS = {
+    learn: { done: "A model has learned.", refused: "The model would be worse, so it was not written.", stopped: "Stopped: nothing was learned." },
+    retag: { done: "All films are tagged by it.", stopped: "Stopped: what was finished is in the results." },
+  };
+  const number = (n) => (n === null ? "–" : n.toFixed(3));
+  let waiting;
+  const show = (now) => {
+    clearTimeout(waiting);
+    const { job, found } = now;
+    const running = job?.state === "running";
+    for (const id of ["learn", "retag", "force", "then"]) $(id).disabled = running;
+    $("stop").hidden = $("going").hidden = !running;
+    if (running) {
+      const [what, unit] = WORK[job.kind];
+      $("far").textContent = job.due ? `${what}: ${job.done} of ${job.due} ${unit}` : `${what}: starting`;
+      if (job.due) { $("bar").max = job.due; $("bar").value = job.done; } else $("bar").removeAttribute("value");
+      waiting = setTimeout(look, 400);
+    }
+    const ended = job && !running;
+    $("state").hidden = !ended;
+    $("state").className = `notice ${job?.state === "failed" ? "bad" : "plain"}`;
+    if (ended) $("state").textContent = [ENDS[job.kind][job.state], job.output, job.error].filter(Boolean).join(" ");
+    $("compared").hidden = !found;
+    if (found) compare(found, now);
+    $("nightly").hidden = !now.nightly;
+    $("nightly").lastElementChild.textContent = now.nightly;
+    $("models").replaceChildren(...now.models.map(model));
+    $("own").replaceChildren(...now.own.map(mine));
+    document.body.dataset.state = job ? `${job.kind} ${job.state}` : "idle";
+  };
+  const compare = (found, now) => {
+    $("rows").replaceChildren(...found.tags.map(({ tag, yes, no, before, after, word }) => make("tr", {},
+      make("th", { scope: "row", textContent: tag }), ...[yes, no, number(before), number(after)].map((text) => make("td", { textContent: text })),
+      make("td", { textContent: word, className: word }))));
+    const mean = found.mean ? [`Mean of the tags that the model knew: ${number(found.mean[0])} before, ${number(found.mean[1])} after.`] : [];
+    const over = Object.entries(found.passed_over).map(([tag, why]) => `${tag} is not learned: ${why}.`);
+    const cautions = found.cautions.map((text) => `Do not trust: ${text}.`);
+    $("cautions").replaceChildren(...[...mean, ...over, ...cautions].map((textContent) => make("li", { textContent })));
+    const used = now.models.find((one) => one.name === found.name)?.used;
+    $("retag").hidden = !found.name || used;
+    $("retag").dataset.name = found.name;
+    $("force").hidden = Boolean(found.name);
+  };
+  const model = ({ name, used }) => {
+    const item = make("li", {}, make("code", { textContent: name }), used ? make("b", { textContent: "tagged last" }) : "");
+    if (!used) {
+      const button = make("button", { type: "button", className: "quiet", textContent: "Tag all films again by this one" });
+      button.addEventListener("click", () => retag(name));
+      item.append(button);
+    }
+    return item;
+  };
+  const look = async () => { const now = await ask("/api/learning"); if (now) show(now); else waiting = setTimeout(look, 3000); };
+  const begin = async (path, body) => { const now = await ask(path, body); if (now) show(now); };
+  const retag = (name) => begin("/api/retag", { model: name });
+  $("learn").addEventListener("click", () => begin("/api/learn", { then: $("then").checked }));
+  $("force").addEventListener("click", () => begin("/api/learn", { force: true, then: $("then").checked }));
+  $("retag").addEventListener("click", () => retag($("retag").dataset.name));
+  $("stop").addEventListener("click", () => begin("/api/stop", {}));
+  look();
+
+  // Pictures that may show a tag of one's own.
+  let items = [];
+  const mine = ({ tag, yes, no }) => {
+    const button = make("button", { type: "button", className: "quiet", textContent: `${tag} ${yes} ✓ ${no} ✗` });
+    button.setAttribute("aria-label", `Pictures that may show ${tag}; ${yes} are marked with it, ${no} are said not to show it`);
+    button.addEventListener("click", () => { $("tag").value = tag; find(); });
+    return make("li", {}, button);
+  };
+  const done = [];
+  const by = () => $("by").value.trim();
+  $("by").value = sessionStorage.getItem("by") || $("by").value;
+  $("by").addEventListener("input", () => sessionStorage.setItem("by", $("by").value));
+  const press = (item, verdict) => {
+    for (const button of item.querySelectorAll(".verdict")) button.setAttribute("aria-pressed", button.dataset.v === verdict);
+    item.classList.toggle("done", Boolean(verdict));
+  };
+  const judge = async (item, verdict) => {
+    const { name, time, tag } = item.dataset;
+    if (!(await ask("/api/corrections", { name, tag, verdict, by: by(), start_s: Number(time), end_s: Number(time) }))) return;
+    press(item, verdict);
+    done.push(item);
+    look();
+    (items[items.indexOf(item) + 1] || $("more")).focus();
+  };
+  const undo = async () => {
+    if (!done.length || !(await ask("/api/undo", { by: by() }))) return;
+    const item = done.pop();
+    press(item, null);
+    look();
+    item.focus();
+  };
+  const picture = (tag) => ({ name, title, time_s, why }) => {
+    const at = `${title} at ${timecode(time_s)}`;
+    const link = make("a", { href: `/films/${name}.html#t=${time_s}` }, make("img", { src: `/stills/${name}/${time_s}.jpg`, alt: at, loading: "lazy" }));
+    const item = make("li", { tabIndex: -1 }, link, make("p", {}, at, make("br"), make("small", { textContent: why })));
+    Object.assign(item.dataset, { name, time: time_s, tag });
+    for (const [verdict, text] of [["applies", "✓ shows it"], ["rejected", "✗ does not"]]) {
+      const button = make("button", { type: "button", className: "verdict", textContent: text });
+      button.dataset.v = verdict;
+      button.setAttribute("aria-pressed", false);
+      button.setAttribute("aria-label", `${tag} ${verdict === "applies" ? "applies" : "does not apply"} to ${at}`);
+      button.addEventListener("click", () => judge(item, verdict));
+      item.append(button, " ");
+    }
+    return item;
+  };
+  const find = async () => {
+    const tag = $("tag").value.trim();
+    history.replaceState(null, "", "#" + encodeURIComponent(tag));
+    if (!tag) return;
+    $("told").textContent = "Looking …";
+    const found = await ask("/api/candidates?tag=" + encodeURIComponent(tag));
+    $("told").textContent = found ? found.told : "";
+    items = (found?.pictures || []).map(picture(tag));
+    done.length = 0;
+    $("pictures").replaceChildren(...items);
+    $("more").hidden = !items.length;
+    items[0]?.focus({ preventScroll: true });
+  };
+  $("which").addEventListener("submit", (event) => { event.preventDefault(); find(); });
+  $("more").addEventListener("click", find);
+  $("undo").addEventListener("click", undo);
+  document.addEventListener("keydown", (event) => {
+    if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = items.indexOf(document.activeElement.closest?.("#pictures li"));
+    const move = { j: 1, k: -1 }[event.key];
+    if (move) items[Math.max(0, Math.min(items.length - 1, at + move))]?.focus();
+    else if (event.key === "y" && at >= 0) judge(items[at], "applies");
+    else if (event.key === "n" && at >= 0) judge(items[at], "rejected");
+    else if (event.key === "u") undo();
+    else return;
+    event.preventDefault();
+  });
+  $("tag").value = decodeURIComponent(location.hash.slice(1));
+  if ($("tag").value) find();
+})();
