@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from movie_tags.records import KeyFrame, TagStrength
-from movie_tags.report.alike import Features
+from movie_tags.report.alike import Features, Query
+from movie_tags.report.nearest import unit
 from movie_tags.report.phrases import percent
 from movie_tags.report.review.live import Catalogue
 from movie_tags.results.corrections import APPLIES, Correction, Place
@@ -24,8 +25,8 @@ from movie_tags.results.synonyms import meanings
 
 NUMBER, OF_FILM = 20, 3
 """Pictures that are shown at a time; at most so many of one film, while others are left."""
-EXAMPLES, NEAREST = 5, 60
-"""Marked pictures by whose looks others are found, and how many by each."""
+EXAMPLES, NEAREST = 5, 120
+"""Marked pictures by whose looks others are found, and how many are."""
 RELATED_TAGS, RELATED_FILMS, RELATED_FRAMES = 4, 15, 2
 """Related tags, films of each, and key frames of each film."""
 REST_FILMS, REST_FRAMES = 40, 10
@@ -107,14 +108,14 @@ def candidates(tag: str, now: Catalogue, features: Features, guess: Guess | None
 
 
 def _alike(yes: Sequence[Key], features: Features) -> dict[Key, str]:
-    """The key frames that look like marked ones, with why; the most alike first."""
-    found: dict[Key, float] = {}
-    for id, time_s in _spread(yes, EXAMPLES):
-        for one in features.nearest(features.looks_at(id, time_s), NEAREST):
-            key = one.id, one.time_s
-            found[key] = max(found.get(key, -1.0), one.similarity)
-    ordered = sorted(found, key=lambda key: (-found[key], key))
-    return {key: f"looks like those that show it, similarity {found[key]:.2f}" for key in ordered}
+    """The key frames that look like marked ones, with why; the most alike first. All are looked through once."""
+    looks = [features.looks_at(*key) for key in _spread(yes, EXAMPLES)]
+    looks = [one for one in looks if one.seen_key == looks[0].seen_key]
+    if not looks:
+        return {}
+    directions = unit(np.stack([one.features for one in looks])).T
+    found = features.best(Query(directions, lambda cosines: cosines.max(1), looks[0].seen_key), NEAREST + len(yes))
+    return {(shot.id, shot.time_s): f"looks like those that show it, similarity {score:.2f}" for score, shot in found}
 
 
 def _related(tag: str, yes: Sequence[Key], now: Catalogue) -> dict[Key, str]:
