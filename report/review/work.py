@@ -135,6 +135,7 @@ class Works:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
+            process_group=0,  # Ctrl-C at the terminal is for the server, which tells it once: a second one ends at once
         ) as process:
             with self._lock:
                 self._process = process
