@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from movie_tags.records import Failure, Film, KeyFrame, Span, TagStrength
+from movie_tags.records import EXACT, Failure, Film, KeyFrame, Span, TagStrength
 from movie_tags.report import phrases
 from movie_tags.report.about import LIMITS, about, tagged_on
 from movie_tags.report.markup import breakable, data_uri, fitted, inline, script_hash, shape_of, template, text_of
@@ -130,12 +130,14 @@ def said_of(frame: KeyFrame) -> str:
 
 
 def shown_frames(frames: Sequence[KeyFrame], pictures: Mapping[float, str], length_s: float) -> list[dict]:
-    """Key frames as the template shows them: with the addresses of their pictures, their places and what is said."""
+    """Key frames as the template shows them: with addresses of pictures, places, how cuts are known, and what is said."""
     return [
         {
             **vars(frame),
             "kind": phrases.KINDS.get(frame.kind, ""),
             "said": said_of(frame),
+            "begins": phrases.cut(frame),
+            "exact": frame.cut == EXACT,
             "picture": pictures.get(frame.time_s),
             **placed(frame.shot_start_s, frame.shot_end_s, length_s),
         }

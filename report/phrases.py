@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from movie_tags.records import BLACK, CARD, PERSON, TagStrength
+from movie_tags.records import APPROXIMATE, BLACK, CARD, EXACT, PERSON, KeyFrame, TagStrength
 from movie_tags.wording import number as number
 
 NOTHING_SURE = "nothing that the model is sure of"
@@ -21,6 +21,13 @@ def clock(seconds: float) -> str:
     """With milliseconds, as players and editors take it: 01:02:03.400."""
     whole = round(seconds * 1000)
     return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02}.{whole % 1000:03}"
+
+
+def cut(frame: KeyFrame) -> str:
+    """How the beginning of a key frame's shot is known, in words; nothing where it is known by samples alone."""
+    if frame.cut == EXACT:
+        return f"shot from {clock(frame.shot_start_s)}, exact to the frame"
+    return f"shot from about {timecode(frame.shot_start_s)}, no exact cut" if frame.cut == APPROXIMATE else ""
 
 
 def length(seconds: float) -> str:

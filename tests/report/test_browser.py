@@ -477,6 +477,30 @@ def test_films_come_in_the_order_that_is_asked_for(browser, catalogue, order):
     assert [key(e) for e in shown] == [key(e) for e in right[:60]]
 
 
+def test_a_cut_that_is_exact_is_marked_and_no_other(browser, tmp_path):
+    rows = [frame("a", 1.0, {"War": 0.5}), *(frame("a", t, {"War": 0.5}, cut=how) for t, how in HOW.items())]
+    rows[1]["shot_start_s"] = 2.48
+    write_tables(tmp_path, tags=[film("a", [tag("War", 1.0)])], key_frames=rows)
+    browser.get(page_of_only(write_report(str(tmp_path)).index))
+    assert [e.text for e in seen(browser, "#frames .cut")] == [
+        "shot from 00:00:02.480, exact to the frame",
+        "shot from about 0:04, no exact cut",
+    ]
+    assert [e.find_element("css selector", "time").text for e in seen(browser, "#frames li:has(.cut)")] == [
+        "0:03",
+        "0:05",
+    ]
+    marked = all_of(browser, ".shots button.exact")
+    assert [e.get_attribute("data-t") for e in marked] == ["2.48"]
+    assert marked[0].get_attribute("aria-label").endswith("; shot from 00:00:02.480, exact to the frame")
+    width = "return getComputedStyle(arguments[0]).borderLeftWidth"
+    widths = [browser.execute_script(width, e) for e in all_of(browser, ".shots button")]
+    assert widths == ["0px", "2px", "0px", "0px"] and "exact to the frame" in one(browser, "#h-time + .hint").text
+
+
+HOW = {3.0: "exact", 5.0: "approximate", 7.0: "sampled"}
+
+
 def test_a_film_of_two_hours_opens(browser, tmp_path):
     frames = with_thumbnails(
         tmp_path,
