@@ -130,7 +130,7 @@ def said_of(frame: KeyFrame) -> str:
 
 
 def shown_frames(frames: Sequence[KeyFrame], pictures: Mapping[float, str], length_s: float) -> list[dict]:
-    """Key frames as the template shows them: with addresses of pictures, places, how cuts are known, and what is said."""
+    """Key frames as the template shows them: with pictures, places, how their cuts are known, and what is said."""
     return [
         {
             **vars(frame),
