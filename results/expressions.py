@@ -50,39 +50,50 @@ Expression = Term | Not | And | Or
 
 
 def _grammar() -> pp.ParserElement:
-    both = pp.CaselessKeyword("and") | pp.one_of("& + ,")
-    either = pp.CaselessKeyword("or") | pp.Literal("|")
-    negated = pp.CaselessKeyword("not") | pp.one_of("- !")
-    reserved = pp.MatchFirst(map(pp.CaselessKeyword, ("and", "or", "not")))
+    and_, or_, not_ = (pp.Regex(rf"(?i){word}(?!\w)") for word in ("and", "or", "not"))
+    both = and_ | pp.one_of("& + ,")
+    either = or_ | pp.Literal("|")
+    negated = not_ | pp.one_of("- !")
+    reserved = and_ | or_ | not_
     quoted = pp.QuotedString('"') | pp.QuotedString("'")
     words = pp.OneOrMore(~reserved + pp.Regex(r"[^\s()\"'&+,|!-][^\s()\"&,|]*")).set_parse_action(
         lambda found: Term(" ".join(found))
     )
     quoted.set_parse_action(lambda found: Term(found[0].strip(), quoted=True))
     term = (quoted | words).set_name("a tag")
-    all_of: Any = lambda found: And(tuple(part for part in found[0] if not isinstance(part, str)))  # noqa: E731
+    all_of: Any = lambda found: And(tuple(map(_operand, (one for one in found[0] if not isinstance(one, str)))))  # noqa: E731
     return pp.infix_notation(
         term,
         [
-            (negated, 1, pp.OpAssoc.RIGHT, lambda found: Not(found[0][1])),
+            (negated, 1, pp.OpAssoc.RIGHT, lambda found: Not(_operand(found[0][1]))),
             (None, 2, pp.OpAssoc.LEFT, all_of),
             (both, 2, pp.OpAssoc.LEFT, all_of),
-            (either, 2, pp.OpAssoc.LEFT, lambda found: Or(tuple(found[0][::2]))),
+            (either, 2, pp.OpAssoc.LEFT, lambda found: Or(tuple(map(_operand, found[0][::2])))),
         ],
+        pp.Literal("("),  # kept, for `_operand`
+        pp.Literal(")"),
     )
+
+
+def _operand(found: Any) -> Expression:
+    """An operand; words side by side in parentheses are kept together, also behind a `not`."""
+    if not isinstance(found, pp.ParseResults):
+        return found
+    inner = _operand(found[1])
+    return And((inner,)) if isinstance(inner, Term) and not inner.quoted and " " in inner.text else inner
 
 
 def parse(text: str) -> Expression:
     """Read an expression of tags, `and`, `or`, `not` and parentheses; `not` binds tightest, then `and`.
 
     As people type it, too: `-tag` is `not tag`, a comma is `and`, `|` is `or`. Words side by side are one term, as are
-    words in quotes; see `in_terms`.
+    words in quotes; see `resolve`.
 
     Raises:
         SearchError: it is none; the message says where it breaks off.
     """
     try:
-        return _grammar().parse_string(text, parse_all=True)[0]
+        return _operand(_grammar().parse_string(text, parse_all=True)[0])
     except pp.ParseBaseException as error:
         rest = text[error.loc :].strip()
         where = f"at {rest!r}" if rest and rest != text.strip() else "at its end" if text.strip() else "it is empty"
@@ -137,8 +148,18 @@ def in_terms(text: str, vocabulary: Sequence[str]) -> Expression:
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
+def _side_by_side(expression: Expression) -> bool:
+    """Whether it is words side by side, not in parentheses, but for a `not` before them."""
+    while isinstance(expression, Not):
+        expression = expression.of
+    return isinstance(expression, Term) and not expression.quoted
+
+
 def resolve(expression: Expression, vocabulary: Sequence[str]) -> Expression:
     """The expression with the tags that its terms mean.
+
+    Of words side by side that are several tags, `not` means the first: `-violence kids` is `not violence and kids`;
+    `not (violence kids)` means all.
 
     Raises:
         SearchError: a term names none.
@@ -149,7 +170,12 @@ def resolve(expression: Expression, vocabulary: Sequence[str]) -> Expression:
         case Term(text):
             return in_terms(text, vocabulary)
         case Not(of):
-            return Not(resolve(of, vocabulary))
+            found = resolve(of, vocabulary)
+            if isinstance(found, And) and _side_by_side(of):
+                return And((Not(found.parts[0]), *found.parts[1:]))
+            return Not(found)
+        case And((only,)):
+            return resolve(only, vocabulary)
         case And(parts) | Or(parts):
             return type(expression)(tuple(resolve(part, vocabulary) for part in parts))
 

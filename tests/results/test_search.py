@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -64,6 +65,7 @@ def test_words_side_by_side_are_one_tag_and_quotes_may_hold_anything():
     quoted = Term("search and rescue", quoted=True), Term("not (yet)", quoted=True)
     assert parse("\"search and rescue\" or 'not (yet)'") == Or(quoted)
     assert parse("android or nothing") == Or((Term("android"), Term("nothing")))  # no operators inside words
+    assert parse("orée not notó") == And((Term("orée"), Not(Term("notó"))))
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,24 @@ def test_words_side_by_side_are_a_tag_or_else_several():
         resolve(parse("beach xyzzy"), VOCABULARY)
     with pytest.raises(SearchError, match="no tag 'beach kids'"):
         resolve(parse("'beach kids'"), VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("-violence kids", "not violence and kids"),
+        ("not violence kids car chase", "not violence and kids and car chase"),
+        ("-sword fight kids", "not 'sword fight' and kids"),
+        ("beach -violence kids", "beach and not violence and kids"),
+        ("not (violence kids)", "not (violence and kids)"),
+        ("not ((violence kids)) beach", "not (violence and kids) and beach"),
+        ("not not violence kids", "not not violence and kids"),
+    ],
+)
+def test_not_is_of_the_first_tag_alone_of_words_side_by_side(typed, meant):
+    """A search for what is not violent never finds what is."""
+    for carried in map(set, itertools.chain.from_iterable(itertools.combinations(VOCABULARY[:5], n) for n in range(6))):
+        assert holds(resolve(parse(typed), VOCABULARY), carried) == holds(resolve(parse(meant), VOCABULARY), carried)
 
 
 def test_a_tag_that_the_model_does_not_have_is_said_not_to_be_looked_for():
