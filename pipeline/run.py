@@ -158,7 +158,7 @@ class TaggingRun:
                 "watch": self.models.watch,
                 "bundles": [
                     {
-                        "uri": bundle.uri,
+                        "uri": storage.canonical(bundle.uri),
                         "name": bundle.name,
                         "fingerprint": bundle.fingerprint,
                         "width": bundle.width,

@@ -112,7 +112,7 @@ def model_of(done: RunRecord) -> str:
     if len(bundles) > 1:
         raise LearningError("the results are tagged by several models; name the one that learns by --model")
     uri = bundles[0]["uri"] if bundles else DEFAULT
-    known = next((name for name in NAMES if str(place_of(name)) == uri), None)
+    known = next((name for name in NAMES if storage.canonical(str(place_of(name))) == uri), None)
     if known or not storage.exists(storage.join(uri, MODEL_JSON)):
         return known or DEFAULT
     card = read_bundle(uri).card

@@ -114,7 +114,7 @@ def as_line(one: Alike | Described) -> str:
     """A line of JSON."""
     times = {name: clock(getattr(one, f"{name}_s")) for name in ("time", "start", "end")}
     said = dataclasses.asdict(one)
-    rounded = {name: round(said[name], 6) for name in ("similarity", "probability") if name in said}
+    rounded = {name: float(f"{said[name]:.6g}") for name in ("similarity", "probability") if name in said}
     return json.dumps({**said, **rounded, **times}, ensure_ascii=False)
 
 

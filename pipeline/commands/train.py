@@ -167,7 +167,8 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
             PipelineOptions(runner="FnApiRunner"),
             bar.set,
         )
-    print(f"{args.output}: {len(metrics['vocabulary'])} tags; report in {args.output}/{REPORT}/report.html")
+    page = storage.join(args.output, REPORT, "report.html")
+    print(f"{args.output}: {len(metrics['vocabulary'])} tags; report in {page}")
     for split in ("validation", "test"):
         part = metrics["splits"][split]
         if part["pictures"]:

@@ -241,7 +241,7 @@ def test_words_are_those_that_made_the_tags(pair):
     assert words.encoder.too_long(["a lighthouse", long]) == [long]
 
 
-def test_a_run_is_searched_by_words_and_by_another_bundle_of_the_same_pair(pair, tmp_path, capsys):
+def test_a_run_is_searched_by_words_and_by_another_bundle_of_the_same_pair(pair, tmp_path, monkeypatch, capsys):
     """The whole way: tag, search as text, JSON and an editor's list; then with other tags of the same pair."""
     networks, bundle = pair
     films = tmp_path / "films"
@@ -250,7 +250,9 @@ def test_a_run_is_searched_by_words_and_by_another_bundle_of_the_same_pair(pair,
         write_video(films / f"{name}.mp4", [picture(seed) for seed in seeds for _ in range(50)])
     results = str(tmp_path / "results")
     tag = ["tag", str(films), "--output", results, "--direct_num_workers", "1", "--model"]
-    assert main([*tag, bundle.uri]) == 0
+    monkeypatch.chdir(bundle.uri)
+    assert main([*tag, "../bundle/"]) == 0
+    monkeypatch.chdir(tmp_path)  # from anywhere
     capsys.readouterr()
     assert main(["search", results, "--words", "a red dress or the sea", "--limit", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
