@@ -166,6 +166,7 @@ def test_expressions_of_one_picture_are_as_they_are_defined(expression, values):
 
 def test_what_says_nothing_to_look_for_is_refused():
     assert texts_of(parse("a man and a dog -a man")) == ["a man", "a dog"]
+    assert texts_of(parse("(red sea) -night street")) == ["red sea", "night street"]
     for text, said in {
         "-night": "only what is not wanted",
         "not (a or b)": "only what is not wanted",
