@@ -93,7 +93,8 @@ def parse(text: str) -> Expression:
         SearchError: it is none; the message says where it breaks off.
     """
     try:
-        return _operand(_grammar().parse_string(text, parse_all=True)[0])
+        found = _grammar().parse_string(text, parse_all=True)
+        return _operand(found if len(found) > 1 else found[0])  # parentheses around all may stand in no group
     except pp.ParseBaseException as error:
         rest = text[error.loc :].strip()
         where = f"at {rest!r}" if rest and rest != text.strip() else "at its end" if text.strip() else "it is empty"

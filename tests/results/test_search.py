@@ -202,6 +202,29 @@ expressions = st.recursive(
     ),
     max_leaves=5,
 )
+
+
+def written(expression, around):
+    """An expression as people type it, with parentheses around each part as drawn."""
+    match expression:
+        case Term(text):
+            text = f'"{text}"' if text in TAGS else "(beach or kids)"
+        case Not(of):
+            text = f"not {written(of, around)}"
+        case And(parts):
+            text = "(" + " and ".join(written(part, around) for part in parts) + ")"
+        case Or(parts):
+            text = "(" + " or ".join(written(part, around) for part in parts) + ")"
+    return "(" * (depth := next(around)) + text + ")" * depth
+
+
+@settings(deadline=None)
+@given(expressions, st.lists(st.integers(0, 2), min_size=1), st.sets(st.sampled_from(TAGS)))
+def test_parentheses_may_stand_around_anything(expression, depths, carried):
+    text = written(expression, itertools.cycle(depths))
+    assert holds(resolve(parse(text), TAGS), carried) == holds(expression, carried), text
+
+
 strengths = st.dictionaries(st.sampled_from(TAGS), st.integers(0, 10).map(lambda n: n / 10), max_size=3)
 catalogues = st.lists(strengths, min_size=1, max_size=4)
 
