@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
   const make = (name, properties = {}, ...inside) => {
@@ -9,9 +8,7 @@
   const breakable = (title) => title.split(/(?<=[_.\/-])(?=[^_.\/-])/).flatMap((part) => [part, make("wbr")]);
   const data = JSON.parse($("data").textContent);
   const PAGE = 60, SHOWN_TAGS = 3, ROWS = 100, ALL = 1e6;
-  // As results/synonyms.py folds: without case and accents of Latin letters, words parted by blanks.
-  const fold = (text) => (text.toLowerCase().replaceAll("ß", "ss").normalize("NFKD").replace(/[\u0300-\u036f]/g, "")
-    .match(/[^\s\/.,;:!?&+"'\u2019()_|-]+/g) || []).join(" ");
+  const typed = typing(data), { fold, either } = typed;
   const number = (n) => n.toLocaleString("en");
 
   // Failures, a hundred at a time.
@@ -53,7 +50,7 @@
   };
 
   // What is asked for; it stands in the address, so that it can be kept, sent and come back to.
-  const asked = { words: "", min: data.threshold, sort: "title", page: 0, all: new Set(), any: new Set(), none: new Set() };
+  const asked = { words: "", min: data.threshold, sort: "title", page: 0, all: new Set(), any: new Set(), none: new Set(), strange: [] };
   const GROUPS = ["all", "any", "none"];
   const sureness = (film) => [...asked.all, ...asked.any].reduce((sum, tag) => sum + (film.tags.get(tag)?.rating || 0), 0);
   const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
@@ -79,55 +76,66 @@
     asked.page = Math.max(0, Number.parseInt(from.get("page") || "1", 10) - 1 || 0);
     for (const group of GROUPS)
       asked[group] = new Set(from.getAll(group).map((tag) => tagNumber.get(tag)).filter((tag) => tag !== undefined));
+    asked.strange = GROUPS.flatMap((group) => from.getAll(group).filter((tag) => !tagNumber.has(tag)).map((tag) => [group, tag]));
   };
   const setting = () => (asked.min === data.threshold ? "" : String(asked.min / ALL));
   const write = () => {
     const to = new URLSearchParams();
     if (asked.words) to.set("words", asked.words);
     for (const group of GROUPS) for (const tag of asked[group]) to.append(group, data.tags[tag]);
+    for (const [group, tag] of asked.strange) to.append(group, tag);
     if (setting()) to.set("min", setting());
     if (asked.sort !== "title") to.set("sort", asked.sort);
     if (asked.page) to.set("page", asked.page + 1);
     history.replaceState(null, "", "#" + to);
   };
 
-  // Words: each is in the title, or names a tag of the film; as many as name one tag together are one, as in quotes.
-  const spoken = new Map(Object.entries(data.words));
-  const nameWords = data.tags.map((tag) => fold(tag).split(" "));
-  const begunBy = (word) => (word.length < 3 ? [] : [...nameWords.keys()].filter((tag) => nameWords[tag].some((name) => name.startsWith(word))));
-  const singular = (phrase) => [phrase, phrase.replace(/ies$/, "y"), phrase.replace(/es$/, ""), phrase.replace(/s$/, "")];
-  const meaning = (phrase) => spoken.get(singular(phrase).find((form) => spoken.has(form)));
-  const conditions = (text) => {
-    const found = [];
-    for (const [, not, quoted, plain] of text.matchAll(/([-!]?)(?:"([^"]*)"?|([^\s"]+))/g)) {
-      const phrase = fold(quoted ?? plain);
-      if (phrase) found.push({ not: Boolean(not), phrase, whole: quoted !== undefined });
-    }
-    const joined = [];
-    for (let i = 0; i < found.length; ) {
-      let n = 1;
-      for (let k = found.length - i; k > 1 && n === 1; k--) {
-        const some = found.slice(i, i + k);
-        if (some.slice(1).every((word) => !word.not) && some.every((word) => !word.whole) && meaning(some.map((word) => word.phrase).join(" "))) n = k;
-      }
-      const phrase = found.slice(i, i + n).map((word) => word.phrase).join(" ");
-      joined.push({ not: found[i].not, phrase, tags: meaning(phrase) || [] });
-      i += n;
-    }
-    const last = joined.at(-1); // perhaps a tag that is still being typed
-    if (last && !last.tags.length && /[^\s"]$/.test(text)) last.tags = begunBy(last.phrase);
-    return joined;
+  // A term holds where it is in the title, or names a tag of the film.
+  const holds = (film, of) =>
+    of.not ? !holds(film, of.not)
+    : of.all ? of.all.every((part) => holds(film, part))
+    : of.any ? of.any.some((part) => holds(film, part))
+    : (of.phrase && film.folded.includes(of.phrase)) || of.tags.some((tag) => has(film, tag));
+
+  // What must be said, so that nobody takes silence for an answer: of tags that no film has, and words that are none.
+  const named = (tags) => `the tag${tags.length === 1 ? "" : "s"} ${either(tags.map((tag) => data.tags[tag]))}`;
+  const missing = (tags) => {
+    const held = new Set(), lower = films.filter((film) => tags.some((tag) => film.tags.get(tag)?.level >= 0)).length;
+    if (films.some((film) => tags.some((tag) => has(film, tag)))) return [];
+    for (const film of films) for (const tag of film.tags.keys()) if (has(film, tag)) held.add(tag);
+    const near = typed.nearest(data.tags[tags[0]], (tag) => held.has(tag));
+    return [`no film has ${named(tags)} at ${asked.min / (ALL / 100)} % or more` +
+      (lower ? `, ${number(lower)} film${lower === 1 ? " has it" : "s have it"} at a lower setting` : "") +
+      "; the model misses some, so this does not say that no film shows it" + (near.length ? `; the nearest tags that films have are ${near.slice(0, -1).join(", ")}${near.length > 1 ? " and " : ""}${near.at(-1)}` : "")];
   };
-  const holds = (film, { not, phrase, tags }) => not !== (film.folded.includes(phrase) || tags.some((tag) => has(film, tag)));
+  const understood = () => {
+    const said = [], wrong = asked.strange.map(([, tag]) => typed.unknown(tag));
+    const { condition, terms = [], error } = asked.words.trim() ? typed.understand(asked.words) : {};
+    if (error) wrong.push(error);
+    for (const { of: { text, phrase, tags, whole }, negated } of terms) {
+      if (tags.length) {
+        if (tags.some((tag) => fold(data.tags[tag]) !== phrase)) said.push(`“${phrase}” finds titles, and the tag${tags.length === 1 ? "" : "s"} ${tags.map((tag) => data.tags[tag]).join(", ")}`);
+        said.push(...missing(tags));
+        continue;
+      }
+      const titled = phrase && films.some((film) => film.folded.includes(phrase)), why = typed.unknown(text);
+      // A film that is not left out would seem to be free of what was misspelt: only a title in quotes is left out.
+      const alone = `${why.endsWith("?") ? " As it is, it" : "; it"} ${negated ? "leaves out" : "finds"} titles alone`;
+      if (titled && (!negated || (whole && why.startsWith("no tag")))) said.push(why + alone);
+      else wrong.push(why + (titled && negated && !whole ? ` To leave out titles, write -"${text}"` : ""));
+    }
+    for (const group of GROUPS) for (const tag of asked[group]) said.push(...missing([tag]));
+    return { condition, said: [...new Set(said)], wrong: [...new Set(wrong)] };
+  };
 
   const find = () => {
-    const words = conditions(asked.words);
+    const { condition, said, wrong } = understood();
     const all = [...asked.all], any = [...asked.any], none = [...asked.none];
-    const said = words.filter(({ phrase, tags }) => tags.some((tag) => fold(data.tags[tag]) !== phrase));
-    $("meant").hidden = !said.length;
-    $("meant").textContent = said.map(({ phrase, tags }) => `“${phrase}” finds titles, and the tag${tags.length === 1 ? "" : "s"} ${tags.map((tag) => data.tags[tag]).join(", ")}`).join("; ");
-    return films.filter((film) =>
-      words.every((word) => holds(film, word)) &&
+    $("meant").hidden = !said.length && !wrong.length;
+    $("meant").textContent = (wrong.length ? wrong.map((why) => "Not searched: " + why) : said).join("\n");
+    $("meant").className = wrong.length ? "screen notice bad" : "screen";
+    return wrong.length ? null : films.filter((film) =>
+      (!condition || holds(film, condition)) &&
       all.every((tag) => has(film, tag)) &&
       (!any.length || any.some((tag) => has(film, tag))) &&
       !none.some((tag) => has(film, tag)));
@@ -180,7 +188,7 @@
   };
 
   const draw = () => {
-    const found = find();
+    const answer = find(), found = answer || [];
     const counts = new Array(data.tags.length).fill(0);
     for (const film of found) {
       film.at = sureness(film);
@@ -193,18 +201,18 @@
 
     buttons.forEach((button, tag) => {
       const group = groupOf(tag);
-      button.lastChild.textContent = number(counts[tag]);
+      button.lastChild.textContent = answer ? number(counts[tag]) : "–";
       button.setAttribute("aria-pressed", Boolean(group));
-      button.setAttribute("aria-label", `${data.tags[tag]}, ${number(counts[tag])}${group ? ", in: " + group + " of" : ""}`);
+      button.setAttribute("aria-label", `${data.tags[tag]}, ${answer ? number(counts[tag]) : "not searched"}${group ? ", in: " + group + " of" : ""}`);
       if (group) button.dataset.in = group; else delete button.dataset.in;
-      button.classList.toggle("empty", !counts[tag] && !group);
+      button.classList.toggle("empty", Boolean(answer) && !counts[tag] && !group);
     });
 
     $("films").replaceChildren(...found.slice(asked.page * PAGE, (asked.page + 1) * PAGE).map(card));
-    $("nothing").hidden = found.length > 0;
+    $("nothing").hidden = !answer || found.length > 0;
     const picked = $("picked");
     while (picked.children.length > 1) picked.lastChild.remove();
-    $("count").textContent = found.length === films.length ? `${number(films.length)} film${films.length === 1 ? "" : "s"}` : `${number(found.length)} of ${number(films.length)} films`;
+    $("count").textContent = !answer ? "not searched" : found.length === films.length ? `${number(films.length)} film${films.length === 1 ? "" : "s"}` : `${number(found.length)} of ${number(films.length)} films`;
     for (const group of GROUPS)
       for (const tag of asked[group]) {
         const button = make("button", { type: "button", className: group, textContent: { all: "", any: "or ", none: "not " }[group] + data.tags[tag] + " ✕" });
@@ -212,9 +220,15 @@
         button.addEventListener("click", () => { asked[group].delete(tag); change(); });
         picked.append(button);
       }
+    for (const strange of asked.strange) {
+      const button = make("button", { type: "button", className: strange[0], textContent: { all: "", any: "or ", none: "not " }[strange[0]] + strange[1] + " ✕" });
+      button.setAttribute("aria-label", `Take away: ${strange[0]} of ${strange[1]}`);
+      button.addEventListener("click", () => { asked.strange = asked.strange.filter((one) => one !== strange); change(); });
+      picked.append(button);
+    }
     if (picked.children.length > 1 || asked.words) {
       const clear = make("button", { type: "button", textContent: "Start again" });
-      clear.addEventListener("click", () => { for (const group of GROUPS) asked[group].clear(); asked.words = ""; change(); });
+      clear.addEventListener("click", () => { for (const group of GROUPS) asked[group].clear(); asked.strange = []; asked.words = ""; change(); });
       picked.append(clear);
     }
     document.querySelector(".pages").hidden = pages === 1;

@@ -10,7 +10,7 @@ from movie_tags.report import phrases
 from movie_tags.report.about import LIMITS, about, tagged_on
 from movie_tags.report.markup import inline, script_hash, template, text_of
 from movie_tags.results.listing import levels, millionths, rating, threshold_of
-from movie_tags.results.synonyms import spoken
+from movie_tags.results.synonyms import lacked, listed, spoken
 
 SURE, RELATIVE, SAID = range(3)
 """What a rating in the page's data is: a confidence, a relative strength, a person's word."""
@@ -55,9 +55,10 @@ def compact(entries: Sequence[Entry], failures: Sequence[Failure], run: dict | N
 
     Returns:
         {"tags": names, first those `present` in films, in alphabetical order; "words": {what names tags: their
-        numbers}; "threshold": the run's setting in millionths; "films": [title, name, pictured, seconds, shots,
-        trouble, [of each tag its number, its level and its rating in millionths, the rating's kind, the seconds it is
-        seen, …]]; "failures": [address, stage, reason, retryable]}.
+        numbers}; "elsewhere": {what names none of them, but tags of other models: the first}; "english": {numbers of
+        tags: their English synonyms}; "threshold": the run's setting in millionths; "films": [title, name, pictured,
+        seconds, shots, trouble, [of each tag its number, its level and its rating in millionths, the rating's kind, the
+        seconds it is seen, …]]; "failures": [address, stage, reason, retryable]}.
     """
     threshold = threshold_of(run)
     present = {tag.tag for entry in entries for tag in (*entry.film.tags, *entry.film.short_list)}
@@ -68,6 +69,8 @@ def compact(entries: Sequence[Entry], failures: Sequence[Failure], run: dict | N
         "tags": names,
         "present": len(present),
         "words": spoken(names),
+        "elsewhere": lacked(names),
+        "english": {i: listed("en")[name] for i, name in enumerate(names) if name in listed("en")},
         "threshold": millionths(threshold),
         "films": [compact_film(entry, number_of, threshold) for entry in entries],
         "failures": [[failed.uri, failed.stage, failed.reason, int(failed.retryable)] for failed in failures],
@@ -85,7 +88,7 @@ def catalogue_page(
         run: what run.json says.
         links: address and name of each page that it leads to besides those of films.
     """
-    js = text_of("catalogue.js")
+    js = text_of("typed.js", "catalogue.js")
     length_s = sum(entry.film.duration_s for entry in entries)
     facts = [phrases.number(len(entries), "film"), phrases.length(length_s)]
     if failures:

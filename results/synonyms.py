@@ -68,13 +68,18 @@ def named(term: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
     """The tags of a vocabulary that a term names, in its order.
 
     The tag of that name alone; or else every tag that has all of the term's words, and every tag that the lists have
-    for the term. None where it names none.
+    for the term; or else the same of what it may be the English plural of. None where it names none.
     """
-    wanted = words_of(term)
-    exact = tuple(tag for tag in vocabulary if tag.casefold() == term.casefold() or words_of(tag) == wanted != ())
+    same = tuple(tag for tag in vocabulary if tag.casefold() == term.casefold())
+    return same or next((found for form in singulars(fold(term)) if (found := _named(form, vocabulary))), ())
+
+
+def _named(folded: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
+    wanted = words_of(folded)
+    exact = tuple(tag for tag in vocabulary if words_of(tag) == wanted != ())
     if exact or not wanted:
         return exact
-    meant = set(meanings(term))
+    meant = synonyms().get(folded, ())
     return tuple(tag for tag in vocabulary if tag in meant or set(wanted) <= set(words_of(tag)))
 
 
@@ -106,3 +111,8 @@ def spoken(vocabulary: Sequence[str]) -> dict[str, list[int]]:
     forms |= {word for word, tags in synonyms().items() if any(tag in number_of for tag in tags)}
     found = {form: [number_of[tag] for tag in named(form, vocabulary)] for form in sorted(forms)}
     return found | exact
+
+
+def lacked(vocabulary: Sequence[str]) -> dict[str, str]:
+    """What of the lists, folded, names no tag of a vocabulary, with the first tag that it stands for."""
+    return {word: tags[0] for word, tags in synonyms().items() if not set(tags) & set(vocabulary)}

@@ -402,7 +402,6 @@ def test_the_catalogue_finds_what_is_asked_for(browser, catalogue, asked, query)
         ("युद्ध -खाना", dict(all=["War"], none=["Food"])),
         ("HÖRSAAL", dict(all=["College/Univ."])),
         ("dram", dict(all=["Drama"])),
-        ("dram ", None),
         ("gun", None),
     ],
 )
@@ -413,9 +412,9 @@ def test_the_box_searches_titles_and_tags_alike(browser, catalogue, typed, asked
     right = [e for e in entries(10_000) if asked and fits(e, 0.1, **asked)]
     assert one(browser, "#count").text == f"{len(right):,} of 10,000 films"
     assert bool(right) != one(browser, "#nothing").is_displayed()
-    meant = {"seaside": "Beach/Sea", "gun": "Weapon", "dram": "Drama"}.get(typed.strip())
-    if meant and not typed.endswith(" "):
-        assert one(browser, "#meant").text == f"“{typed}” finds titles, and the tag {meant}"
+    meant = {"seaside": "Beach/Sea", "gun": "Weapon", "dram": "Drama"}.get(typed)
+    if meant:
+        assert one(browser, "#meant").text.splitlines()[0] == f"“{typed}” finds titles, and the tag {meant}"
 
 
 def test_the_page_stays_small_however_many_films_there_are(browser, catalogue):

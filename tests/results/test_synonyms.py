@@ -30,6 +30,7 @@ VOCABULARY = tuple(listed("en"))
         ("बंदूक", {"Weapon"}),
         ("समुद्र तट", {"Beach/Sea"}),
         ("shaadi", {"Wedding"}),
+        ("beaches", {"Beach/Sea"}),
     ],
 )
 def test_words_of_five_languages_name_tags(term, tags):
@@ -43,6 +44,11 @@ def test_every_language_speaks_of_the_fifty_tags_of_the_paper():
         lists = listed(language)
         assert set(lists) == fifty
         assert all(len(words) == len({*map(fold, words)}) > 0 and all(map(fold, words)) for words in lists.values())
+
+
+def test_a_plural_names_tags_of_ones_own():
+    assert named("robots", ("Robot", "Robot war")) == named("robot", ("Robot", "Robot war")) == ("Robot",)
+    assert named("robots", ("Red robot",)) == ("Red robot",)
 
 
 def test_a_whole_tag_wins_over_synonyms():
