@@ -44,7 +44,7 @@ soak: $(READY)
 	@MOVIE_TAGS_INTERRUPTIONS=20 $(BIN)/python -m pytest tests/pipeline/test_interruption.py -k at_random
 
 bench: $(READY)
-	@for part in light decoders nights catalogue draft model train learn report; do \
+	@for part in light decoders nights catalogue draft model train retag learn report; do \
 		echo "== benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py; done
 
 lint: $(READY)

@@ -27,14 +27,14 @@ from movie_tags.models.ensemble import unite
 from movie_tags.models.loading import load_model, predict
 from movie_tags.models.runtimes import Model
 from movie_tags.pipeline.method import Method
-from movie_tags.pipeline.tag_movies import film_rule
+from movie_tags.pipeline.summing_up import film_rule
 from movie_tags.records import TagStrength
 from movie_tags.transforms.entropy import entropy
+from movie_tags.transforms.frame_rule import FrameRule
 from movie_tags.transforms.shots.detector import rule_of
 from movie_tags.transforms.shots.inside import KeyFramePicture, ShotFinder, key_frame
 from movie_tags.transforms.shots.stretches import close
 from movie_tags.transforms.strength import short_list, strengths, totals_of, with_confidence
-from movie_tags.transforms.tagging import FrameRule
 from movie_tags.transforms.video.draft import Draft
 from movie_tags.transforms.video.errors import VideoError
 from movie_tags.transforms.video.rgb import use_one_thread

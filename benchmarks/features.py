@@ -15,7 +15,7 @@ from measuring import FOOTAGE, need_footage
 from movie_tags.models.ensemble import predict_with, read_models, say_again
 from movie_tags.models.quantised import quantise, restore
 from movie_tags.pipeline.method import Method
-from movie_tags.transforms.tagging import believed, in_millionths, top_tags
+from movie_tags.transforms.frame_rule import believed, in_millionths, top_tags
 
 
 def main(number: int = 1000) -> None:

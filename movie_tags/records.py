@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 MODEL, PERSON = "model", "person"
@@ -210,8 +211,12 @@ class Film:
 
 def named(record: Any, video: Video) -> Any:
     """A record with the names of its video, as its row has them."""
-    names = {one.name for one in fields(record)} & {"id", "uri", "title", "content"}
-    return replace(record, **{name: getattr(video, name) for name in names})
+    return replace(record, **{name: getattr(video, name) for name in _names_in(record.__class__)})
+
+
+@cache
+def _names_in(record: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(record) if one.name in ("id", "uri", "title", "content"))
 
 
 @dataclass(frozen=True)

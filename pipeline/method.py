@@ -12,7 +12,7 @@ from movie_tags.transforms.video.limits import Limits
 
 if TYPE_CHECKING:
     from movie_tags.stopping import StopFile
-    from movie_tags.transforms.thumbnails import Thumbnails
+    from movie_tags.transforms.thumbnail_folder import Thumbnails
     from movie_tags.transforms.video.draft import Draft
 
 

@@ -25,16 +25,18 @@ from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.interruption import Interruption
 from movie_tags.pipeline.method import Method, Work, method_key, seen_key
 from movie_tags.pipeline.plan import Plan, make_plan
+from movie_tags.pipeline.retag_here import RetagHere, split
 from movie_tags.records import QUARANTINED, Failure, named
 from movie_tags.results import lease
-from movie_tags.results.folder import ResultsFolder
-from movie_tags.results.manifest import Rules, failed_entry, read_due
+from movie_tags.results.folder import DUE_COUNT, ResultsFolder
+from movie_tags.results.manifest import SAID_ANEW, Rules, failed_entry, read_due
 from movie_tags.results.parts import PLAN
 from movie_tags.results.reading import THUMBNAILS, read_table
 from movie_tags.results.run_records import DONE, FAILED, INTERRUPTED, PartRecord, RunRecord, iso
 from movie_tags.results.schema import MANIFEST, to_line
 from movie_tags.stopping import StopFile
 from movie_tags.storage.reach import WAIT_S
+from movie_tags.transforms.thumbnail_folder import Thumbnails
 
 if TYPE_CHECKING:
     from apache_beam.runners.runner import PipelineResult
@@ -326,17 +328,36 @@ class TaggingRun:
         return Graph(self.models, self.method, self.work, self.record, self.options, self.workers, for_beam)
 
     def _tag(self, plan: Plan, scratch: str) -> None:
-        """Tag what is due, batch by batch."""
+        """Tag what is due, batch by batch: what need not be opened first, on this machine without Beam."""
         if not plan.films:
             return
-        self._prepare(plan)
         stop = StopFile(os.path.join(scratch, "stop"))
+        if self.workers and plan.counts[DUE_COUNT + SAID_ANEW]:
+            with self.interruption.graceful(stop):
+                plan = self._tag_anew(plan, scratch)
+        if not plan.films or self.interruption.told:
+            return
+        self._prepare(plan)
         asked: AbstractContextManager = contextlib.nullcontext()
         if self.workers:
             self.work = dataclasses.replace(self.work, stop=stop)
             asked = self.interruption.graceful(stop)
         with asked, storage.named_for_beam(self.results.address) as for_beam:
             self._tag_batches(deque(self._cut(plan)), self._graph(for_beam))
+
+    def _tag_anew(self, plan: Plan, scratch: str) -> Plan:
+        """Tag what was seen already; returns what is left of the plan."""
+        lists = storage.join(self.folder.address, "due")
+        storage.make_folder(lists)
+        parted = split(plan.due, lists, scratch)
+        here = RetagHere(self.models, self.method, self.record, lambda: self.interruption.told)
+        for batch in parted.seen:
+            part = self.folder.part(batch.name)
+            counters = here.tag(batch, part)
+            part.finish(self._part_record(counters), None if self.interruption.told else batch.due)
+            if self.interruption.told:
+                break
+        return Plan(parted.opened, parted.films, plan.bytes)
 
     def _tag_batches(self, waiting: deque[Batch], graph: Graph) -> None:
         from movie_tags.pipeline.graph import RunError
@@ -394,8 +415,6 @@ class TaggingRun:
         part.finish(record, batch.due)
 
 
-def thumbnails_of(results: ResultsFolder) -> Any:
+def thumbnails_of(results: ResultsFolder) -> Thumbnails:
     """Where a folder of results keeps pictures."""
-    from movie_tags.transforms.thumbnails import Thumbnails  # brings decoders
-
     return Thumbnails(results.path(THUMBNAILS), THUMBNAILS)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import apache_beam as beam
 
 from movie_tags import storage
 from movie_tags.pipeline.distinct_videos import DistinctVideos
+from movie_tags.pipeline.film_rows import counts_of, entries_of
 from movie_tags.pipeline.tag_movies import TagMovies
-from movie_tags.records import KEY_FRAME_STAGES, TAGGED, Entry, Failure, Film, KeyFrameFeatures, Video, named
+from movie_tags.records import KeyFrameFeatures, named
 from movie_tags.results.features import FEATURES, ROW_GROUP
-from movie_tags.results.manifest import failed_entry, read_due
+from movie_tags.results.manifest import read_due
 from movie_tags.results.parts import COUNTS, Part
-from movie_tags.results.reading import RUNS, TABLES
+from movie_tags.results.reading import TABLES
 from movie_tags.results.run_records import RunRecord
-from movie_tags.results.schema import MANIFEST, parquet_schema, to_line, to_row
+from movie_tags.results.schema import MANIFEST, parquet_schema, to_row
 from movie_tags.stopping import INTERRUPTED
 
 
@@ -51,22 +49,6 @@ class ReadDue(beam.PTransform):
             DistinctVideos.MERGED: nothing,
             self.SEEN: seen,
         }
-
-
-def counts_of(table: str, row: dict) -> Iterator[tuple[str, int]]:
-    """What a row adds to the counts of a run; all are whole numbers."""
-    if table == "tags":
-        yield "videos_tagged", 1
-        yield "film_ms", round(row["duration_s"] * 1000)
-        for name in ("frames_sampled", "shots", "key_frames_rejected"):
-            yield name, row[name]
-    elif table == "key_frames":
-        yield "key_frames_tagged", 1
-        yield "key_frames_believed", int(bool(row["tags"]))
-    elif table == "spans":
-        yield "spans", 1
-    else:
-        yield "key_frames_failed" if row["stage"] in KEY_FRAME_STAGES else "videos_failed", 1
 
 
 class WriteTables(beam.PTransform):
@@ -139,29 +121,3 @@ class _WriteFeatures(beam.PTransform):
                 shard_name_template="" if self.single_file else None,
             )
         )
-
-
-def entries_of(element: tuple[Video, Film | Failure], run: RunRecord, part: str) -> Iterator[str]:
-    """The manifest's line of a video that has been tagged or failed; a key frame that failed has none.
-
-    Args:
-        element: the video, and what became of it.
-        run: of which run.
-        part: the name of the part.
-    """
-    video, result = element
-    method_key, run_id = run.method_key, run.run_id
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    if isinstance(result, Film):
-        film_s = round(result.duration_s, 3)
-        entry = Entry(
-            video.id, video.uri, video.version, method_key, status=TAGGED, film_s=film_s, run_id=run_id, at=at
-        )
-        if run.seen_key:
-            kept = video.seen or f"{RUNS}/{run_id}/{part}"
-            entry = replace(entry, seen_key=run.seen_key, features=kept)
-    elif result.of_key_frame:
-        return
-    else:
-        entry = failed_entry(video, result, method_key, run_id, at)
-    yield to_line(entry).decode().rstrip("\n")

@@ -6,6 +6,7 @@ and go where no film needs a part's any more (`collect_garbage`, after a pruning
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -37,7 +38,7 @@ def read(part: str, wanted: Collection[str] | None = None) -> Iterator[KeyFrameF
         OSError: they cannot be read.
     """
     for path in files_of(part):
-        with storage.open_seekable(path) as file:
+        with storage.plain_errors(), storage.open_seekable(path) as file:
             yield from _read(file, wanted)
 
 
@@ -45,9 +46,22 @@ def _read(file: BinaryIO, wanted: Collection[str] | None) -> Iterator[KeyFrameFe
     import pyarrow.parquet as pq
 
     for batch in pq.ParquetFile(file).iter_batches(ROWS):
-        for row in batch.to_pylist():
-            if wanted is None or row["id"] in wanted:
-                yield KeyFrameFeatures(row["time_s"], row["features"], id=row["id"])
+        ids = batch["id"].to_pylist()
+        for start, end in _stretches(ids, wanted):
+            rows = batch.slice(start, end - start)
+            columns = ids[start:end], rows["time_s"].to_pylist(), rows["features"].to_pylist()
+            for id, time_s, features in zip(*columns, strict=True):
+                yield KeyFrameFeatures(time_s, features, id=id)
+
+
+def _stretches(ids: Sequence[str], wanted: Collection[str] | None) -> Iterator[tuple[int, int]]:
+    """Where rows that are wanted follow each other: what others there are is not made objects of."""
+    start = 0
+    for is_wanted, run in itertools.groupby(ids, key=lambda id: wanted is None or id in wanted):
+        end = start + sum(1 for _ in run)
+        if is_wanted:
+            yield start, end
+        start = end
 
 
 def batches(path: str, columns: Sequence[str]) -> Iterator[list[list]]:

@@ -46,7 +46,7 @@ class Totals:
         return {**dict(sorted(self.by_status.items())), "film_s": round(self.film_s, 3)}
 
 
-class _Cursor:
+class Cursor:
     """A table's lines in order of id, taken id by id, in order."""
 
     def __init__(self, lines: Iterable[bytes]):
@@ -115,7 +115,7 @@ def merge(
     storage.make_folder(target)
     with contextlib.ExitStack() as stack:
         tables = {
-            name: [_Cursor(stack.enter_context(_lines(folder, name, scratch))) for folder in folders] for name in TABLES
+            name: [Cursor(stack.enter_context(_lines(folder, name, scratch))) for folder in folders] for name in TABLES
         }
         corrected = stack.enter_context(CorrectedRows(held, target))
         out = {

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from movie_tags.records import UNIT, KeyFrame, TagProbability
+from movie_tags.transforms.frame_rule import TaggedFrame
 from movie_tags.transforms.kinds import is_evidence
-from movie_tags.transforms.tagging import TaggedFrame
 
 BEST = 3
 """The mean of so many of a tag's most probable key frames is the first of a film's two statistics of the tag."""

@@ -2,103 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 
 from movie_tags.models.ensemble import Ensemble, Fitted, predict_with
 from movie_tags.models.quantised import quantise
 from movie_tags.models.runtimes import Model
-from movie_tags.records import TITLE_CARD, UNIT, Failure, KeyFrame, TagProbabilities, TagProbability, Video
-from movie_tags.transforms.kinds import is_evidence, kind_of, with_card
+from movie_tags.records import Failure, KeyFrame, Video
+from movie_tags.transforms.frame_rule import FrameRule
+from movie_tags.transforms.kinds import kind_of
 from movie_tags.transforms.shots.inside import KeyFramePicture
-from movie_tags.transforms.watched import to_watch, watch_thresholds
-
-
-def in_millionths(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities, float, as whole millionths, int64, of which sums are exact."""
-    return np.rint(np.asarray(probabilities, np.float64) * UNIT).astype(np.int64)
-
-
-def top_tags(millionths: np.ndarray, vocabulary: Sequence[str], k: int) -> TagProbabilities:
-    """The k most probable tags (section 4.3), the most probable first, ties in the vocabulary's order.
-
-    Args:
-        millionths: the probabilities, int64 [tags], as of `in_millionths`.
-        vocabulary: the tags in the order of the outputs.
-        k: how many; all of them where there are fewer.
-    """
-    order = np.argsort(-millionths, kind="stable")[:k]
-    return tuple(TagProbability.of_millionths(vocabulary[i], int(millionths[i])) for i in order)
-
-
-def believed(tags: TagProbabilities, thresholds: Mapping[str, float]) -> TagProbabilities:
-    """The tags whose probability reaches their threshold, in [0, 1], in the same order."""
-    return tuple(one for one in tags if one.millionths >= round(thresholds[one.tag] * UNIT))
-
-
-@dataclass(frozen=True)
-class TaggedFrame:
-    """A key frame with all that a model says of it, until the whole film is known.
-
-    Attributes:
-        frame: with the tags that count by their own thresholds.
-        millionths: the probabilities of all tags, in the order of `film_vocabulary`.
-        features: what the backbone saw, quantised; nothing where that is not kept.
-    """
-
-    frame: KeyFrame
-    millionths: tuple[int, ...] = ()
-    features: bytes = b""
-
-
-@dataclass(frozen=True)
-class FrameRule:
-    """What a single key frame's probabilities make of it.
-
-    Attributes:
-        outputs: the tags, and TITLE_CARD where the model has it, in the order of the probabilities.
-        thresholds: of each of them, in 0 to 1.
-        top_k: tags of a key frame.
-        min_probability: a tag counts from this probability on, in place of its threshold, and on key frames of every
-            kind, as the paper has it; None: by its threshold, on pictures.
-        watch: the probabilities, in 0 to 1, from which tags to watch out for are kept beyond the top k.
-    """
-
-    outputs: tuple[str, ...]
-    thresholds: Mapping[str, float]
-    top_k: int
-    min_probability: float | None = None
-    watch: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, models: Ensemble, top_k: int, min_probability: float | None = None) -> FrameRule:
-        thresholds = dict(zip(models.vocabulary, models.thresholds, strict=True))
-        return cls(models.vocabulary, thresholds, top_k, min_probability, watch_thresholds(models.watch))
-
-    def tagged(self, frame: KeyFrame, probabilities: np.ndarray) -> TaggedFrame:
-        """A key frame with its kind and tags, by what the model says of it, float [outputs]."""
-        kind, vocabulary = frame.kind, list(self.outputs)
-        if TITLE_CARD in vocabulary:
-            card = vocabulary.index(TITLE_CARD)
-            kind = with_card(kind, float(probabilities[card]), self.thresholds[TITLE_CARD])
-            probabilities = np.delete(probabilities, card)
-            del vocabulary[card]
-        millionths = in_millionths(probabilities)
-        top_k = top_tags(millionths, vocabulary, self.top_k)
-        watch = to_watch(millionths, vocabulary, self.watch, top_k)
-        said = replace(frame, tags=self._counts(top_k, kind), top_k=top_k, kind=kind, watch=watch)
-        return TaggedFrame(said, tuple(millionths.tolist()))
-
-    def _counts(self, top_k: TagProbabilities, kind: str) -> TagProbabilities:
-        if self.min_probability is not None:
-            return believed(top_k, dict.fromkeys(self.outputs, self.min_probability))
-        return believed(top_k, self.thresholds) if is_evidence(kind) else ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import apache_beam as beam
 import cv2
@@ -14,17 +14,10 @@ from apache_beam.metrics import Metrics
 from movie_tags import storage
 from movie_tags.records import Video
 from movie_tags.transforms.shots.inside import KeyFramePicture
+from movie_tags.transforms.thumbnail_folder import Thumbnails
 
 LONG_SIDE = 320
 QUALITY = 80
-
-
-@dataclass(frozen=True)
-class Thumbnails:
-    """Where thumbnails are kept: the folder, local or remote, and how it is called in the tables."""
-
-    folder: str
-    listed_as: str
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:

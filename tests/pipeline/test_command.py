@@ -20,7 +20,7 @@ from movie_tags.pipeline.commands import command_parser, main
 from movie_tags.report.phrases import percent
 from movie_tags.storage import StorageError
 from movie_tags.transforms import tagging
-from movie_tags.transforms.tagging import in_millionths, top_tags
+from movie_tags.transforms.frame_rule import in_millionths, top_tags
 
 HERE = ["--direct_num_workers", "1"]
 TABLES = ["errors.jsonl", "key_frames.jsonl", "spans.jsonl", "tags.jsonl"]

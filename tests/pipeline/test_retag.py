@@ -1,8 +1,12 @@
 """Tagging anew from kept features: the tables of decoding anew, and no film is opened."""
 
 import json
+import logging
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,15 +17,18 @@ from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
 from movie_tags.models.heads import read_head, write_head
 from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.inputs import Inputs
+from movie_tags.pipeline.interruption import Interruption
 from movie_tags.pipeline.method import Method, Work, seen_key
-from movie_tags.pipeline.run import TaggingRun
+from movie_tags.pipeline.run import Interrupted, TaggingRun
+from movie_tags.progress import LOGGER
 from movie_tags.records import MODEL, PERSON, Film, KeyFrame
 from movie_tags.results import features
 from movie_tags.results.corrections import APPLIES, WITHDRAWN, Correction, Corrections
 from movie_tags.results.folder import ResultsFolder
-from movie_tags.results.manifest import METHOD, SAID_ANEW
-from movie_tags.results.reading import files_of_model
+from movie_tags.results.manifest import METHOD, SAID_ANEW, entry_of
+from movie_tags.results.reading import TABLES, files_of_model
 from movie_tags.results.run_records import RunRecord, iso
+from movie_tags.results.sort import lines_of
 
 WORK = Work(features=True)
 
@@ -91,6 +98,74 @@ def test_another_head_says_something_else_of_what_was_seen(films, small_bundle, 
     assert run.due[SAID_ANEW] == 2
     assert all(same(*pair) for pair in zip(tables(kept), first, strict=True))
     assert not tag(films, kept, small_bundle).counts["videos_tagged"]
+
+
+def test_this_machine_says_without_beam_what_a_cluster_says(films, small_bundle, other_bundle, tmp_path, monkeypatch):
+    """The same bytes, counts and entries, by the graph that clusters run."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    tag(films, here, small_bundle)
+    shutil.copytree(here, there, symlinks=True)
+    runs = [tag(films, here, other_bundle)]
+    monkeypatch.setattr(TaggingRun, "_tag_anew", lambda self, plan, scratch: plan)
+    runs.append(tag(films, there, other_bundle))
+    for name in (*TABLES,):
+        assert (here / "latest" / f"{name}.jsonl").read_bytes() == (there / "latest" / f"{name}.jsonl").read_bytes()
+    assert runs[0].counts == runs[1].counts and runs[0].totals == runs[1].totals
+    wanted = ("key_frames_tagged_anew", "videos_tagged")
+    assert [runs[0].counters[name] for name in wanted] == [runs[1].counters[name] for name in wanted] == [5, 2]
+    entries = [
+        [replace(entry_of(line), run_id="", at="") for line in lines_of([ResultsFolder(str(folder)).manifest])]
+        for folder in (here, there)
+    ]
+    assert entries[0] == entries[1]
+
+
+def test_no_beam_is_needed(films, small_bundle, other_bundle, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(f"{films}/{name}", tmp_path)
+    tag(str(tmp_path), tmp_path / "out", small_bundle)
+    words = ["tag", str(tmp_path), "--output", str(tmp_path / "out"), "--model", other_bundle]
+    code = f"import sys\nfrom movie_tags.pipeline.commands import main\nassert main({words!r}) == 0\n"
+    heavy = ("apache_beam", "tensorflow", "ai_edge_litert", "av", "scipy", "pandas")
+    code += f"assert not sys.modules.keys() & set({heavy!r}), [m for m in {heavy!r} if m in sys.modules]"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0 and "2 tagged, from what was seen" in run.stderr, run.stderr
+
+
+def test_a_run_that_is_told_to_end_keeps_the_film_in_hand(films, small_bundle, other_bundle, tmp_path):
+    tag(films, tmp_path, small_bundle)
+    told = Interruption()
+
+    class Watch(logging.Handler):
+        def emit(self, record):
+            told.told = told.told or "films_anew" in record.getMessage()
+
+    logger, watch = logging.getLogger(LOGGER), Watch()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(watch)
+    try:
+        with pytest.raises(Interrupted) as ended:
+            TaggingRun(Inputs.of([films]), ResultsFolder(str(tmp_path)), other_bundle, work=WORK).run(interruption=told)
+    finally:
+        logger.removeHandler(watch)
+    assert ended.value.said.counts["videos_tagged"] == 1 and ended.value.said.left == 2
+    run = tag(films, tmp_path, other_bundle)
+    assert run.due[SAID_ANEW] == 1 and run.counts["videos_tagged"] == 1
+
+
+def test_what_is_broken_costs_itself_alone(films, small_bundle, other_bundle, tmp_path):
+    tag(f"{films}/a.mp4", tmp_path, small_bundle)
+    tag(f"{films}/b.mp4", tmp_path, small_bundle)
+    entries = [entry_of(line) for line in lines_of([ResultsFolder(str(tmp_path)).manifest])]
+    (file,) = features.files_of(str(tmp_path / entries[0].features))
+    Path(file).write_bytes(b"PAR1 nonsense")
+    run = TaggingRun(
+        Inputs.of([f"{films}/a.mp4", f"{films}/b.mp4"]), ResultsFolder(str(tmp_path)), other_bundle, work=WORK
+    )
+    said = run.run()
+    assert said.counts["videos_tagged"] == said.counts["videos_failed"] == 1
+    (failure,) = ResultsFolder(str(tmp_path)).read("errors")
+    assert failure.uri.endswith("a.mp4") and "cannot be read" in failure.reason and "--force" in failure.reason
 
 
 def test_a_night_brings_corrections_into_the_tables_and_tagging_anew_keeps_them(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from movie_tags.records import BLACK, CARD, PICTURE, UNIT, KeyFrame, TagProbability
 from movie_tags.transforms.evidence import BELIEVED, BEST, Evidence, FilmConfidence, FilmRule, believe
+from movie_tags.transforms.frame_rule import TaggedFrame
 from movie_tags.transforms.strength import strengths, totals_of
-from movie_tags.transforms.tagging import TaggedFrame
 
 TAGS = ("War", "Food", "Drama")
 FRAMES = st.lists(st.tuples(*[st.integers(0, UNIT)] * len(TAGS)), max_size=12)

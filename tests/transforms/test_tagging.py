@@ -4,8 +4,9 @@ import numpy as np
 
 from movie_tags.models.ensemble import read_models
 from movie_tags.records import BLACK, CARD, TITLE_CARD, KeyFrame, TagProbability
+from movie_tags.transforms.frame_rule import FrameRule, believed, in_millionths, top_tags
 from movie_tags.transforms.kinds import with_card
-from movie_tags.transforms.tagging import BundleHandler, FrameRule, believed, in_millionths, top_tags
+from movie_tags.transforms.tagging import BundleHandler
 
 
 def tags(**probabilities):

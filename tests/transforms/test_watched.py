@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_tags.records import KeyFrame, TagProbability
-from movie_tags.transforms.tagging import FrameRule
+from movie_tags.transforms.frame_rule import FrameRule
 from movie_tags.transforms.watched import to_watch, watch_thresholds
 
 VOCABULARY = ("Animal", "Smoking", "Violence", "Weapon")

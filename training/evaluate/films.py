@@ -17,8 +17,8 @@ from movie_tags.records import KeyFrame, TagStrength
 from movie_tags.results.schema import from_row
 from movie_tags.training.evaluate.experiments import TableError
 from movie_tags.transforms.evidence import BELIEVED, Evidence, FilmConfidence, FilmRule
+from movie_tags.transforms.frame_rule import FrameRule, in_millionths
 from movie_tags.transforms.strength import strengths, totals_of, with_confidence
-from movie_tags.transforms.tagging import FrameRule, in_millionths
 
 PLAIN, MAY = "tags_that_plainly_apply", "tags_that_may_apply"
 
