@@ -67,7 +67,7 @@ def test_interrupted_at_random_what_is_done_is_in_the_tables_and_the_rest_is_due
         assert len(done) == len(set(done)) and set(done) <= names
         if process.returncode != 1:
             break
-        reported = re.search(r"(\d+) videos are done", said)
+        reported = re.search(r"(\d+) videos? (?:is|are) done", said)
         assert len(done) - known == (int(reported[1]) if reported else 0), said
         assert set(due(films, out, small_bundle)) == names - set(done)
         known = len(done)
