@@ -35,8 +35,9 @@ OPTIONS = {
     "picture is opened. What got better and worse is measured on films that are left out, tag by tag.",
 }
 WORSE = 1
-FILMS = ("right", "wrong", "missed")
 """The exit status where a worse model is not written."""
+
+FILMS = ("right", "wrong", "missed")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
