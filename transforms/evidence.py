@@ -1,7 +1,8 @@
 """Film-level evidence: probabilities of key frames -> how sure to be that a person would give a tag to the film.
 
 Pure functions on arrays. What single frames' thresholds cut away is evidence about the film: of a tag the mean of its
-three best key frames and the mean of all are weighed by a logistic model that was fitted on films left out.
+three best key frames, the mean of all, and the best of any other tag are weighed by a logistic model that was fitted
+on films left out.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from movie_tags.transforms.frame_rule import TaggedFrame
 from movie_tags.transforms.kinds import is_evidence
 
 BEST = 3
-"""The mean of so many of a tag's most probable key frames is the first of a film's two statistics of the tag."""
+"""The mean of so many of a tag's most probable key frames is the first of a film's statistics of the tag."""
 
-STATISTICS = ("best", "mean")
-"""The log-odds of the mean of a tag's BEST highest probabilities, and of the mean of all."""
+STATISTICS = ("best", "mean", "other")
+"""The log-odds of the mean of a tag's BEST highest probabilities, of the mean of all, and of the highest "best" of any
+other tag: a tag is the likelier to be given, the less else there is to say of the film."""
 
 BELIEVED = 0.1
 """A tag counts in a film from this confidence on; whether it is on the short list, `Method.min_confidence` says."""
+
+NEVER = math.log(1e-6 / (1 - 1e-6))
+"""The log-odds of what no key frame shows."""
 
 CARRIES = 0.5
 """A key frame carries a believed tag if its probability is this share of the mean of the film's BEST, or more."""
@@ -59,9 +64,18 @@ class Evidence:
         counted = max(1, min(BEST, self.frames))
         return self.best.sum(0) / (counted * UNIT), self.total / (max(1, self.frames) * UNIT)
 
-    def statistics(self) -> np.ndarray:
-        """STATISTICS of each tag, float64 [tags, 2]."""
-        return np.array([[_logit(float(value)) for value in pair] for pair in zip(*self.means(), strict=True)])
+    def statistics(self, rivals: np.ndarray | None = None) -> np.ndarray:
+        """STATISTICS of each tag, float64 [tags, 3].
+
+        Args:
+            rivals: which tags count as another one, bool [tags]; None: all.
+        """
+        best, mean = ([_logit(float(value)) for value in part] for part in self.means())
+        others = np.where(np.ones(len(best), bool) if rivals is None else rivals, best, NEVER)
+        first = int(others.argmax()) if len(others) else 0
+        second = np.delete(others, first).max(initial=NEVER)
+        other = [second if tag == first else others[first] for tag in range(len(best))]
+        return np.array([best, mean, other]).T.reshape(-1, len(STATISTICS))
 
 
 @dataclass(frozen=True)
@@ -69,8 +83,9 @@ class FilmConfidence:
     """A logistic model of a film's tags: sigmoid(intercept + the tag's + weights · statistics), at most its ceiling.
 
     In `model.json`: "film_confidence": {"intercept": number, "weights": {name: number, for each of STATISTICS}, "tags":
-    {tag: number}, "ceilings": {tag: probability}}. What is added for a tag is 0 for those not named. A ceiling is how
-    often a tag was right on films left out that is seldom right however sure the model is; 1 for those not named.
+    {tag: number}, "ceilings": {tag: probability}}. The weight of a statistic and what is added for a tag are 0 for
+    those not named. A ceiling is how often a tag was right on films left out that is seldom right however sure the
+    model is; 1 for those not named.
     """
 
     intercept: float
@@ -98,7 +113,7 @@ class FilmConfidence:
         tags, ceilings = (
             {tag: float(number) for tag, number in said.get(name, {}).items()} for name in ("tags", "ceilings")
         )
-        weights = tuple(float(said["weights"][name]) for name in STATISTICS)
+        weights = tuple(float(said["weights"].get(name, 0.0)) for name in STATISTICS)
         return cls(float(said["intercept"]), weights, tags, ceilings)
 
     def card(self) -> dict:
@@ -139,7 +154,8 @@ def believe(
         thresholds: by tag, from which a frame carries it whatever the film says of how sure it is, in 0 to 1.
         least: a tag counts from this confidence on.
     """
-    statistics, (best, _) = evidence.statistics(), evidence.means()
+    known = np.array([tag in models for tag in vocabulary], bool)
+    statistics, (best, _) = evidence.statistics(known), evidence.means()
     confidence = {
         tag: models[tag].confidence(tag, row) for tag, row in zip(vocabulary, statistics, strict=True) if tag in models
     }

@@ -118,7 +118,7 @@ def test_without_a_film_model_a_films_tags_are_what_passes_its_threshold_and_the
 
 def test_with_a_film_model_a_films_tags_are_those_it_is_believed_to_have():
     probabilities = np.array([[0.1, 0.3, 0.4], [0.1, 0.02, 0.4], [0.1, 0.01, 0.01]])
-    model = FilmConfidence(2.0, (1.0, 0.5), {"Drama": -9.0})
+    model = FilmConfidence(2.0, (1.0, 0.5, 0.0), {"Drama": -9.0})
     (war, food) = film_tags(probabilities, FilmRule(TAGS, dict.fromkeys(TAGS, 0.2), dict.fromkeys(TAGS, model)))
     assert (war.tag, war.occurrences) == ("War", 3) and (food.tag, food.occurrences) == ("Food", 1)
     odds = 2 + 1.5 * np.log(0.1 / 0.9)
@@ -174,14 +174,14 @@ def test_the_best_precision_by_hand():
 def test_a_tag_that_is_never_right_has_a_ceiling():
     films, truth = some_films(60, 3)
     truth = {film: Truth(said.plain - {"Food"}) for film, said in truth.items()}
-    model = FilmConfidence(0.0, (1.0, 0.0), dict.fromkeys(TAGS, 0.0))
+    model = FilmConfidence(0.0, (1.0, 0.0, 0.0), dict.fromkeys(TAGS, 0.0))
     said = {
         film: {tag: model.confidence(tag, row) for tag, row in zip(TAGS, one.statistics(), strict=True)}
         for film, one in films.items()
     }
     found = with_ceilings(model, said, truth)
-    assert set(found.ceilings) == {"Food"} and found.confidence("Food", (9.0, 9.0)) < 0.4
-    assert found.confidence("War", (9.0, 9.0)) > 0.9
+    assert set(found.ceilings) == {"Food"} and found.confidence("Food", (9.0, 9.0, 0.0)) < 0.4
+    assert found.confidence("War", (9.0, 9.0, 0.0)) > 0.9
 
 
 def results(folder, strength: float = 0.3):

@@ -98,11 +98,11 @@ def corrected(examples, known):
 def test_films_with_a_new_tag_come_on_the_short_list_and_others_do_not():
     examples, shows = examples_of()
     found = np.where(shows, 0.4, 0.05).astype(np.float32)[:, None]
-    model = FilmConfidence(-0.7, (0.87, 0.41), {"other": 2.0})
+    model = FilmConfidence(-0.7, (0.87, 0.41, 0.0), {"other": 2.0})
     own = replace(model, tags={"new": film_offset(model, examples, found, 0)})
     for name in np.unique(examples.films):
         best, mean = np.sort(found[examples.films == name, 0])[-3:].mean(), found[examples.films == name].mean()
-        sure = own.confidence("new", [np.log(p / (1 - p)) for p in (best, mean)])
+        sure = own.confidence("new", [*(np.log(p / (1 - p)) for p in (best, mean)), 0.0])
         assert (sure >= THRESHOLD) == (int(name[4:]) % 3 == 0)
 
 
@@ -122,7 +122,7 @@ def test_a_new_tag_is_learned_beside_those_that_stay():
     wide = np.column_stack([np.full(len(shows), np.nan), examples.labels[:, 0]])
     examples = replace(examples, labels=wide, weights=np.ones(wide.shape))
     head = LinearHead(np.ones((6, 1), np.float32), np.zeros(1, np.float32), (6,))
-    learned = learn(head, [0.3], FilmConfidence(0, (1, 1)), corrected(examples, 1))
+    learned = learn(head, [0.3], FilmConfidence(0, (1, 1, 0)), corrected(examples, 1))
     assert (learned.head.kernel[:, 0] == head.kernel[:, 0]).all() and learned.head.bias[0] == head.bias[0]
     assert learned.thresholds[0] == 0.3 and learned.touched == (1,) and learned.offsets.keys() == {"tag1"}
     believed = learned.head(examples.features)[:, 1] >= learned.thresholds[1]

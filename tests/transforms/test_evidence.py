@@ -50,7 +50,18 @@ def test_confidence_by_hand():
     assert FilmConfidence.of_card({"film_confidence": model.card()}) == model and FilmConfidence.of_card({}) is None
 
 
-MODEL = FilmConfidence(-1.0, (1.0, 0.5), {"War": 0.5})
+@given(FRAMES, st.lists(st.booleans(), min_size=len(TAGS), max_size=len(TAGS)))
+def test_the_third_statistic_is_the_best_of_the_other_tags(frames, rivals):
+    evidence = Evidence.of(array(frames))
+    best, _ = evidence.means()
+    odds = [math.log(p / (1 - p)) for p in np.clip(best, 1e-6, 1 - 1e-6)]
+    for tag, row in enumerate(evidence.statistics(np.array(rivals))):
+        others = [odds[other] for other in range(len(TAGS)) if rivals[other] and other != tag]
+        assert row[0] == pytest.approx(odds[tag])
+        assert row[2] == pytest.approx(max(others, default=math.log(1e-6 / (1 - 1e-6))))
+
+
+MODEL = FilmConfidence(-1.0, (1.0, 0.5, 0.0), {"War": 0.5})
 
 
 @given(FRAMES, st.floats(0, 1), st.floats(0, 1))
@@ -107,7 +118,7 @@ def test_tags_and_strengths_of_a_film_follow_from_its_key_frames(rows, shuffler)
 
 def test_of_a_tag_without_a_film_model_its_frames_decide_and_by_frame_they_decide_of_all():
     frames = [tagged(0, (900_000, 400_000, 500_000)), tagged(1, (800_000, 10_000, 20_000), BLACK)]
-    rule = FilmRule(TAGS, dict.fromkeys(TAGS, 0.3), {"War": FilmConfidence(-20.0, (1.0, 1.0))})
+    rule = FilmRule(TAGS, dict.fromkeys(TAGS, 0.3), {"War": FilmConfidence(-20.0, (1.0, 1.0, 0.0))})
     found, confidence = rule.judge(frames)
     assert [one.tag for one in found[0].tags] == ["Drama"] and confidence["War"] < 0.001
     by_frame = FilmRule(TAGS, rule.thresholds, rule.models, by_frame=True)
