@@ -40,7 +40,7 @@ MEASURE = """
 import sys
 import keras, tensorflow as tf
 network = keras.applications.MobileNetV3Small(weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3))
-serve = tf.function(lambda images: {"features": network(tf.cast(images, tf.float32), training=False)})
+serve = tf.function(lambda canvas: {"features": network(tf.cast(canvas, tf.float32), training=False)})
 from movie_tags.models.convert import to_tflite
 open(sys.argv[1], "wb").write(to_tflite(serve, (224, 224)))
 """

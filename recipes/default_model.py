@@ -7,8 +7,9 @@ DATA holds images/TAG/SOURCE__NAME.jpg with images/LABELS.jsonl, frames/LABELS.j
 videos/KEY_FRAMES.jsonl and the tables of films videos/FILES.tsv and videos/trailers/FILES.tsv. What is learned is
 judged by leaving out whole films, and whole sources of pictures; then the head learns from everything. The folder gets
 head.npz, vocabulary.txt, model.json and CARD.md, the sources from which `movie-tags model build` puts the bundle
-together, and FILMS.md, the judgement film by film. Features are kept in --work. With --backbone it gets a whole
-bundle: a head on a CLIP or SigLIP that you bring, or on any backbone that `movie-tags train` takes.
+together, and FILMS.md, the judgement film by film. Features are kept in --work. The head of `compact` was learned with
+its network by `recipes/tune_compact.py`, which comes first. With --backbone the folder gets a whole bundle: a head on
+a CLIP or SigLIP that you bring, or on any backbone that `movie-tags train` takes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from movie_tags.errors import UserError
+from movie_tags.models import COMPACT
+from movie_tags.models.backbones import compact
 from movie_tags.models.backbones.registry import BACKBONES
 from movie_tags.models.backbones.specs import Backbone
 from movie_tags.models.bundle import HEAD, MODEL_JSON, write_vocabulary
@@ -46,7 +49,7 @@ from movie_tags.training.evaluate.films import (
     reliability,
 )
 from movie_tags.training.extracting import read_pictures
-from movie_tags.training.heads.fitting import Judged, LabelledFilm, films_of_frames, learn, settings_of
+from movie_tags.training.heads.fitting import Judged, LabelledFilm, films_of_frames, learn, make_ready, settings_of
 from movie_tags.training.heads.multilabel import (
     MAYBE,
     Labels,
@@ -58,6 +61,7 @@ from movie_tags.training.heads.multilabel import (
 from movie_tags.transforms.strength import short_list
 from recipes.brought import brought, card_of, features_on, spec_of, write_brought
 from recipes.cards import write_text
+from recipes.tuned import Tuned
 
 TRAILERS = "videos/trailers/FILES.tsv"
 MIN_PICTURES = 20
@@ -74,14 +78,14 @@ FEATURES = {
         "scales": ["root4", "unit"],
     },
     "compact": {
-        "views": [{"backbone": "compact", "view": "whole", "size": [128, 128]}],
+        "views": [{"backbone": "compact", "view": "without_bars", "size": list(compact.SIZE)}],
         "combine": "concat",
         "scales": ["plain"],
     },
 }
 NAMES = {
     "default": "movie-tags, a head on EfficientNet-Lite2, Lite0 and low-level numbers",
-    "compact": "movie-tags compact",
+    "compact": "movie-tags compact, EfficientNet-Lite0 tuned on film",
 }
 
 SAME_FILM = {
@@ -271,16 +275,20 @@ def make(
     work.mkdir(parents=True, exist_ok=True)
     dataset = make_dataset(data, work)
     spec = spec_of(backbone) if backbone else FEATURES[model]
-    features = features_on(dataset, backbone, work) if backbone else features_of(dataset, spec, work)
     settings = dataclasses.replace(settings, parts=len(spec["scales"]))
     vocabulary, counts = vocabulary_of(dataset.entries)
     labels = labels_of_entries(dataset.entries, vocabulary, settings, group_of)
     films = labelled_films(data, dataset.entries, labels, vocabulary)
     folds = [mixed_folds(labels, settings), folds_of(labels, settings.folds, settings.seed)]
-    ships = learn(features, labels, vocabulary, settings, films, folds)
+    if model == COMPACT and not backbone:
+        tuned = Tuned.read(work, dataset.entries, vocabulary)
+        ships = make_ready(tuned.head, [tuned.logits] * len(folds), labels, vocabulary, settings, films, folds)
+    else:
+        features = features_on(dataset, backbone, work) if backbone else features_of(dataset, spec, work)
+        ships = learn(features, labels, vocabulary, settings, films, folds)
     same, unseen = (measure(judged, ships.thresholds, labels, vocabulary, films) for judged in ships.judged)
     card = {
-        **(card_of(backbone) if backbone else {"name": NAMES[model], **body_of(output / MODEL_JSON)}),
+        **(card_of(backbone) if backbone else {"name": NAMES[model]}),
         "features": spec,
         **ships.card(vocabulary),
         "calibration": {
@@ -313,15 +321,6 @@ def make(
     write_card(output, card)
     write_films(output, ships.judged[0], films)
     return card
-
-
-def body_of(path: Path) -> dict:
-    """What the `model.json` of a folder says of the network below the head, if that is our own."""
-    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    body = before.get("body") or (before["training"] if "teacher" in before.get("training", {}) else None)
-    return {name: before[name] for name in ("backbone", "parameters") if name in before} | (
-        {"body": body} if body else {}
-    )
 
 
 def write_card(folder: Path, card: dict) -> None:

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 
 def write_untrained(folder: Path, vocabulary: Sequence[str], side: int, seed: int, card: dict) -> str:
     """Write the bundle of a small network for pictures of side x side pixels; returns its folder."""
     import keras
 
-    from movie_tags.models.backbones.compact import build_network, embedding_of
     from movie_tags.models.heads import LinearHead
     from movie_tags.models.views import View
     from movie_tags.training.export import write_bundle
 
     keras.utils.set_random_seed(seed)
-    network = build_network(len(vocabulary), stages=((4, 1), (8, 1)), head=16)
-    kernel, bias = (weights / 0.05 for weights in network.get_layer("logits").get_weights())
+    body = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Rescaling(1 / 64, offset=-2),
+            *(keras.layers.Conv2D(width, 3, 2, padding="same", activation="relu") for width in (8, 16, 16)),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    random = np.random.default_rng(seed)
+    kernel = random.normal(0, 25, (16, len(vocabulary))).astype(np.float32)
+    plain = np.ones((64, 16, 16, 3), np.float32) * random.uniform(0, 255, (64, 1, 1, 3))
+    bias = -(np.asarray(body(plain)) @ kernel).mean(0)  # so that different pictures have different first tags
     head = LinearHead(kernel, bias, (16,), activation="softmax")
-    body = embedding_of(network)
     write_bundle(folder, body, body, head, tuple(vocabulary), (View("whole", (side, side)),), card)
     return str(folder)

@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
 from movie_tags import storage
@@ -56,26 +54,6 @@ def write_bundle_on(
     write_head(storage.join(str(folder), HEAD), head)
     write_vocabulary(str(folder), vocabulary)
     write_card(str(folder), {"input_size": list(below.input_size), **said, **card, HEAD_CARD: head.to_card()})
-
-
-class HalfStored(tf.Module):
-    """A network whose weights are kept as float16, at half the size, and calculated with as float32."""
-
-    def __init__(self, network: keras.Model):
-        super().__init__()
-        self.network = tf.autograph.experimental.do_not_convert(network.stateless_call)
-        self.trainable = [_halved(weight) for weight in network.trainable_variables]
-        self.others = [_halved(weight) for weight in network.non_trainable_variables]
-
-    def __call__(self, pictures: tf.Tensor) -> Any:
-        weights = ([tf.cast(weight, tf.float32) for weight in part] for part in (self.trainable, self.others))
-        return self.network(*weights, pictures, training=False)[0]
-
-
-def _halved(weight: keras.Variable) -> tf.Variable:
-    values = np.asarray(weight)
-    # Few numbers are saved by the small ones, and the scales of normalisation may be out of float16's range.
-    return tf.Variable(values.astype(np.float16) if values.ndim > 1 else values, trainable=False)
 
 
 def write_bundle(

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from movie_tags.errors import UserError
-from movie_tags.models.backbones import compact_weights, efficientnet_lite
+from movie_tags.models.backbones import compact, efficientnet_lite
 
 if TYPE_CHECKING:
     from movie_tags.models.backbones.frozen import FrozenNetwork
@@ -60,16 +60,10 @@ def _low_level() -> LowLevel:
     return LowLevel()
 
 
-def _compact() -> FrozenNetwork:
-    from movie_tags.models.backbones.compact import load
-
-    return load()
-
-
 BACKBONES = {
     backbone.name: backbone
     for backbone in (
-        RegisteredBackbone("compact", 128, 640, compact_weights.digest, _compact),
+        RegisteredBackbone("compact", 192, efficientnet_lite.FEATURES, compact.digest, compact.load, True),
         RegisteredBackbone("low_level", 112, 120, _low_level_digest, _low_level, True),
         *(
             RegisteredBackbone(

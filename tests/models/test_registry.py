@@ -37,8 +37,8 @@ def mobilenet(tmp_path, monkeypatch):
     network.save_weights(file)
 
     def load():
-        known, compute = load_application("mobilenet_v2", str(file), (48, 48))
-        return FrozenNetwork(known, lambda embed, pictures: compute(pictures))
+        known, _ = load_application("mobilenet_v2", str(file), (48, 48))
+        return FrozenNetwork(keras.Sequential([keras.layers.Rescaling(1 / 127.5, -1), known]))
 
     line = RegisteredBackbone("film_mobilenet", 48, 1280, lambda: hashlib.sha256(file.read_bytes()).hexdigest(), load)
     monkeypatch.setitem(BACKBONES, line.name, line)

@@ -129,19 +129,37 @@ def learn(
         folds: ways of leaving out, int [N] each; whole groups if none is given. The calibration goes by all of them,
             thresholds, films' confidence and what to watch by the first.
     """
-    films = films_of_frames(labels, vocabulary) if films is None else films
     folds = folds or [folds_of(labels, settings.folds, settings.seed)]
     raw = [out_of_fold(features, labels, fold, settings) for fold in folds]
+    known = np.flatnonzero(labels.weights.any(1))
+    head = fit_parts(features[known], labels.of(known), settings.l2, settings.iterations, settings.parts)
+    return make_ready(head, raw, labels, vocabulary, settings, films, folds)
+
+
+def make_ready(
+    head: MultiLabelHead,
+    raw: Sequence[np.ndarray],
+    labels: Labels,
+    vocabulary: Sequence[str],
+    settings: MultiLabelSettings,
+    films: Mapping[str, LabelledFilm] | None,
+    folds: Sequence[np.ndarray],
+) -> Learned:
+    """A head with all that is fitted beside it, on pictures that heads like it did not see; see `learn`.
+
+    Args:
+        head: what learned from all pictures.
+        raw: for each way of leaving out the logits of all pictures by heads that did not see them, [N, tags].
+    """
+    films = films_of_frames(labels, vocabulary) if films is None else films
     fair = [learnable(labels, fold) for fold in folds]
-    every = labels.of(np.tile(np.arange(len(features)), len(folds)))
+    every = labels.of(np.tile(np.arange(len(labels.groups)), len(folds)))
     slope, offset = fit_calibration(np.concatenate(raw), every, np.concatenate(fair))
     found = [sigmoid(part * slope + offset) for part in raw]
     thresholds = choose_thresholds(found[0], labels, settings, slope, offset)
     if TITLE_CARD in vocabulary:
         column = vocabulary.index(TITLE_CARD)
         thresholds[column] = card_threshold(found[0][:, column], labels.applies[:, column], labels.frames)
-    known = np.flatnonzero(labels.weights.any(1))
-    head = fit_parts(features[known], labels.of(known), settings.l2, settings.iterations, settings.parts)
     judged = tuple(judge(part, fold, vocabulary, thresholds, films) for part, fold in zip(found, folds, strict=True))
     confidence = _film_confidence(_FilmFrames.of(found[0], vocabulary, thresholds), films, judged[0])
     watch = watch_all(found[0], labels, vocabulary)
