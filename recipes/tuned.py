@@ -55,4 +55,8 @@ class Tuned:
             if tuple(kept["vocabulary"].tolist()) != vocabulary or any(entry.key not in of for entry in entries):
                 raise UserError(f"{path} is of other pictures or tags; {remedy}")
             head = MultiLabelHead(kept["kernel"], kept["bias"])
-            return cls(head, np.stack([of[entry.key] for entry in entries]).astype(np.float32), vocabulary)
+            return cls(
+                head,
+                np.array([of[entry.key] for entry in entries], np.float32).reshape(-1, len(vocabulary)),
+                vocabulary,
+            )

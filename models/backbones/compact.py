@@ -8,6 +8,7 @@ imported when the network is built.
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def load(path: Path = BODY) -> FrozenNetwork:
     try:
         with np.load(path, allow_pickle=False) as ours:
             set_tuned(model, {name: ours[name].astype(np.float32) for name in ours.files})
-    except (OSError, ValueError) as error:
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: not the weights of this version; install movie-tags anew ({error})") from error
     return FrozenNetwork(model)
 

@@ -47,9 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         metavar="NAME",
-        help="compact (tuned on film), efficientnet_lite0, 1 or 2 (with the weights of their package), inception_v3 (the "
-        "paper's) or any other network of keras.applications; or a bundle that gives features, its folder or `default` "
-        "[compact]",
+        help="compact (tuned on film), efficientnet_lite0, 1 or 2 (with the weights of their package), inception_v3 "
+        "(the paper's) or any other network of keras.applications; or a bundle that gives features, its folder or "
+        "`default` [compact]",
     )
     parser.add_argument(
         "--weights",

@@ -13,7 +13,7 @@ from movie_tags.models.backbones import compact, efficientnet_lite
 from movie_tags.models.backbones.efficientnet_lite import WeightsError
 from movie_tags.models.views import fit, without_bars
 from movie_tags.training.data.vocabulary import TAGS, folder_name, tag_of_folder
-from movie_tags.training.heads.multilabel import Labels, MultiLabelSettings, folds_of
+from movie_tags.training.heads.multilabel import Labels, MultiLabelSettings
 from recipes import tune_compact, tuned
 from recipes.default_model import make, make_dataset
 from recipes.film_looks import as_in_a_film
@@ -96,8 +96,7 @@ def test_the_recipe_from_pictures_to_a_network_and_its_head(data, tmp_path, monk
     card = make(data, "compact", out, work, MultiLabelSettings())
     assert card["accuracy"]["films_left_out"]["frames"]["mean_average_precision"] > 0.9  # colours are easily told
     dataset = make_dataset(data, work)
-    fold = folds_of(Labels(*[None] * 3, *_frames_and_groups(dataset)), FEW.folds, tune_compact.SEED)
-    assert set(fold.tolist()) == {0, 1} and np.isfinite(found.logits).all() and found.logits.any(1).all()
+    assert np.isfinite(found.logits).all() and found.logits.any(1).all()
 
     network = compact.load(out / "body.npz")
     published = efficientnet_lite.load_frozen(compact.PUBLISHED)
@@ -106,19 +105,13 @@ def test_the_recipe_from_pictures_to_a_network_and_its_head(data, tmp_path, monk
         keras.Model(one.network.input, one.network.get_layer(tune_compact.CUT).output)(pixels).numpy()
         for one in (network, published)
     ]
-    assert np.array_equal(*cut_at) and np.abs(network(pixels) - published(pixels)).numpy().max() > 1e-3
-    # What was folded and rounded says what was learned.
+    assert np.array_equal(*cut_at) and np.abs(np.subtract(network(pixels), published(pixels))).max() > 1e-3
+    # Folded and rounded, the frozen blocks say what they said in the tuning.
     maps = tune_compact.maps_of_versions(dataset, FEW.versions, work)[0]
     shown = np.stack([tune_compact.look(pixels[0].astype(np.uint8), 0, 0)])
-    assert np.allclose(tune_compact.split()[0].predict_on_batch(shown.astype(np.float32)), cut_at[1], atol=0.05)
+    in_tuning = tune_compact.split()[0].predict_on_batch(shown.astype(np.float32))
+    assert np.linalg.norm(in_tuning - cut_at[1]) < 0.01 * np.linalg.norm(in_tuning)
     assert maps.shape == (len(dataset.entries), *tune_compact.split()[0].output.shape[1:])
-
-
-def _frames_and_groups(dataset):
-    from recipes.default_model import group_of
-
-    entries = dataset.entries
-    return np.array([e.film and e.complete for e in entries], bool), np.array([group_of(e.source) for e in entries])
 
 
 def test_what_was_tuned_on_other_tags_is_not_taken(tmp_path):
