@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -95,26 +95,41 @@ def candidates(tag: str, now: Catalogue, features: Features, guess: Guess | None
         OutputError: something cannot be read.
     """
     said = marked(tag, now)
-    alike = _alike(said.yes, features)
-    related = _related(tag, said.yes, now)
     said_of = {*said.yes, *said.no}
+    related = _related(tag, said.yes, now)
+    seen_key = _seen_key(said.yes, now, features)
+    seen = replace(said, yes=_seen(said.yes, features, seen_key), no=_seen(said.no, features, seen_key))
+    alike = _alike(seen.yes, features, seen_key)
     lists = [_as_candidates(alike, said_of), _as_candidates(related, said_of)]
-    if guess and said.yes:
-        key = features.seen_key_of(said.yes[0][0])
-        rest = _rest(said.films, features, key)
-        pool = [key for key in dict.fromkeys([*alike, *related, *rest]) if key not in said_of]
-        lists = [*_guessed(guess, said, rest, pool, features), *lists]
+    if guess and seen.yes:
+        rest = _rest(said.films, features, seen_key)
+        others = dict.fromkeys([*alike, *_seen(related, features, seen_key), *rest])
+        lists = [*_guessed(guess, seen, rest, [key for key in others if key not in said_of], features), *lists]
     return in_turn(lists, NUMBER, OF_FILM)
 
 
-def _alike(yes: Sequence[Key], features: Features) -> dict[Key, str]:
+def _seen_key(yes: Sequence[Key], now: Catalogue, features: Features) -> str:
+    """How what is compared was seen: as in the last run, or else as most marked pictures; "" where none has features.
+
+    Features of two backbones are not to be compared, and may be equally wide.
+    """
+    keys = Counter(key for id, _ in yes if (key := features.seen_key_of(id)))
+    last = (now.results.run or {}).get("seen_key", "")
+    return last if last in keys else max(keys, key=lambda key: keys[key], default="")
+
+
+def _seen(keys: Iterable[Key], features: Features, seen_key: str) -> tuple[Key, ...]:
+    """The key frames of films that were seen so."""
+    return tuple(key for key in keys if seen_key and features.seen_key_of(key[0]) == seen_key)
+
+
+def _alike(yes: Sequence[Key], features: Features, seen_key: str) -> dict[Key, str]:
     """The key frames that look like marked ones, with why; the most alike first. All are looked through once."""
-    looks = [features.looks_at(*key) for key in _spread(yes, EXAMPLES)]
-    looks = [one for one in looks if one.seen_key == looks[0].seen_key]
-    if not looks:
+    kept = features.vectors_of(set(yes))
+    if not kept:
         return {}
-    directions = unit(np.stack([one.features for one in looks])).T
-    found = features.best(Query(directions, lambda cosines: cosines.max(1), looks[0].seen_key), NEAREST + len(yes))
+    directions = unit(np.stack([kept[key] for key in _spread([key for key in yes if key in kept], EXAMPLES)])).T
+    found = features.best(Query(directions, lambda cosines: cosines.max(1), seen_key), NEAREST + len(yes))
     return {(shot.id, shot.time_s): f"looks like those that show it, similarity {score:.2f}" for score, shot in found}
 
 

@@ -1,6 +1,7 @@
 """Pictures to mark: those like the marked ones and those in doubt, never what is said already, few of one film."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,56 @@ def test_a_narrower_place_prevails_and_a_whole_film_says_not_where(folder):
     said = marked("Temple", Live(folder).now())
     assert said.yes == (("f1", 5.0),) and said.no == (("f1", 1.0), ("f1", 9.0), ("f1", 13.0))
     assert said.films == {"f0", "f1"}
+
+
+def see_otherwise(folder, ids, width, last=""):
+    """Films that another backbone has seen; `last`: how the last run has seen."""
+    random = np.random.default_rng(5)
+    write_part(Path(folder), "runs/r2/part", {id: random.normal(0, 1, (4, width)).astype(np.float32) for id in ids})
+    manifest = Path(folder, "views/1/manifest.jsonl")
+    entries = [json.loads(line) for line in manifest.read_text().splitlines()]
+    other = {"features": "runs/r2/part", "seen_key": "other"}
+    write_lines(manifest, [{**entry, **other} if entry["id"] in ids else entry for entry in entries])
+    Path(folder, "views/1/run.json").write_text(json.dumps({**RUN, "seen_key": last}))
+
+
+@pytest.mark.parametrize("width", [12, 20])
+@pytest.mark.parametrize("last", ["k", "other", ""])
+def test_only_what_one_backbone_has_seen_is_compared(folder, width, last):
+    """Of which the last run is, or else most marks are; of both kinds there are marks, no's and related pictures."""
+    see_otherwise(folder, {"f0", "f1", "f5"}, width, last)
+    mark(folder, ("f0", "applies", at(13.0)), ("f2", "applies", at(5.0)), ("f2", "applies", at(13.0)))
+    mark(folder, ("f1", "rejected", at(1.0)), ("f3", "rejected", at(1.0)))
+    alike = {"f0", "f1", "f5"} if last == "other" else {"f2", "f3", "f4"}
+    given = []
+
+    def noted(*groups):
+        given.append(groups)
+        return guess(*groups)
+
+    found = asked(folder, by=noted)
+    (groups,) = given
+    assert [len(one) for one in groups[:2]] == [1 if last == "other" else 2, 1]
+    kept = Features(folder)
+    known = kept.vectors_of({(id, time) for id in alike for time in (1.0, 5.0, 9.0, 13.0)})
+    rows = {vector.tobytes() for vector in known.values()}
+    assert all(vector.tobytes() in rows for group in groups for vector in group)
+    compared = {one.id for one in found if not one.why.startswith("carries")}
+    assert compared and compared <= alike
+    assert {one.id for one in found} - alike  # related ones are of all films
+
+
+def test_marks_of_films_without_features_are_passed_over(folder):
+    manifest = Path(folder, "views/1/manifest.jsonl")
+    entries = [json.loads(line) for line in manifest.read_text().splitlines()]
+    write_lines(manifest, [{"id": "f0"} if entry["id"] == "f0" else entry for entry in entries])
+    mark(folder, ("f0", "applies", at(13.0)))
+    for by in (guess, None):
+        found = asked(folder, by=by)
+        assert found and all(one.why == "carries Food, which is related" for one in found)
+    mark(folder, ("f2", "applies", at(5.0)))
+    assert any("similarity" in one.why for one in asked(folder, by=None))
+    assert asked(folder)[0].why.startswith("the first guess")
 
 
 pictures = st.builds(Candidate, st.sampled_from("abcd"), st.integers(0, 9).map(float), st.just(""))
