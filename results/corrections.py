@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -46,6 +47,11 @@ class Place:
     @property
     def of_film(self) -> bool:
         return self.start_s is None
+
+    @property
+    def width(self) -> float:
+        """Seconds; of a key frame 0, of the whole film infinite."""
+        return math.inf if self.start_s is None or self.end_s is None else self.end_s - self.start_s
 
     def covers(self, time_s: float) -> bool:
         """Whether it is of a key frame at that time."""
@@ -220,6 +226,23 @@ def _last_byte(file: Any) -> bytes:
 
 Verdicts = dict[tuple[str, Place], Correction]
 """What holds of one film: by tag and place the last correction that was not withdrawn, in order of time."""
+
+
+def said_at(time_s: float, verdicts: Verdicts) -> dict[str, Correction]:
+    """What people say of a key frame, by tag: a narrower place prevails over a wider one, of equal ones the last said.
+
+    That a tag applies to the film as a whole does not say where: it is said of no key frame.
+
+    Args:
+        time_s: the key frame's, seconds after the film's first frame.
+        verdicts: what holds of the film, in order of time.
+    """
+    found: dict[str, Correction] = {}
+    for (tag, place), one in verdicts.items():
+        there = place.covers(time_s) and not (place.of_film and one.verdict == APPLIES)
+        if there and (tag not in found or place.width <= found[tag].place.width):
+            found[tag] = one
+    return found
 
 
 class Held:

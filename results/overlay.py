@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from movie_tags.records import PERSON, Film, KeyFrame, Span, TagProbability, TagStrength
-from movie_tags.results.corrections import APPLIES, REJECTED, Correction, Place, Verdicts
+from movie_tags.results.corrections import APPLIES, REJECTED, Correction, Place, Verdicts, said_at
 
 EXACT_S = 0.01
 """Seconds by which lengths may differ that are the same."""
@@ -30,7 +30,7 @@ def said_of_film(tags: Sequence[TagStrength], verdicts: Verdicts) -> dict[str, b
     rejected: dict[str, float] = {}
     for (tag, place), one in verdicts.items():
         if one.verdict == REJECTED and not place.of_film:
-            rejected[tag] = rejected.get(tag, 0.0) + _width(place)
+            rejected[tag] = rejected.get(tag, 0.0) + place.width
     gone = {tag.tag for tag in tags if tag.tag in rejected and rejected[tag.tag] >= tag.seconds - EXACT_S}
     return {**dict.fromkeys(gone - applied, False), **dict.fromkeys(applied, True), **whole}
 
@@ -65,21 +65,12 @@ def _unseen(tag: str, row: Film, verdicts: Verdicts) -> TagStrength:
 
 
 def key_frame(row: KeyFrame, verdicts: Verdicts) -> KeyFrame:
-    """A key frame with what people say of it: a narrower place prevails over a wider one, either over the model."""
-    said: dict[str, bool] = {}
-    for (tag, place), one in sorted(verdicts.items(), key=lambda item: -_width(item[0][1])):
-        if place.covers(row.time_s) and not (place.of_film and one.verdict == APPLIES):
-            said[tag] = one.verdict == APPLIES
+    """A key frame with what people say of it (`said_at`), which prevails over the model."""
+    said = {tag: one.verdict == APPLIES for tag, one in said_at(row.time_s, verdicts).items()}
     if not said:
         return row
     given = [TagProbability(tag, 1.0, PERSON) for tag in sorted(said) if said[tag]]
     return replace(row, tags=(*given, *(tag for tag in row.tags if tag.tag not in said)))
-
-
-def _width(place: Place) -> float:
-    if place.start_s is None or place.end_s is None:
-        return float("inf")
-    return place.end_s - place.start_s
 
 
 def spans(rows: Iterable[Span], verdicts: Verdicts) -> tuple[Span, ...]:

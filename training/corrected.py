@@ -18,7 +18,7 @@ from movie_tags.models.heads import LinearHead
 from movie_tags.models.quantised import restore
 from movie_tags.records import TITLE_CARD, Entry
 from movie_tags.results import features
-from movie_tags.results.corrections import APPLIES, Corrections, Held, Place, Verdicts
+from movie_tags.results.corrections import APPLIES, Corrections, Held, Verdicts, said_at
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import entry_of
 from movie_tags.results.sort import lines_of
@@ -64,8 +64,8 @@ def labels_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What people say of a film's key frames.
 
-    A narrower place prevails over a wider one. That a tag applies to a film as a whole does not say where: it is taken
-    for said of the most probable key frame of which nothing is said, unless others are marked.
+    As `said_at`; that a tag applies to a film as a whole is taken for said of the most probable key frame of which
+    nothing is said, unless others are marked.
 
     Args:
         times: of the key frames, in seconds.
@@ -79,12 +79,11 @@ def labels_of(
     """
     labels, weights = np.full((len(times), len(tags)), np.nan), np.zeros((len(times), len(tags)))
     place_of = {tag: i for i, tag in enumerate(tags)}
-    for (tag, place), one in sorted(verdicts.items(), key=lambda item: -_width(item[0][1])):
-        if tag not in place_of or (place.of_film and one.verdict == APPLIES):
-            continue
-        rows = [row for row, time in enumerate(times) if place.covers(time)]
-        labels[rows, place_of[tag]] = one.verdict == APPLIES
-        weights[rows, place_of[tag]] = min(1.0, REJECTED_FILM / len(rows)) if place.of_film and rows else 1.0
+    for row, time in enumerate(times):
+        for tag, one in said_at(time, verdicts).items():
+            if tag in place_of:
+                labels[row, place_of[tag]] = one.verdict == APPLIES
+                weights[row, place_of[tag]] = min(1.0, REJECTED_FILM / len(times)) if one.place.of_film else 1.0
     for tag in whole_films(verdicts):
         column = place_of.get(tag, len(tags))
         if found is not None and column < found.shape[1] and not (labels[:, column] == 1).any():
@@ -97,10 +96,6 @@ def labels_of(
 def whole_films(verdicts: Verdicts) -> list[str]:
     """The tags of which people say that they apply to a film as a whole."""
     return [tag for (tag, place), one in verdicts.items() if place.of_film and one.verdict == APPLIES]
-
-
-def _width(place: Place) -> float:
-    return float("inf") if place.start_s is None or place.end_s is None else place.end_s - place.start_s
 
 
 def gather(results: ResultsFolder, vocabulary: Sequence[str], seen_key: str, head: LinearHead) -> Corrected:

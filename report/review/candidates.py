@@ -19,7 +19,7 @@ from movie_tags.report.alike import Features, Query
 from movie_tags.report.nearest import unit
 from movie_tags.report.phrases import percent
 from movie_tags.report.review.live import Catalogue
-from movie_tags.results.corrections import APPLIES, Correction, Place
+from movie_tags.results.corrections import APPLIES, said_at
 from movie_tags.results.listing import rating
 from movie_tags.results.synonyms import meanings
 
@@ -57,29 +57,18 @@ class Marked:
 
 
 def marked(tag: str, now: Catalogue) -> Marked:
-    """What people say of a tag; a narrower place prevails over a wider one."""
+    """What people say of a tag, of a key frame as `said_at`."""
     yes: list[Key] = []
     no: list[Key] = []
     films = set()
     for film in now.rows.values():
-        said = [one for (name, _), one in now.verdicts(film).items() if name == tag]
+        said = {key: one for key, one in now.verdicts(film).items() if key[0] == tag}
         if said:
-            films |= {film.id} if any(one.verdict == APPLIES for one in said) else set()
+            films |= {film.id} if any(one.verdict == APPLIES for one in said.values()) else set()
             for frame in now.results.key_frames(film.id, {}):
-                verdict = _said_at(frame.time_s, said)
-                if verdict is not None:
-                    (yes if verdict else no).append((film.id, frame.time_s))
+                for one in said_at(frame.time_s, said).values():
+                    (yes if one.verdict == APPLIES else no).append((film.id, frame.time_s))
     return Marked(tuple(yes), tuple(no), frozenset(films))
-
-
-def _said_at(time_s: float, said: Iterable[Correction]) -> bool | None:
-    """What is said of a tag at a time; that it applies to a whole film does not say where."""
-    there = [one for one in said if one.place.covers(time_s) and not (one.place.of_film and one.verdict == APPLIES)]
-    return min(there, key=lambda one: _width(one.place)).verdict == APPLIES if there else None
-
-
-def _width(place: Place) -> float:
-    return float("inf") if place.start_s is None or place.end_s is None else place.end_s - place.start_s
 
 
 def candidates(tag: str, now: Catalogue, features: Features, guess: Guess | None) -> list[Candidate]:

@@ -92,6 +92,20 @@ def test_a_narrower_place_prevails_and_a_whole_film_says_not_where(folder):
     assert said.films == {"f0", "f1"}
 
 
+def test_what_is_marked_is_what_the_pages_show(folder):
+    mark(folder, ("f0", "applies", Place(4.0, 8.0)), ("f0", "rejected", Place(5.0, 9.0)), ("f0", "applies", at(9.0)))
+    mark(folder, ("f1", "rejected", Place(5.0, 9.0)), ("f1", "applies", Place(4.0, 8.0)))
+    now = Live(folder).now()
+    said = marked("Temple", now)
+    shown = [
+        (film.id, frame.time_s)
+        for film in now.rows.values()
+        for frame in now.key_frames(film)
+        if "Temple" in {one.tag for one in frame.tags}
+    ]
+    assert sorted(said.yes) == sorted(shown) == [("f0", 9.0), ("f1", 5.0)]
+
+
 def see_otherwise(folder, ids, width, last=""):
     """Films that another backbone has seen; `last`: how the last run has seen."""
     random = np.random.default_rng(5)

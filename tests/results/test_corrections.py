@@ -26,6 +26,7 @@ from movie_tags.results.corrections import (
     Held,
     Place,
     correction_of,
+    said_at,
 )
 from movie_tags.results.expressions import parse, resolve
 from movie_tags.results.film_tables import Results
@@ -142,6 +143,34 @@ def test_what_holds_after_more_was_said_is_what_all_say(before, more):
     else:
         assert any(one.content for one in more)
     assert [held.of(*film) for film in films] == was
+
+
+def prevailing(time_s, tag, said):
+    """By the rule, one verdict against all others: the one that none beats; `said` in order of time."""
+    there = [
+        (place, one.verdict)
+        for (name, place), one in said
+        if name == tag
+        and (place.start_s is None or place.start_s == time_s or place.start_s <= time_s < place.end_s)
+        and (place.start_s is not None or one.verdict == REJECTED)
+    ]
+    length = [place.end_s - place.start_s if place.start_s is not None else 10**9 for place, _ in there]
+    best = [
+        verdict
+        for i, (_, verdict) in enumerate(there)
+        if not any(length[j] < length[i] or (length[j] == length[i] and j > i) for j in range(len(there)) if j != i)
+    ]
+    return best[0] if best else None
+
+
+@given(st.lists(st.builds(Correction, st.just("a"), st.sampled_from("xy"), st.sampled_from(VERDICTS), PLACES)))
+def test_a_narrower_place_prevails_and_of_equal_ones_the_last_said(said):
+    verdicts = Held(said).of("a")
+    for time_s in range(0, 60, 3):
+        expected = {tag: prevailing(time_s, tag, verdicts.items()) for tag in "xy"}
+        found = said_at(time_s, verdicts)
+        assert {tag: one.verdict for tag, one in found.items()} == {tag: v for tag, v in expected.items() if v}
+        assert all(one.tag == tag and verdicts[tag, one.place] is one for tag, one in found.items())
 
 
 def test_a_film_that_was_moved_keeps_its_corrections_and_another_at_its_address_has_none():
