@@ -124,7 +124,7 @@ class Teaching:
 
         def ended(job: Job) -> Order | None:
             if job.state in (DONE, REFUSED):
-                self._found = {**json.loads(job.output), "name": name if job.state == DONE else ""}
+                self._found = {**_object(job.output), "name": name if job.state == DONE else ""}
             return self._retagging(output) if job.state == DONE and asked.get("then") is True else None
 
         self.works.start(Order(LEARN, (LEARN, self.folder, "--output", output, "--json", *force), ended))
@@ -147,13 +147,22 @@ class Teaching:
         return Order(RETAG, (RETAG, self.folder, "--model", uri), ended)
 
     def _hand_over(self, uri: str) -> str:
-        """Make `latest` lead to a model of ours, where links are known; returns what every night's command names."""
+        """Make `latest` lead to a model of ours, where links are known; returns what every night's command names.
+
+        Where there can be no such link (the file system knows none, or a folder of that name is there), that is the
+        model itself.
+        """
         if storage.is_remote(self.models) or not uri.startswith(self.models + "/"):
             return uri
         latest = storage.join(self.models, LATEST)
         link = f"{latest}.{secrets.token_hex(4)}.unfinished"
-        os.symlink(storage.base_name(uri), link)
-        os.replace(link, latest)
+        try:
+            os.symlink(storage.base_name(uri), link)
+            os.replace(link, latest)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(link)
+            return uri
         return latest
 
     def stop(self, asked: dict[str, Any]) -> Response:
@@ -178,6 +187,18 @@ def own_tags(now: Catalogue, known: Container[str]) -> list[dict[str, Any]]:
             if tag not in known and not place.of_film:
                 found.setdefault(tag, [0, 0])[one.verdict != APPLIES] += 1
     return [{"tag": tag, "yes": yes, "no": no} for tag, (yes, no) in sorted(found.items())]
+
+
+def _object(text: str) -> dict[str, Any]:
+    """An object of JSON that a command printed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("it is no object of JSON")
+    return found
 
 
 def _first(job: Job) -> str:

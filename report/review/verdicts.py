@@ -28,7 +28,7 @@ def read_body(body: bytes) -> dict[str, Any]:
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        raise CorrectionError("a correction is a short object of JSON")
+        raise CorrectionError("what is sent is a short object of JSON")
     return said
 
 

@@ -54,7 +54,8 @@ class Order:
     Attributes:
         kind: what for.
         words: of the command, without `movie-tags`; progress is asked for by --verbose.
-        then: is called when it has ended, with how; what it returns is done next.
+        then: is called when it has ended, with how; what it returns is done next. It raises OSError, ValueError or
+            UserError where nothing can be made of what came of it.
     """
 
     kind: str
@@ -104,18 +105,25 @@ class Works:
             process.wait(END_S)
         except subprocess.TimeoutExpired:
             process.kill()
+        except KeyboardInterrupt:  # once more: at once
+            process.kill()
+            raise
 
     def _run(self, job: Job, then: Callable[[Job], Order | None]) -> None:
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-            try:
+        text = ""
+        try:
+            with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
                 job, status, error = self._follow(job, output)
-            except OSError as reason:
-                job, status, error = job, -1, f"it could not be started: {reason}"
-            output.seek(0)
-            text = output.read()
+                output.seek(0)
+                text = output.read()
+        except OSError as reason:
+            status, error = -1, f"it could not be started: {reason}"
         state, error = _ending(status, text, error, self._stopped)
-        job = replace(job, output=text, state=state, error=error)
-        following = then(job)  # before it is said to have ended: who hears that asks for what came of it
+        job, following = replace(job, output=text, state=state, error=error), None
+        try:
+            following = then(job)  # before it is said to have ended: who hears that asks for what came of it
+        except (OSError, ValueError, UserError) as reason:
+            job = replace(job, state=FAILED, error=f"it ended, and what came of it cannot be taken over: {reason}")
         with self._lock:
             if following is None or self._stopped:
                 self.job = job

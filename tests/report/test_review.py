@@ -184,6 +184,11 @@ def test_what_says_nothing_is_refused_with_the_reason(review, body, status):
     assert kept(folder) == before
 
 
+@pytest.mark.parametrize("path", TAKING)
+def test_what_is_sent_and_is_no_object_is_refused_whatever_it_is_for(review, path):
+    assert review[1].say([1], path) == (400, {"error": "what is sent is a short object of JSON"})
+
+
 def test_a_view_that_is_published_meanwhile_is_shown(tmp_path):
     for view, name in (("one", "Old"), ("two", "New")):
         write_tables(tmp_path / "views" / view, tags=[film("/a.mp4", [tag(name, 1.0)])])

@@ -68,6 +68,35 @@ def test_a_program_that_is_not_there_is_a_sentence(monkeypatch):
     assert works.job.state == FAILED and "could not be started" in works.job.error
 
 
+@pytest.mark.parametrize("reason", [OSError("the disk is full"), ValueError("no JSON"), UserError("no such film")])
+def test_what_comes_after_may_fail_and_the_next_thing_goes_on(program, reason):
+    program("echo out")
+
+    def then(job):
+        raise reason
+
+    works = Works()
+    works.start(Order("learn", (), then))
+    until(lambda: not works.running, 10)
+    assert works.job.state == FAILED and works.job.error.endswith(str(reason)) and works.job.output == "out\n"
+    works.start(Order("learn", ()))
+    until(lambda: not works.running, 10)
+    assert works.job.state == DONE
+
+
+def test_no_room_for_what_is_printed_is_a_sentence(program, monkeypatch):
+    program()
+
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(work.tempfile, "TemporaryFile", full)
+    works = Works()
+    works.start(Order("learn", ()))
+    until(lambda: not works.running, 10)
+    assert works.job.state == FAILED and "no space left" in works.job.error
+
+
 def test_one_thing_at_a_time_and_then_the_next(program, tmp_path):
     words = program(f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done")
     works = Works()
@@ -131,6 +160,42 @@ def test_a_worse_model_is_written_only_when_that_is_said(program, tmp_path):
     assert (
         words.read_text().split("\n")[-2].startswith(f"-P -m movie_tags retag {folder} --model {folder}/models/{name}")
     )
+
+
+@pytest.mark.parametrize("printed", ["echo no JSON", "echo null", "true"])
+def test_what_is_printed_and_is_no_json_is_said(program, tmp_path, printed):
+    folder = small_results(tmp_path / "results")
+    program(printed)
+    with served(folder) as page:
+        asker = Asker(page)
+        asker.say({}, "/api/learn")
+        until(lambda: asked(asker)["job"]["state"] != RUNNING, 10)
+        now = asked(asker)
+        assert now["job"]["state"] == FAILED and now["job"]["error"] and now["found"] is None
+
+
+@pytest.mark.parametrize("where", ["a folder is in the way", "no links"])
+def test_without_a_link_the_model_itself_is_named(program, tmp_path, monkeypatch, where):
+    folder = small_results(tmp_path / "results")
+    model = folder / "models" / "mine"
+    model.mkdir(parents=True)
+    (model / "model.json").write_text("{}")
+    if where == "no links":
+
+        def refused(*_):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "symlink", refused)
+    else:
+        (folder / "models" / "latest").mkdir()
+    program("echo 3 films", f"echo 'every night: movie-tags tag films --model {model}'")
+    with served(folder) as page:
+        asker = Asker(page)
+        assert asker.say({"model": "mine"}, "/api/retag")[0] == 200
+        until(lambda: asked(asker)["job"]["state"] != RUNNING, 10)
+        now = asked(asker)
+        assert (now["job"]["state"], now["nightly"]) == (DONE, f"movie-tags tag films --model {model}")
+    assert {path.name for path in model.parent.iterdir()} <= {"mine", "latest"}
 
 
 def test_what_cannot_be_learned_is_one_sentence(tmp_path):
