@@ -317,8 +317,12 @@ class Search:
         """Put rows with corrections of these tags laid over them in place of those of the films that have any."""
         if self._laid == (self._held, tags):
             return
-        self._corrected, self._laid = {}, (self._held, tags)
-        held = self._held.only(frozenset(tags))
+        self._corrected, self._laid = {}, None  # what fails on the way is begun anew by the next question
+        said = self._held
+        self._lay(said.only(frozenset(tags)), tags)
+        self._laid = said, tags
+
+    def _lay(self, held: Held, tags: Sequence[str]) -> None:
         if not held:
             return
         listed = ", ".join(map(_text, sorted(held.films() | held.contents())))

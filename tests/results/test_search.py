@@ -1,5 +1,7 @@
+import errno
 import itertools
 import json
+import os
 import subprocess
 import sys
 
@@ -10,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
+from movie_tags.records import Film, Span
+from movie_tags.results.corrections import APPLIES, REJECTED, Correction, Corrections, Place
 from movie_tags.results.expressions import And, Not, Or, SearchError, Term, matching, parse, resolve, tags_of
 from movie_tags.results.parquet import SCHEMAS
+from movie_tags.results.schema import to_line
 from movie_tags.results.search import Search
 
 VOCABULARY = ("Beach/Sea", "Children", "Violence", "Car chase", "Sword fight", "Sci-fi", "College/Univ.")
@@ -52,6 +57,27 @@ def write_results(folder, films, spans=None, kind="jsonl", vocabulary=VOCABULARY
         json.dumps({"run_id": "1", "method": METHOD, "model": {"vocabulary": list(vocabulary)}})
     )
     return str(folder)
+
+
+@pytest.mark.parametrize("full_at", [Film, Span])
+def test_corrections_that_could_not_be_laid_over_are_laid_over_by_the_next_question(tmp_path, monkeypatch, full_at):
+    folder = write_results(tmp_path, [film("a", {"Children": 0.9})], [span("a", "Children", 0, 9)])
+    Corrections(folder).append(
+        [Correction("a", "Children", REJECTED, Place(3, 3.5)), Correction("a", "Violence", APPLIES, Place(2, 5))]
+    )
+
+    def line(record):
+        if isinstance(record, full_at):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return to_line(record)
+
+    with Search(folder) as search:
+        asked = And((Term("Children", ("Children",)), Term("Violence", ("Violence",))))
+        with monkeypatch.context() as full, pytest.raises(OSError):
+            full.setattr("movie_tags.results.search.to_line", line)
+            search.scenes(asked)
+        assert [one.id for one in search.films(asked)] == ["a"]
+        assert [(one.start_s, one.end_s) for one in search.scenes(asked)] == [(2, 3), (3.5, 5)]
 
 
 def test_not_binds_tightest_then_and_then_or():
