@@ -125,9 +125,9 @@ def due_of(results: ResultsFolder, rules: Rules) -> Iterator[Due | None]:
 
 
 def _is_seen(entry: Entry, rules: Rules, is_kept: Callable[[str], bool]) -> bool:
-    seen = entry.status == TAGGED and bool(entry.features) and entry.seen_key == rules.seen_key
-    return seen and is_kept(entry.features)
+    return bool(entry.features) and entry.seen_key == rules.seen_key and is_kept(entry.features)
 
 
 def _due(film: Film, entry: Entry) -> Due:
-    return Due(Video(film.id, film.uri, film.title, entry.source, film.content, entry.features), 0, SAID_ANEW)
+    version = entry.source if entry.status == TAGGED else ""  # a failure's is not that of the file that was seen
+    return Due(Video(film.id, film.uri, film.title, version, film.content, entry.features), 0, SAID_ANEW)

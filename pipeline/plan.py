@@ -69,7 +69,8 @@ def make_plan(
 ) -> Plan:
     """Decide what is due; failures of the catalogue, and what was counted, are written as a part, not yet finished.
 
-    A video that is due and lies on a storage that cannot be reached is a transient failure, too.
+    A video that is due and lies on a storage that cannot be reached is a transient failure, too, unless what was seen
+    of it is kept and will do; its file counts as unchanged.
 
     Args:
         inputs: what a user names.
@@ -252,17 +253,20 @@ def _decide_one(
     asked: Asked, rules: Rules, is_kept: Callable[[str], bool], unreachable: str | None
 ) -> Due | _Unreachable | None:
     _, (video, warnings), done = asked
-    size, version = (0, "") if unreachable else _about(video.uri)
-    why = why_due(replace(video, version=version), entry_of(done[0]) if done else None, rules)
+    entry = entry_of(done[0]) if done else None
+    if unreachable:  # nobody says that the file has changed
+        size, version = 0, entry.source if entry else ""
+    else:
+        size, version = _about(video.uri)
+    why = why_due(replace(video, version=version), entry, rules)
     if why is None:
         return None
-    if unreachable:
-        return _Unreachable(video, Failure("opening", unreachable, retryable=True))
-    if why == SAID_ANEW:
-        (entry,) = map(entry_of, done[:1])
+    if why == SAID_ANEW and entry:
         if is_kept(entry.features):  # no film is opened: its bytes are no work
             return Due(replace(video, version=version, seen=entry.features), 0, why, tuple(sorted(warnings)))
         why = METHOD
+    if unreachable:
+        return _Unreachable(video, Failure("opening", unreachable, retryable=True))
     video = replace(video, version=version, content=_content_of(video.uri))
     return Due(video, size, why, tuple(sorted(warnings)))
 

@@ -84,9 +84,15 @@ def _is_seen(video: Video, done: Entry, rules: Rules) -> bool:
 
 
 def after(before: Entry | None, new: Entry, max_attempts: int) -> Entry:
-    """A video's entry after a run, with its attempts counted on; too many quarantine it."""
+    """A video's entry after a run, with its attempts counted on; too many quarantine it.
+
+    A transient failure leaves the results that there are, and so what was seen for them; but not `source`, so that the
+    video is due when its file is there again, even if it was quarantined meanwhile.
+    """
     if new.status == TAGGED:
         return replace(new, attempts=0)
+    if before is not None and new.retryable and not new.features:
+        new = replace(new, seen_key=before.seen_key, features=before.features)
     attempts = max(1, new.attempts)
     if before is not None and before.status in (FAILED, QUARANTINED) and before.run_id != new.run_id:
         same = (before.source, before.method_key) == (new.source, new.method_key)

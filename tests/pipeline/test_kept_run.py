@@ -18,9 +18,10 @@ from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.kept_run import KeptRun
 from movie_tags.pipeline.method import Method, Work
 from movie_tags.pipeline.run import TaggingRun
+from movie_tags.records import FAILED, QUARANTINED, TAGGED
 from movie_tags.results.folder import ResultsFolder
-from movie_tags.results.manifest import SAID_ANEW, entry_of
-from movie_tags.results.run_records import RunRecord
+from movie_tags.results.manifest import CHANGED, SAID_ANEW, entry_of
+from movie_tags.results.run_records import RunRecord, iso
 from movie_tags.results.sort import lines_of
 from movie_tags.transforms.shots.detector import DETECTORS
 
@@ -96,6 +97,33 @@ def test_what_was_seen_otherwise_stays_and_is_counted(films, small_bundle, other
     assert after[0] == before[0] and after[1] != before[1]
     assert main(["retag", str(tmp_path / "results"), "--model", "compact"]) == 0
     assert "2 films stay as before" in capsys.readouterr().out and tables(tmp_path / "results")[0] == after
+
+
+def test_what_is_kept_of_a_film_outlasts_nights_on_which_its_file_is_away(
+    films, small_bundle, other_bundle, tmp_path, capsys
+):
+    """It is still looked like, learned from, retagged and not pruned; and it is due when the file is back."""
+    out, away = tmp_path / "out", tmp_path / "a.mp4"
+    shutil.copy2(films / "a.mp4", away)
+    (tmp_path / "c.csv").write_text(f"uri\n{away}\n{films / 'b.mp4'}\n")
+    tagged(tmp_path / "c.csv", out, small_bundle)
+    before, kept = tables(out), [(one.features, one.seen_key) for one in entries(out)]
+    away.rename(tmp_path / "gone.mp4")
+    for night in range(1, 4):
+        tagged(tmp_path / "c.csv", out, small_bundle)
+        assert tables(out)[:3] == before[:3]
+        assert [(one.features, one.seen_key) for one in entries(out)] == kept
+        assert [one.status for one in entries(out)] == [TAGGED, QUARANTINED if night == 3 else FAILED]
+    assert ResultsFolder(str(out)).parts_with_features() == {part for part, _ in kept}
+    tagged(films / "text.mp4", out, small_bundle)
+    assert ResultsFolder(str(out)).prune(RunRecord("prune", begun=iso(0)), [str(films / "text.mp4")]) == 1
+    assert main(["search", str(out), "--like", f"{away}@0:01"]) == 0
+    assert main(["retag", str(out), "--model", other_bundle]) == 0
+    assert "2 films: 2 tagged, from what was seen" in capsys.readouterr().out
+    assert tables(out)[0][1] != before[0][1] and not tables(out)[3]
+    (tmp_path / "gone.mp4").rename(away)
+    assert tagged(tmp_path / "c.csv", out, other_bundle).due == {CHANGED: 1}  # for its version was not known
+    assert [one.status for one in entries(out)] == [TAGGED] * 2 and entries(out)[1].source
 
 
 def test_there_must_be_results(small_bundle, tmp_path, capsys):

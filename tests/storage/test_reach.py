@@ -10,8 +10,8 @@ from movie_tags.errors import UnreachableError
 from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.plan import make_plan
-from movie_tags.records import TAGGED, Entry
-from movie_tags.results.manifest import Rules, entry_of
+from movie_tags.records import FAILED, QUARANTINED, TAGGED, Entry
+from movie_tags.results.manifest import SAID_ANEW, Rules, entry_of, read_due
 from movie_tags.results.parts import Part
 from movie_tags.results.run_records import PartRecord
 from movie_tags.results.schema import MANIFEST, to_line
@@ -122,17 +122,45 @@ def test_rows_of_a_catalogue_that_lie_out_of_reach_fail_and_the_others_are_tagge
     assert [errors[f"gs://away/{name}.mp4"]["reason"] for name in "ab"] == [reason] * 2
 
 
-def test_films_that_are_tagged_keep_their_tags_while_their_storage_is_away(tmp_path, nobody, capsys):
-    uri, part = "gs://b/a.mp4", Part(str(tmp_path / "part"))
-    (tmp_path / "c.csv").write_text(f"uri\n{uri}\n")
-    (tmp_path / "manifest.jsonl").write_bytes(to_line(Entry(uri, uri, "generation:1", "m", TAGGED)))
-    record, inputs = PartRecord("r", "m", "t"), Inputs.of([str(tmp_path / "c.csv")])
-    manifest = str(tmp_path / "manifest.jsonl")
-    plan = make_plan(inputs, manifest, Rules("m"), part, record, str(tmp_path), Buckets(1, print))
-    (entry,) = map(entry_of, lines_of(part.raw_files(MANIFEST)))
-    # As after a storage that breaks off in mid-film: merging keeps what a transient failure has nothing better for.
-    assert (plan.films, entry.retryable, entry.stage) == (0, True, "opening")
-    assert "no Google credentials were found" in entry.reason
+G = "generation:1"
+KEPT = {"features": "runs/r0/p", "seen_key": "s"}
+
+
+@pytest.mark.parametrize(
+    "done,rules,due,failed",
+    [
+        ({"source": G}, {}, None, False),
+        ({"source": G, "uri": "gs://c/a.mp4"}, {}, None, True),  # which the catalogue has moved
+        ({"source": G}, {"force": True}, None, True),
+        ({"source": G}, {"method_key": "n"}, None, True),
+        ({"source": G, **KEPT}, {"method_key": "n", "seen_key": "s"}, SAID_ANEW, False),
+        ({"source": G, **KEPT, "features": "gone"}, {"method_key": "n", "seen_key": "s"}, None, True),
+        ({"status": FAILED, "source": G}, {}, None, False),
+        ({"status": FAILED, "source": G}, {"retry": "failed"}, None, True),
+        ({"status": FAILED, "retryable": True, "attempts": 1}, {}, None, True),
+        ({"status": QUARANTINED, "retryable": True, "attempts": 3}, {}, None, False),
+        (None, {}, None, True),
+    ],
+)
+def test_of_films_whose_storage_is_away_only_what_must_be_opened_fails(tmp_path, nobody, done, rules, due, failed):
+    """A bucket that does not answer says nothing of changed files, and keeps nobody from what is kept."""
+    uri, part = "gs://b/a.mp4", Part(str(tmp_path / "runs/r1/plan"))
+    features = tmp_path / KEPT["features"] / "features.parquet"
+    features.parent.mkdir(parents=True)
+    features.touch()
+    (tmp_path / "c.csv").write_text(f"uri,id\n{uri},a\n")
+    entries = [] if done is None else [Entry(**{"id": "a", "uri": uri, "method_key": "m", "status": TAGGED, **done})]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_bytes(b"".join(map(to_line, entries)))
+    record, inputs = PartRecord("r1", "m", "t"), Inputs.of([str(tmp_path / "c.csv")])
+    asked = Rules(**{"method_key": "m", **rules})
+    plan = make_plan(inputs, str(manifest), asked, part, record, str(tmp_path), Buckets(1, print))
+    assert [(item.why, item.video.version, item.video.seen) for item in read_due(plan.due)] == (
+        [(due, G, KEPT["features"])] if due else []
+    )
+    found = list(map(entry_of, lines_of(part.raw_files(MANIFEST))))
+    assert [(entry.status, entry.retryable, entry.stage) for entry in found] == [(FAILED, True, "opening")] * failed
+    assert all("no Google credentials were found" in entry.reason for entry in found)
 
 
 @pytest.mark.parametrize("words", [["status", "https://x.org/r"], ["tag", "ftp://x.org/a.mp4"]])
