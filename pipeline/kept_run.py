@@ -9,6 +9,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from movie_tags import storage
 from movie_tags.errors import UserError
@@ -22,6 +23,7 @@ from movie_tags.results.features import files_of
 from movie_tags.results.folder import DUE_COUNT, ResultsFolder
 from movie_tags.results.manifest import SAID_ANEW, Due, Rules, entry_of, id_of
 from movie_tags.results.reading import OutputError
+from movie_tags.results.run_records import OF_TAG, RunRecord
 from movie_tags.results.schema import MANIFEST, from_row
 from movie_tags.results.sort import in_order, joined, lines_of
 
@@ -69,6 +71,12 @@ class KeptRun(TaggingRun):
         if not self.rules.seen_key:
             raise UserError(f"{', '.join(bundle.uri for bundle in self.models.bundles)}: gives no features of pictures")
         self.left = 0
+        self._work_of_tag = done.work_of_tag
+
+    @property
+    def record(self) -> RunRecord:
+        said = super().record
+        return replace(said, work={**said.work, OF_TAG: self._work_of_tag})
 
     def _plan(self, scratch: str) -> Plan:
         plan = Plan(os.path.join(scratch, "due.jsonl"))

@@ -12,6 +12,8 @@ from movie_tags import storage
 
 DONE, INTERRUPTED, FAILED, DIED = "done", "interrupted", "failed", "died"
 """How a run ended."""
+OF_TAG = "of_tag"
+"""In a run's `work`: that of the last `movie-tags tag` before it."""
 
 
 def iso(seconds: float) -> str:
@@ -84,6 +86,11 @@ class RunRecord(_Written):
     parts: int = 0
     left: int = 0
     totals: dict = field(default_factory=dict)
+
+    @property
+    def work_of_tag(self) -> dict:
+        """`work` of the last `movie-tags tag`, which `movie-tags retag` passes on beside its own."""
+        return self.work.get(OF_TAG, self.work)
 
 
 @dataclass(frozen=True)

@@ -273,16 +273,13 @@ def prepare(args: argparse.Namespace, results: ResultsFolder, beam_words: Sequen
     """
     if args.exact_cuts and args.sampling != EXACT:
         raise UserError("--exact-cuts looks at all frames between samples, which a draft leaves out: give one of them")
-    method = method_of(args)
-    given = {**vars(args), "features": args.features and args.output is not None}
-    limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
     return TaggingRun(
         Inputs.of(args.inputs, args.all_videos),
         results,
         models_of(args),
-        method,
-        Work(**given_of(Work, {**given, "limits": limits, "thumbnails": None})),
-        Rules(**given_of(Rules, given)),
+        method_of(args),
+        work_of(args),
+        Rules(**given_of(Rules, vars(args))),
         beam_words,
         thumbnails=args.thumbnails,
         table_format=args.format,
@@ -300,6 +297,13 @@ def method_of(args: argparse.Namespace) -> Method:
         if args.min_probability is None:
             given["min_probability"] = 0.0
     return Method(**given)
+
+
+def work_of(args: argparse.Namespace) -> Work:
+    """How a command line asks for the work to be done, less its thumbnails."""
+    limits = None if args.in_process else Limits(args.decoder_memory, args.decoder_cpu, args.decoder_wait)
+    given = {**vars(args), "features": args.features and args.output is not None}
+    return Work(**given_of(Work, {**given, "limits": limits, "thumbnails": None}))
 
 
 def given_of(record: type, given: dict) -> dict:

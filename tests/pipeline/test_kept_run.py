@@ -1,9 +1,10 @@
 """Tagging a whole folder of results again: as `tag` does, and no film is opened or looked for."""
 
 import argparse
+import json
 import shlex
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from films import picture, write_video
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
 from movie_tags.models.heads import read_head, write_head
 from movie_tags.pipeline.commands import main, tag
-from movie_tags.pipeline.commands.again import method_words, tag_command
+from movie_tags.pipeline.commands.again import method_words, tag_command, work_words
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.kept_run import KeptRun
 from movie_tags.pipeline.method import Method, Work
@@ -24,6 +25,7 @@ from movie_tags.results.manifest import CHANGED, SAID_ANEW, entry_of
 from movie_tags.results.run_records import RunRecord, iso
 from movie_tags.results.sort import lines_of
 from movie_tags.transforms.shots.detector import DETECTORS
+from movie_tags.transforms.video.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -147,15 +149,45 @@ methods = st.builds(
 paper = methods.flatmap(lambda one: st.floats(0, 1).map(lambda p: replace(one, min_confidence=None, min_probability=p)))
 
 
-@given(methods | paper)
-def test_the_command_asks_for_the_method_of_the_run(method):
-    parser = argparse.ArgumentParser()
+seconds = st.sampled_from((20.0, 60.0, 300.0)) | st.floats(1e-3, 1e9)
+works = st.builds(
+    Work,
+    segment_length=seconds,
+    batch_size=st.integers(1, 99),
+    accelerator=st.sampled_from((None, "type:nvidia-tesla-t4;count:1")),
+    limits=st.none() | st.builds(Limits, st.sampled_from((4.0, 0.7, 8.0)), seconds, seconds),
+    features=st.booleans(),
+)
+
+
+@given(methods | paper, works)
+def test_the_command_asks_for_the_method_and_the_work_of_the_run(method, work):
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     tag.add_options(parser)
-    work = {"workers": 1, "thumbnails": None, "all_videos": True}
-    done = RunRecord("run", inputs=["a film.mp4"], method=vars(method), work=work, format="parquet")
+    beam = ["--runner", "FlinkRunner", "--flink_master=localhost:8081"]
+    said = {**asdict(work), "workers": 1, "thumbnails": None, "all_videos": True, "beam": beam}
+    done = RunRecord(
+        "run", inputs=["a film.mp4"], method=vars(method), work=json.loads(json.dumps(said)), format="parquet"
+    )
     words = shlex.split(tag_command(done, "results", ["mine"]))
-    args = parser.parse_args(words[2:])
-    assert tag.method_of(args) == method
+    args, rest = parser.parse_known_args(words[2:])
+    assert (tag.method_of(args), tag.work_of(args), rest) == (method, work, beam)
     assert (args.inputs, args.output, args.model) == (["a film.mp4"], "results", ["mine"])
     assert (args.format, args.thumbnails, args.all_videos) == ("parquet", False, True)
-    assert method_words(vars(Method())) == []
+    assert method_words(vars(Method())) == work_words(asdict(Work(features=True))) == work_words({}) == []
+
+
+def test_after_tagging_anew_the_command_is_still_that_of_the_run_before(
+    films, small_bundle, other_bundle, tmp_path, capsys
+):
+    """As often as it is tagged anew; options of tagging anew itself are not passed on."""
+    out = tmp_path / "out"
+    options = ["--segment-length", "30", "--decoder-memory", "3", "--direct_num_workers", "1"]
+    assert main(["tag", str(films / "b.mp4"), "--output", str(out), "--model", small_bundle, *options]) == 0
+    for model in (other_bundle, small_bundle):
+        capsys.readouterr()
+        assert main(["retag", str(out), "--model", model, "--direct_num_workers=2"]) == 0
+        wanted = shlex.join(
+            ["movie-tags", "tag", str(films / "b.mp4"), "--output", str(out), "--model", model, *options]
+        )
+        assert capsys.readouterr().out.splitlines()[-1] == f"from now on, every night: {wanted}"
