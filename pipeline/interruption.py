@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from movie_tags.stopping import StopFile
 
@@ -49,12 +49,12 @@ class Interruption:
         raise KeyboardInterrupt
 
     @contextlib.contextmanager
-    def handling(self) -> Iterator[None]:
-        """Handle the signals of this process as long as the context."""
+    def handling(self, signals: Sequence[int] = SIGNALS) -> Iterator[None]:
+        """Handle signals of this process as long as the context."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle) for number in SIGNALS}
+        before = {number: signal.signal(number, self.handle) for number in signals}
         try:
             yield
         finally:

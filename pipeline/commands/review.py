@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
+import signal
 import webbrowser
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from movie_tags.errors import UserError
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.heads import UNIT, LinearHead, read_head
 from movie_tags.pipeline.commands.common import DONE
+from movie_tags.pipeline.interruption import SIGNALS, Interruption
 from movie_tags.report.review.candidates import Guess
 from movie_tags.report.review.serve import prepare
 from movie_tags.results.folder import ResultsFolder
@@ -48,8 +50,15 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     print(served.link, flush=True)
     if args.open:
         webbrowser.open(served.link)
-    served.run()
+    with Interruption().handling(_signals()):  # whatever ends this ends what the page has started
+        served.run()
     return DONE
+
+
+def _signals() -> tuple[int, ...]:
+    """The signals that mean the end; that the terminal is closed is none where it is to be survived (nohup)."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return SIGNALS if ignored else (*SIGNALS, signal.SIGHUP)
 
 
 def guess_of(folder: str) -> Guess | None:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from result_folders import film, small_results, write_tables
@@ -119,6 +122,32 @@ def test_what_goes_on_is_stopped_and_nothing_follows(program, tmp_path):
     until(lambda: not works.running)
     assert (works.job.kind, works.job.state) == ("learn", STOPPED)
     works.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_goes_on_ends_with_the_server_however_that_ends(program, tmp_path, number):
+    """By a process of the command itself, in which only what it starts is another program."""
+    python = sys.executable
+    folder = small_results(tmp_path / "results")
+    tick = f"n=0; while [ $((n += 1)) -lt 500 ]; do touch {tmp_path}/begun; sleep 0.05; done"  # it ends if we do not
+    program(f"trap 'touch {tmp_path}/ended; exit 1' INT", tick)
+    server = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+        "from movie_tags.pipeline.commands import main"
+        f"; sys.executable = {str(tmp_path / 'program')!r}; sys.exit(main(sys.argv[1:]))"
+    )
+    words = [python, "-c", server, "review", str(folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            asker = Asker(SimpleNamespace(link=process.stdout.readline().strip()))
+            assert asker.say({}, "/api/learn")[0] == 200
+            until((tmp_path / "begun").exists, 20)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 1 and "what was said is kept" in said and "Traceback" not in said
+    assert (tmp_path / "ended").exists()
 
 
 def asked(asker):
