@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -33,6 +34,7 @@ INTERRUPTED = "no results were written"
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="DIR", help="folder of results, local or gs://")
     add_models(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
@@ -49,8 +51,14 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
         errors = list(itertools.islice(tagging.failed(), SHOWN_ROWS))
     console = Console(highlight=False, markup=False, soft_wrap=True)
     done = run.counts["videos_tagged"] + run.counts["videos_failed"]
-    console.print(progress.outcome(run.counts, False) if done else "nothing is due: all is said by this model already")
+    nothing = "nothing is due" + ("" if tagging.left else ": all is said by this model already")
+    outcome = progress.outcome(run.counts, False) if done else nothing
     nightly = tag_command(run, args.results, models_of(args))
+    if args.json:
+        counts = {name: run.counts[f"videos_{name}"] for name in ("tagged", "failed")}
+        print(json.dumps({**counts, "left": tagging.left, "outcome": outcome, "nightly": nightly}))
+        return report_failures(args.results, run, errors)
+    console.print(outcome)
     if tagging.left:
         console.print(
             f"{number(tagging.left, 'film stays', 'films stay')} as before, seen by another backbone or not kept: "

@@ -22,13 +22,20 @@
   const WORK = { learn: ["Learning", "steps"], retag: ["Tagging again", "films"] };
   const ENDS = {
     learn: { done: "A model has learned.", refused: "The model would be worse, so it was not written.", stopped: "Stopped: nothing was learned." },
-    retag: { done: "All films are tagged by it.", stopped: "Stopped: what was finished is in the results." },
+    retag: { stopped: "Stopped: what was finished is in the results." },
   };
+  const films = (n, one, more) => (n === 1 ? `1 film ${one}` : `${n} films ${more}`);
+  const tagged = ({ left, failed, outcome }) => [
+    left || failed ? "Not all films are tagged by it." : "All films are tagged by it.",
+    outcome.charAt(0).toUpperCase() + outcome.slice(1) + ".",
+    left ? films(left, "stays", "stay") + " as before, seen by another backbone or not kept: the command below decodes." : "",
+    failed ? films(failed, "has", "have") + " failed." : "",
+  ].filter(Boolean).join(" ");
   const number = (n) => (n === null ? "–" : n.toFixed(3));
   let waiting;
   const show = (now) => {
     clearTimeout(waiting);
-    const { job, found } = now;
+    const { job, found, retagged } = now;
     const running = job?.state === "running";
     for (const id of ["learn", "retag", "force", "then"]) $(id).disabled = running;
     $("stop").hidden = $("going").hidden = !running;
@@ -41,11 +48,12 @@
     const ended = job && !running;
     $("state").hidden = !ended;
     $("state").className = `notice ${job?.state === "failed" ? "bad" : "plain"}`;
-    if (ended) $("state").textContent = [ENDS[job.kind][job.state], job.output, job.error].filter(Boolean).join(" ");
+    const end = job?.kind === "retag" && job.state === "done" ? tagged(retagged) : ENDS[job?.kind]?.[job.state];
+    if (ended) $("state").textContent = [end, job.error].filter(Boolean).join(" ");
     $("compared").hidden = !found;
     if (found) compare(found, now);
-    $("nightly").hidden = !now.nightly;
-    $("nightly").lastElementChild.textContent = now.nightly;
+    $("nightly").hidden = !retagged;
+    $("nightly").lastElementChild.textContent = retagged?.nightly || "";
     $("models").replaceChildren(...now.models.map(model));
     $("own").replaceChildren(...now.own.map(mine));
     document.body.dataset.state = job ? `${job.kind} ${job.state}` : "idle";
@@ -54,10 +62,13 @@
     $("rows").replaceChildren(...found.tags.map(({ tag, yes, no, before, after, word }) => make("tr", {},
       make("th", { scope: "row", textContent: tag }), ...[yes, no, number(before), number(after)].map((text) => make("td", { textContent: text })),
       make("td", { textContent: word, className: word }))));
-    const mean = found.mean ? [`Mean of the tags that the model knew: ${number(found.mean[0])} before, ${number(found.mean[1])} after.`] : [];
+    const kinds = { "average precision": [found.mean, "mean average precision"], precision: [found.precision, "films' precision"], recall: [found.recall, "films' recall"] };
+    const worse = found.worse_at.map((name) => [kinds[name][1], ...kinds[name][0].map(number)])
+      .map(([what, before, after]) => `Worse: ${what} of the tags that the model knew, ${before} before, ${after} after.`);
+    const mean = found.mean && !found.worse_at.includes("average precision") ? [`Mean of the tags that the model knew: ${number(found.mean[0])} before, ${number(found.mean[1])} after.`] : [];
     const over = Object.entries(found.passed_over).map(([tag, why]) => `${tag} is not learned: ${why}.`);
     const cautions = found.cautions.map((text) => `Do not trust: ${text}.`);
-    $("cautions").replaceChildren(...[...mean, ...over, ...cautions].map((textContent) => make("li", { textContent })));
+    $("cautions").replaceChildren(...[...worse, ...mean, ...over, ...cautions].map((textContent) => make("li", { textContent })));
     const used = now.models.find((one) => one.name === found.name)?.used;
     $("retag").hidden = !found.name || used;
     $("retag").dataset.name = found.name;

@@ -51,7 +51,7 @@ class Teaching:
         self.folder = storage.canonical(live.folder)
         self.models = storage.canonical(models or storage.join(live.folder, FOLDER))
         self._found: dict[str, Any] | None = None
-        self._nightly = ""
+        self._retagged: dict[str, Any] | None = None
         self._own: tuple[tuple, list[dict[str, Any]]] = ((), [])
 
     def page(self, request: Request) -> Response:
@@ -69,9 +69,9 @@ class Teaching:
         """As the page's script takes it."""
         job = self.works.job
         return {
-            "job": job and {**asdict(job), "words": shlex.join(["movie-tags", *job.words]), "output": _first(job)},
+            "job": job and {**asdict(job), "words": shlex.join(["movie-tags", *job.words]), "output": ""},
             "found": self._found,
-            "nightly": self._nightly,
+            "retagged": self._retagged,
             "models": self.listed(),
             "own": self.own(),
         }
@@ -142,9 +142,11 @@ class Teaching:
     def _retagging(self, uri: str) -> Order:
         def ended(job: Job) -> None:
             if job.state == DONE:
-                self._nightly = _nightly(job.output, uri, self._hand_over(uri))
+                found = _object(job.output)
+                nightly = named(str(found["nightly"]), uri, self._hand_over(uri))
+                self._retagged = {**found, "nightly": nightly}
 
-        return Order(RETAG, (RETAG, self.folder, "--model", uri), ended)
+        return Order(RETAG, (RETAG, self.folder, "--model", uri, "--json"), ended)
 
     def _hand_over(self, uri: str) -> str:
         """Make `latest` lead to a model of ours, where links are known; returns what every night's command names.
@@ -201,12 +203,8 @@ def _object(text: str) -> dict[str, Any]:
     return found
 
 
-def _first(job: Job) -> str:
-    """The line with which a job's output begins, where it is for people."""
-    return job.output.partition("\n")[0] if job.kind == RETAG else ""
-
-
-def _nightly(output: str, uri: str, name: str) -> str:
-    """Every night's command, as what tagged again printed it, with a model's lasting name."""
-    line = next((line for line in output.splitlines() if "movie-tags tag " in line), "")
-    return line.partition(": ")[2].replace(shlex.quote(uri), shlex.quote(name))
+def named(command: str, uri: str, name: str) -> str:
+    """A command line with another name for its model."""
+    words = shlex.split(command)
+    pairs = zip(["", *words], words, strict=False)
+    return shlex.join(name if (before, word) == ("--model", uri) else word for before, word in pairs)

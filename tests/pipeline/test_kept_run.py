@@ -78,7 +78,13 @@ def test_all_is_said_anew_by_the_method_of_the_last_run(films, small_bundle, oth
         assert "2 films: 2 tagged, from what was seen; no film was opened" in out
         assert f"tag {films} --output {there} --fps 2 --top-k 2 --model {other_bundle}" in out
         assert main(["retag", str(there), "--model", other_bundle]) == 0
-        assert "nothing is due" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "nothing is due: all is said" in out
+        assert main(["retag", str(there), "--model", other_bundle, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["tagged"], found["failed"], found["left"]) == (0, 0, 0)
+        assert found["outcome"] == "nothing is due: all is said by this model already"
+        assert f"every night: {found['nightly']}\n" in out
     finally:
         shutil.move(moved, films)
     assert tables(there) == tables(here)
@@ -99,6 +105,9 @@ def test_what_was_seen_otherwise_stays_and_is_counted(films, small_bundle, other
     assert after[0] == before[0] and after[1] != before[1]
     assert main(["retag", str(tmp_path / "results"), "--model", "compact"]) == 0
     assert "2 films stay as before" in capsys.readouterr().out and tables(tmp_path / "results")[0] == after
+    assert main(["retag", str(tmp_path / "results"), "--model", "compact", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["left"], found["outcome"]) == (2, "nothing is due")
 
 
 def test_what_is_kept_of_a_film_outlasts_nights_on_which_its_file_is_away(

@@ -13,6 +13,7 @@ from tiny_pairs import write_pair
 
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.clip.clip_bundle import import_pair
+from movie_tags.report.review import work
 from movie_tags.results.corrections import Corrections
 from movie_tags.results.film_tables import Results
 
@@ -188,6 +189,58 @@ def test_shots_are_found_by_words(browser, tmp_path, monkeypatch):
         one(browser, "#by [value=tags]").click()
         until(browser, lambda: "no tag" in one(browser, "#told").text)
         browser.get_log("browser")  # that a request was refused
+
+
+def prints(tmp_path, monkeypatch, found, status=0):
+    """What the page starts prints an object, and ends."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ncat << 'END'\n{json.dumps(found)}\nEND\nexit {status}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(work.sys, "executable", str(program))
+
+
+@pytest.fixture
+def learning(browser, tmp_path):
+    """The page Learn, of a folder of results with a model that has learned."""
+    folder = small_results(tmp_path / "results")
+    (folder / "models" / "mine").mkdir(parents=True)
+    (folder / "models" / "mine" / "model.json").write_text("{}")
+    with served(folder) as page:
+        browser.get(page.link)
+        browser.get(page.link.partition("?")[0] + "learn")
+        until(browser, lambda: all_of(browser, "#models button"))
+        yield folder
+
+
+def test_why_a_model_is_refused_is_said(browser, learning, tmp_path, monkeypatch):
+    found = {"tags": [], "mean": [0.5, 0.6], "precision": [0.75, 0.625], "recall": [0.5, 0.25], "worse": True}
+    found |= {"worse_at": ["precision", "recall"], "passed_over": {}, "cautions": [], "model": ""}
+    prints(tmp_path, monkeypatch, found, 1)
+    one(browser, "#learn").click()
+    until(browser, lambda: len(all_of(browser, "#cautions li")) == 3)
+    told = [item.text for item in all_of(browser, "#cautions li")]
+    assert [text for text in told if "Worse" in text] == [
+        "Worse: films' precision of the tags that the model knew, 0.750 before, 0.625 after.",
+        "Worse: films' recall of the tags that the model knew, 0.500 before, 0.250 after.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left", "failed", "told"),
+    [
+        (0, 0, "All films are tagged by it. 4 films: said."),
+        (2, 0, "Not all films are tagged by it. 4 films: said. 2 films stay as before, seen by another backbone"),
+        (1, 1, "Not all films are tagged by it. 4 films: said. 1 film stays as before, seen by another backbone"),
+    ],
+)
+def test_what_is_not_tagged_again_is_said(browser, learning, tmp_path, monkeypatch, left, failed, told):
+    found = {"tagged": 4, "failed": failed, "left": left, "outcome": "4 films: said", "nightly": "movie-tags tag a"}
+    prints(tmp_path, monkeypatch, found, 3 if failed else 0)
+    one(browser, "#models button").click()
+    until(browser, lambda: one(browser, "body").get_attribute("data-state") == "retag done")
+    text = one(browser, "#state").text
+    assert text.startswith(told) and ("1 film has failed." in text) == bool(failed)
+    assert one(browser, "#nightly code").text == "movie-tags tag a"
 
 
 def test_titles_and_tags_that_are_scripts_are_text(browser, tmp_path):

@@ -157,6 +157,12 @@ def asked(asker):
 FOUND = {"tags": [], "mean": [0.5, 0.4], "worse": True, "passed_over": {}, "cautions": ["few"], "model": ""}
 
 
+def retagged(nightly, **more):
+    """A line that prints what `retag --json` does."""
+    found = {"tagged": 3, "failed": 0, "left": 0, "outcome": "3 films", "nightly": nightly, **more}
+    return "cat << 'END'\n" + json.dumps(found) + "\nEND"
+
+
 def test_a_worse_model_is_written_only_when_that_is_said(program, tmp_path):
     folder = small_results(tmp_path / "results")
     model = "for last; do :; done; for word; do [ $before = --output ] && out=$word; before=$word; done"
@@ -178,13 +184,12 @@ def test_a_worse_model_is_written_only_when_that_is_said(program, tmp_path):
         for wrong in ("../models", str(tmp_path), "", None, ["x"], f"{name}/.."):
             status, said = asker.say({"model": wrong}, "/api/retag")
             assert status == 400 and "no such model" in said["error"]
-        nightly = f"echo 'from now on: movie-tags tag films --model {folder}/models/{name} --fps 2'"
-        program("echo 3 films", nightly)
+        program(retagged(f"movie-tags tag 'my films' --model {folder}/models/{name} --fps 2"))
         assert asker.say({"model": name}, "/api/retag")[0] == 200
         until(lambda: asked(asker)["job"]["state"] != RUNNING)
         now = asked(asker)
-        assert now["job"]["output"] == "3 films"
-        assert now["nightly"] == f"movie-tags tag films --model {folder}/models/latest --fps 2"
+        assert now["retagged"]["nightly"] == f"movie-tags tag 'my films' --model {folder}/models/latest --fps 2"
+        assert now["retagged"]["outcome"] == "3 films"
         assert os.path.realpath(folder / "models" / "latest") == str(folder / "models" / name)
     assert (
         words.read_text().split("\n")[-2].startswith(f"-P -m movie_tags retag {folder} --model {folder}/models/{name}")
@@ -217,13 +222,13 @@ def test_without_a_link_the_model_itself_is_named(program, tmp_path, monkeypatch
         monkeypatch.setattr(os, "symlink", refused)
     else:
         (folder / "models" / "latest").mkdir()
-    program("echo 3 films", f"echo 'every night: movie-tags tag films --model {model}'")
+    program(retagged(f"movie-tags tag films --model {model}"))
     with served(folder) as page:
         asker = Asker(page)
         assert asker.say({"model": "mine"}, "/api/retag")[0] == 200
         until(lambda: asked(asker)["job"]["state"] != RUNNING, 10)
         now = asked(asker)
-        assert (now["job"]["state"], now["nightly"]) == (DONE, f"movie-tags tag films --model {model}")
+        assert (now["job"]["state"], now["retagged"]["nightly"]) == (DONE, f"movie-tags tag films --model {model}")
     assert {path.name for path in model.parent.iterdir()} <= {"mine", "latest"}
 
 
