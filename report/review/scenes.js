@@ -32,6 +32,7 @@
     }));
   };
   const kind = () => {
+    $("q").setAttribute("aria-label", byWords() ? "Any words that a shot fits" : "Tags that meet in a scene");
     $("q").placeholder = byWords() ? "lighthouse at dusk -fog" : "beach kids -violence";
     $("told").textContent = byWords() ? "The shots that fit any words, the most probable first." : "The stretches of films throughout which tags meet, the most probable first.";
   };
