@@ -32,7 +32,7 @@ from movie_tags.report.review.teaching import Teaching
 from movie_tags.report.review.verdicts import Desk, correction_from, read_body
 from movie_tags.report.review.worth import worth_a_look
 from movie_tags.report.summary import Choice
-from movie_tags.results.corrections import APPLIES
+from movie_tags.results.corrections import APPLIES, WITHDRAWN
 from movie_tags.results.expressions import SearchError, parse, resolve
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.listing import levels, threshold_of
@@ -287,7 +287,7 @@ class Review:
         return self._answer(name)
 
     async def undo(self, request: Request) -> Response:
-        """Take back what a person said last."""
+        """Take back what a person said last; the answer says of what, and the verdict that holds now ("": none)."""
         said = read_body(await request.body())
         return await run_in_threadpool(self._undo, str(said.get("by") or self.by))
 
@@ -295,7 +295,12 @@ class Review:
         taken = self.desk.undo(by)
         if taken is None:
             return JSONResponse({"error": "there is nothing to undo"}, 409)
-        return JSONResponse({"undone": taken.tag, "film": taken.film})
+        rows = self.live.now().rows
+        name = next((name for name, film in rows.items() if film.id == taken.film), "")
+        title = rows[name].title if name else taken.film  # that has left the catalogue
+        holds = "" if taken.verdict == WITHDRAWN else taken.verdict
+        said = {"name": name, "title": title, "tag": taken.tag, "verdict": holds}
+        return JSONResponse({**said, **asdict(taken.place)})
 
     def _answer(self, name: str) -> Response:
         now = self.live.now()

@@ -14,7 +14,7 @@
     const answer = await fetch(path, body ? post : {}).catch(() => null);
     if (!answer) { say("The page is no longer served: start movie-tags review again"); return null; }
     const reply = await answer.json().catch(() => ({ error: "this could not be done" }));
-    say(answer.ok ? "" : reply.error);
+    if (!answer.ok) say(reply.error); else if (body) say(""); // what was said last stays while the page looks
     return answer.ok ? reply : null;
   };
 
@@ -100,7 +100,6 @@
     button.addEventListener("click", () => { $("tag").value = tag; find(); });
     return make("li", {}, button);
   };
-  const done = [];
   const by = () => $("by").value.trim();
   $("by").value = sessionStorage.getItem("by") || $("by").value;
   $("by").addEventListener("input", () => sessionStorage.setItem("by", $("by").value));
@@ -112,16 +111,16 @@
     const { name, time, tag } = item.dataset;
     if (!(await ask("/api/corrections", { name, tag, verdict, by: by(), start_s: Number(time), end_s: Number(time) }))) return;
     press(item, verdict);
-    done.push(item);
     look();
     (items[items.indexOf(item) + 1] || $("more")).focus();
   };
-  const undo = async () => {
-    if (!done.length || !(await ask("/api/undo", { by: by() }))) return;
-    const item = done.pop();
-    press(item, null);
+  const undo = async () => { // the last thing said, on whatever page
+    const undone = await ask("/api/undo", { by: by() });
+    if (!undone) return;
     look();
-    item.focus();
+    const item = items.find(({ dataset: { name, time, tag } }) => name === undone.name && tag === undone.tag && Number(time) === undone.start_s && Number(time) === undone.end_s);
+    if (item) { press(item, undone.verdict); item.focus(); }
+    else say(`undone: ${undone.tag} in ${undone.title}${undone.start_s === null ? "" : ` at ${timecode(undone.start_s)}`}`);
   };
   const picture = (tag) => ({ name, title, time_s, why }) => {
     const at = `${title} at ${timecode(time_s)}`;
@@ -142,11 +141,11 @@
     const tag = $("tag").value.trim();
     history.replaceState(null, "", "#" + encodeURIComponent(tag));
     if (!tag) return;
+    say("");
     $("told").textContent = "Looking …";
     const found = await ask("/api/candidates?tag=" + encodeURIComponent(tag));
     $("told").textContent = found ? found.told : "";
     items = (found?.pictures || []).map(picture(tag));
-    done.length = 0;
     $("pictures").replaceChildren(...items);
     $("more").hidden = !items.length;
     items[0]?.focus({ preventScroll: true });

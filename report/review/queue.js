@@ -2,12 +2,12 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const items = [...document.querySelectorAll("#questions [data-tag]")];
-  const done = [];
   const send = async (path, body) => {
     const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }).catch(() => null);
-    if (answer?.ok) return true;
+    $("said").textContent = "";
+    if (answer?.ok) return answer.json();
     $("said").textContent = answer ? (await answer.json().catch(() => ({}))).error || "this could not be kept" : "The page is no longer served: start movie-tags review again";
-    return false;
+    return null;
   };
   const by = () => $("by").value.trim();
   $("by").value = sessionStorage.getItem("by") || $("by").value;
@@ -19,14 +19,16 @@
   const say = async (item, verdict) => {
     if (!(await send("/api/corrections", { name: item.dataset.name, tag: item.dataset.tag, verdict, by: by() }))) return;
     press(item, verdict);
-    done.push(item);
     items[items.indexOf(item) + 1]?.focus();
   };
-  const undo = async () => {
-    if (!done.length || !(await send("/api/undo", { by: by() }))) return;
-    const item = done.pop();
-    press(item, null);
-    item.focus();
+  const two = (n) => String(n).padStart(2, "0");
+  const timecode = (t) => (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(Math.floor(t) % 60)}`;
+  const undo = async () => { // the last thing said, on whatever page
+    const undone = await send("/api/undo", { by: by() });
+    if (!undone) return;
+    const item = items.find(({ dataset: { name, tag } }) => name === undone.name && tag === undone.tag && undone.start_s === null);
+    if (item) { press(item, undone.verdict); item.focus(); }
+    else $("said").textContent = `undone: ${undone.tag} in ${undone.title}${undone.start_s === null ? "" : ` at ${timecode(undone.start_s)}`}`;
   };
   for (const item of items)
     for (const button of item.querySelectorAll(".verdict")) button.addEventListener("click", () => say(item, button.dataset.v));

@@ -43,7 +43,11 @@
     const reply = await send("/api/corrections", { name: data.name, tag, verdict: same ? "withdrawn" : verdict, by: by(), ...placeOf(start, end) });
     if (reply) { data = reply; draw(tag); again(tag); }
   };
-  const undo = async () => { if (await send("/api/undo", { by: by() })) again(null); };
+  const undo = async () => { // the last thing said, on whatever page
+    const undone = await send("/api/undo", { by: by() });
+    if (undone?.name === data.name) again(null);
+    else if (undone) said(`undone: ${undone.tag} in ${undone.title}`);
+  };
 
   const buttons = (tag, start = target, end = start) => ["applies", "rejected"].map((verdict) => {
     const before = verdictOf(tag, start, end);

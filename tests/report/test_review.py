@@ -140,8 +140,9 @@ def test_what_a_person_says_is_seen_at_once_everywhere_and_undone(review):
     assert "/films/a.mp4" in {one.id for one in Search(str(folder)).films(war)}
     asker.say({"name": name, "tag": "War", "verdict": REJECTED, "by": "Bob"})
     assert b"War</b>" not in asker.ask(page)[1]
-    for _ in range(2):
-        assert asker.say({"by": "Bob"}, "/api/undo")[0] == 200
+    whole = {"name": name, "title": "a.mp4", "tag": "War", "start_s": None, "end_s": None}
+    for verdict in (APPLIES, ""):  # the one that holds now
+        assert asker.say({"by": "Bob"}, "/api/undo") == (200, {**whole, "verdict": verdict})
     assert b"Animal</b>, relative" in asker.ask(page)[1]
     assert asker.say({"by": "Bob"}, "/api/undo")[0] == 409
     assert kept(folder)[-4:] == [("War", v, "Bob") for v in (APPLIES, REJECTED, APPLIES, WITHDRAWN)]
@@ -156,8 +157,9 @@ def test_a_picture_and_a_stretch_are_corrected_by_themselves(review):
         assert [one.id for one in search.films(resolve(parse("temple -war"), search.vocabulary()))] == ["/films/a.mp4"]
     _, panel = asker.say({"name": name, "tag": "Animal", "verdict": REJECTED, "start_s": 6, "end_s": 8})
     assert [s for s in panel["spans"] if s[0] == "Animal"] == [["Animal", 0.0, 2.0]]
-    asker.say({}, "/api/undo")
-    asker.say({}, "/api/undo")
+    for said, start_s, end_s in (("Animal", 6.0, 8.0), ("Temple", 5.0, 5.0)):
+        _, undone = asker.say({}, "/api/undo")
+        assert (undone["tag"], undone["start_s"], undone["end_s"], undone["verdict"]) == (said, start_s, end_s, "")
 
 
 @pytest.mark.parametrize(

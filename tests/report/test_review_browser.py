@@ -8,12 +8,13 @@ from browser import opened, why_not
 from feature_folders import write_tagged
 from films import picture, write_video
 from result_folders import RUN, film, frame, small_results, tag, with_thumbnails, write_tables
-from review_server import served
+from review_server import Asker, name_of, served
 from tiny_pairs import write_pair
 
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.clip.clip_bundle import import_pair
-from movie_tags.report.review import work
+from movie_tags.report.review import app, work
+from movie_tags.report.review.candidates import Candidate
 from movie_tags.results.corrections import Corrections
 from movie_tags.results.film_tables import Results
 
@@ -154,6 +155,83 @@ def test_the_queue_asks_and_goes_on(browser, tmp_path):
         assert [item.get_attribute("data-name")[0] for item in all_of(browser, "#questions li")] == ["2", "0"]
 
 
+def test_undo_is_of_the_last_thing_said_on_whatever_page(browser, tmp_path):
+    folder = small_results(tmp_path)
+    with served(folder) as page:
+        browser.get(page.link)
+        asker, name = Asker(page), name_of(folder)
+        browser.get(page.link.partition("?")[0] + "queue")
+        item = one(browser, "#questions li")
+        tag = item.get_attribute("data-tag")
+        pressed = "#questions li [aria-pressed=true]"
+        for keys, holds in (("y", "applies"), ("n", "rejected"), ("u", "applies"), ("u", "")):
+            browser.execute_script("arguments[0].focus()", item)
+            press(browser, keys)
+            until(
+                browser,
+                lambda holds=holds: (
+                    [b.get_attribute("data-v") for b in all_of(browser, pressed)] == [holds][: bool(holds)]
+                ),
+            )
+        assert tag and "done" not in item.get_attribute("class")
+        press(browser, "u")
+        until(browser, lambda: one(browser, "#said").text == "there is nothing to undo")
+        browser.get_log("browser")  # that a request was refused
+        asker.say({"name": name, "tag": "Temple", "verdict": "applies", "start_s": 5.0, "end_s": 5.0})
+        press(browser, "u")
+        until(browser, lambda: one(browser, "#said").text == "undone: Temple in a.mp4 at 0:05")
+        asker.say({"name": name, "tag": "Temple", "verdict": "applies"})
+        browser.get(page.link.partition("?")[0] + f"films/{name_of(folder, 'c.mp4')}.html")
+        until(browser, lambda: all_of(browser, "#verdicts li"))
+        press(browser, "u")
+        until(browser, lambda: one(browser, "#said").text == "undone: Temple in a.mp4")
+
+
+def prints(tmp_path, monkeypatch, found, status=0):
+    """What the page starts prints an object, and ends."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ncat << 'END'\n{json.dumps(found)}\nEND\nexit {status}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(work.sys, "executable", str(program))
+
+
+@pytest.fixture
+def learning(browser, tmp_path):
+    """The page Learn, of a folder of results with a model that has learned."""
+    folder = small_results(tmp_path / "results")
+    (folder / "models" / "mine").mkdir(parents=True)
+    (folder / "models" / "mine" / "model.json").write_text("{}")
+    with served(folder) as page:
+        browser.get(page.link)
+        browser.get(page.link.partition("?")[0] + "learn")
+        until(browser, lambda: all_of(browser, "#models button"))
+        yield folder
+
+
+def test_pictures_are_undone_on_learn(browser, learning, monkeypatch):
+    offered = [Candidate("/films/a.mp4", time_s, "why") for time_s in (1.0, 3.0)]
+    monkeypatch.setattr(app, "candidates", lambda *_: offered.copy())
+    monkeypatch.setattr(app.Review, "_features_of", lambda *_: None)
+    one(browser, "#tag").send_keys("Temple\n")
+    until(browser, lambda: len(all_of(browser, "#pictures li")) == 2)
+
+    def holds():
+        return [
+            [b.get_attribute("data-v") for b in item.find_elements("css selector", "[aria-pressed=true]")]
+            for item in all_of(browser, "#pictures li")
+        ]
+
+    for keys, pressed in (("y", [["applies"], []]), ("kn", [["rejected"], []]), ("u", [["applies"], []])):
+        press(browser, keys)
+        until(browser, lambda pressed=pressed: holds() == pressed)
+    offered.pop(0)
+    one(browser, "#more").click()
+    until(browser, lambda: len(all_of(browser, "#pictures li")) == 1)
+    one(browser, "#undo").click()
+    until(browser, lambda: one(browser, "#said").text == "undone: Temple in a.mp4 at 0:01")
+    assert [c.verdict for c in Corrections(str(learning))] == ["applies", "rejected", "applies", "withdrawn"]
+
+
 def test_scenes_are_found_as_one_types(browser, tmp_path):
     folder = small_results(tmp_path)
     with served(folder) as page:
@@ -177,7 +255,10 @@ def test_shots_are_found_by_words(browser, tmp_path, monkeypatch):
     with served(folder) as page:
         browser.get(page.link)
         browser.get(page.link.partition("?")[0] + "scenes")
+        assert one(browser, "#q").accessible_name == "Tags that meet in a scene"
+        assert one(browser, "#by").accessible_name == "Search by" and one(browser, "#by legend").size["width"] < 9
         one(browser, "#by [value=words]").click()
+        assert one(browser, "#q").accessible_name == "Any words that a shot fits"
         one(browser, "#q").send_keys("a red dress")
         until(browser, lambda: one(browser, "#told").text == "5 scenes")
         times = [cell.text for cell in all_of(browser, "#scenes td:nth-child(2)")]
@@ -186,30 +267,11 @@ def test_shots_are_found_by_words(browser, tmp_path, monkeypatch):
         browser.get("about:blank")
         browser.get(page.link.partition("?")[0] + "scenes#words=a%20red%20dress")  # as it stands in the address
         until(browser, lambda: [cell.text for cell in all_of(browser, "#scenes td:nth-child(2)")] == times)
+        assert one(browser, "#q").accessible_name == "Any words that a shot fits"
         one(browser, "#by [value=tags]").click()
+        assert one(browser, "#q").accessible_name == "Tags that meet in a scene"
         until(browser, lambda: "no tag" in one(browser, "#told").text)
         browser.get_log("browser")  # that a request was refused
-
-
-def prints(tmp_path, monkeypatch, found, status=0):
-    """What the page starts prints an object, and ends."""
-    program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\ncat << 'END'\n{json.dumps(found)}\nEND\nexit {status}\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(work.sys, "executable", str(program))
-
-
-@pytest.fixture
-def learning(browser, tmp_path):
-    """The page Learn, of a folder of results with a model that has learned."""
-    folder = small_results(tmp_path / "results")
-    (folder / "models" / "mine").mkdir(parents=True)
-    (folder / "models" / "mine" / "model.json").write_text("{}")
-    with served(folder) as page:
-        browser.get(page.link)
-        browser.get(page.link.partition("?")[0] + "learn")
-        until(browser, lambda: all_of(browser, "#models button"))
-        yield folder
 
 
 def test_why_a_model_is_refused_is_said(browser, learning, tmp_path, monkeypatch):
