@@ -128,15 +128,6 @@ def copy_models(bundle: ModelBundle, parts: Iterable[str], folder: str) -> None:
         storage.write_bytes(storage.join(folder, name), storage.read_bytes(storage.join(bundle.uri, name)))
 
 
-def load_text_encoder(bundle: ModelBundle) -> TextEncoder:
-    """The text model of a bundle that knows words.
-
-    Raises:
-        BundleError: it knows none.
-    """
-    return text_encoder_at(bundle.uri, bundle.card)
-
-
 def text_encoder_at(uri: str, card: Mapping, threads: int = 1) -> TextEncoder:
     """The text model in a bundle's folder, whose `model.json` is `card`.
 

@@ -39,7 +39,7 @@ from movie_tags.models.clip import published
 from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.models.clip.hub_folder import TextSettings, preprocessing_of_hub, text_settings
 from movie_tags.models.clip.prompts import NEUTRAL, own_prompts, read_prompts
-from movie_tags.models.clip.text_encoder import load_text_encoder, open_tokenizer
+from movie_tags.models.clip.text_encoder import open_tokenizer, text_encoder_at
 from movie_tags.models.clip.thresholds import best_thresholds, read_examples
 from movie_tags.models.heads import LinearHead, read_head
 from movie_tags.models.loading import load_model, predict
@@ -91,7 +91,7 @@ def test_embeddings_and_probabilities_are_those_of_numpy(pair):
 def test_words_of_a_bundle_are_those_of_numpy(pair):
     networks, _, bundle = pair
     texts = ["Lighthouse at dusk", "a red dress, a crowded street", "маяк на море", "海边的灯塔" * 9, ""]
-    assert np.abs(load_text_encoder(bundle)(texts) - words_of(networks, texts)).max() < 1e-5
+    assert np.abs(text_encoder_at(bundle.uri, bundle.card)(texts) - words_of(networks, texts)).max() < 1e-5
 
 
 def test_other_tags_are_another_model_with_the_same_features(pair, tmp_path):
@@ -113,7 +113,7 @@ def test_a_head_may_be_learned_on_it(pair, tmp_path):
     expected = np.exp(features[:, :3] * 9)
     assert np.abs(load_model(new)(canvases) - expected / expected.sum(1, keepdims=True)).max() < 1e-6
     assert new.features_fingerprint == bundle.features_fingerprint == backbone.fingerprint
-    assert np.array_equal(load_text_encoder(new)(["a"]), load_text_encoder(bundle)(["a"]))
+    assert np.array_equal(text_encoder_at(new.uri, new.card)(["a"]), text_encoder_at(bundle.uri, bundle.card)(["a"]))
 
 
 def test_what_learns_further_still_knows_words(pair, tmp_path):
@@ -124,7 +124,9 @@ def test_what_learns_further_still_knows_words(pair, tmp_path):
     learned = learn(head_of(bundle), bundle.thresholds, None, Corrected((*PROMPTS, "Street"), examples, {}, 2))
     write_learned(bundle, bundle.uri, learned, str(tmp_path / "learned"))
     new = read_bundle(str(tmp_path / "learned"))
-    assert np.array_equal(load_text_encoder(new)(["a", "red"]), load_text_encoder(bundle)(["a", "red"]))
+    assert np.array_equal(
+        text_encoder_at(new.uri, new.card)(["a", "red"]), text_encoder_at(bundle.uri, bundle.card)(["a", "red"])
+    )
     answers = load_model(new)(np.stack([new.fitted(picture(seed, 48, 64)) for seed in range(3)]))
     assert new.vocabulary == (*PROMPTS, "Street") and answers.shape == (3, 3)
 
@@ -357,7 +359,7 @@ def test_two_models_that_are_no_pair_and_a_siglip_without_its_scale(tmp_path):
 
 def test_a_bundle_without_words_says_so(small_bundle):
     with pytest.raises(BundleError, match="knows no words"):
-        load_text_encoder(read_bundle(small_bundle))
+        text_encoder_at(small_bundle, read_bundle(small_bundle).card)
 
 
 @pytest.fixture

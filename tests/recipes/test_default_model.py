@@ -11,7 +11,7 @@ from tiny_pairs import write_pair
 
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.clip.clip_bundle import import_pair
-from movie_tags.models.clip.text_encoder import load_text_encoder
+from movie_tags.models.clip.text_encoder import text_encoder_at
 from movie_tags.models.heads import read_head
 from movie_tags.models.loading import load_model
 from movie_tags.models.sources import read_source
@@ -59,7 +59,7 @@ def test_the_recipe_makes_a_bundle_on_a_clip_that_one_brings(data, tmp_path, cap
     }
     war = made.vocabulary.index("War")
     assert abs(shown_right["War"] - war) < 0.25 and abs(shown_right["Food"] - (1 - war)) < 0.25
-    assert len(load_text_encoder(made)(["a lighthouse"])[0]) == 8
+    assert len(text_encoder_at(made.uri, made.card)(["a lighthouse"])[0]) == 8
     text = (tmp_path / "out/CARD.md").read_text()
     assert "was brought to this recipe" in text and "EfficientNet" not in text
     capsys.readouterr()
