@@ -18,7 +18,7 @@ from movie_tags.errors import UserError
 from movie_tags.machine import cache
 from movie_tags.models import moderation
 from movie_tags.models.bundle import MODEL_JSON, BundleError, read_bundle
-from movie_tags.models.named import COMMITTED, MODERATION
+from movie_tags.models.named import COMMITTED, MODERATION, NAMES
 from movie_tags.models.sources import read_source
 
 UNFINISHED = ".unfinished"
@@ -86,6 +86,18 @@ def place_of(name: str) -> Path:
     """
     fingerprint = moderation.FINGERPRINT if name == MODERATION else read_source(COMMITTED / name).fingerprint
     return _root() / f"{name}-{fingerprint[:16]}"
+
+
+def name_of(uri: str) -> str | None:
+    """The name by which a bundle is known on this machine; None of any other than those that ship.
+
+    Args:
+        uri: its folder as runs write it down (`storage.canonical`).
+
+    Raises:
+        UserError: the sources of one that ships cannot be read.
+    """
+    return next((name for name in NAMES if storage.canonical(str(place_of(name))) == uri), None)
 
 
 def _root() -> Path:

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from movie_tags import storage
 from movie_tags.errors import UserError
-from movie_tags.models import DEFAULT, NAMES, resolve
-from movie_tags.models.building import place_of
+from movie_tags.models import DEFAULT, resolve
+from movie_tags.models.building import name_of
 from movie_tags.models.bundle import LEARNED, MODEL_JSON, ModelBundle, read_bundle
 from movie_tags.pipeline.commands.again import tag_command
 from movie_tags.pipeline.commands.common import DONE, MODEL_HELP
@@ -113,7 +113,7 @@ def model_of(done: RunRecord) -> str:
     if len(bundles) > 1:
         raise LearningError("the results are tagged by several models; name the one that learns by --model")
     uri = bundles[0]["uri"] if bundles else DEFAULT
-    known = next((name for name in NAMES if storage.canonical(str(place_of(name))) == uri), None)
+    known = name_of(uri)
     if known or not storage.exists(storage.join(uri, MODEL_JSON)):
         return known or DEFAULT
     card = read_bundle(uri).card

@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.models import NAMES
-from movie_tags.models.building import place_of
+from movie_tags.models.building import name_of, place_of
 from movie_tags.models.bundle import LEARNED, MODEL_JSON, VOCABULARY
 from movie_tags.report.about import LIMITS
 from movie_tags.report.markup import inline, template, text_of
@@ -99,7 +99,7 @@ class Teaching:
         """What names the model that tagged last: the first, if there were several."""
         bundles = ((self.live.now().results.run or {}).get("model") or {}).get("bundles") or [{}]
         uri = str(bundles[0].get("uri", ""))
-        return next((name for name in NAMES if str(place_of(name)) == uri), uri)
+        return name_of(uri) or uri
 
     def _origin(self, used: str) -> str:
         """A model, or that from which it has learned."""

@@ -15,8 +15,8 @@ import pytest
 from films import picture
 
 from movie_tags.errors import UserError
-from movie_tags.models import COMMITTED, building, resolve
-from movie_tags.models.building import BuildError, build, built, on_this_machine, place_of
+from movie_tags.models import COMMITTED, NAMES, building, resolve
+from movie_tags.models.building import BuildError, build, built, name_of, on_this_machine, place_of
 from movie_tags.models.bundle import SAVED_MODEL, TFLITE, BundleError, read_bundle
 from movie_tags.models.heads import read_head
 from movie_tags.models.loading import check_outputs, load_model, load_saved_model, load_tflite, predict
@@ -218,6 +218,18 @@ def test_sources_that_do_not_go_together_say_so(tmp_path, name, change, says):
         (folder / name).unlink()
     with pytest.raises(BundleError, match=says):
         read_source(folder)
+
+
+@pytest.mark.parametrize("cache", ["relative/cache", "../cache", "/absolute"])
+def test_a_model_that_ships_is_known_by_its_address(tmp_path, monkeypatch, cache):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("MOVIE_TAGS_CACHE", cache)
+    for name in NAMES:
+        address = os.path.abspath(place_of(name))
+        assert name_of(address) == name
+        assert name_of(f"{address}0") is None
+    assert name_of("") is name_of("gs://models/default") is None
 
 
 def test_a_name_is_built_once_and_then_found(place, capsys):

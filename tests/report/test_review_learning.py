@@ -13,6 +13,7 @@ from result_folders import film, small_results, write_tables
 from review_server import Asker, name_of, served
 
 from movie_tags.errors import UserError
+from movie_tags.models.building import place_of
 from movie_tags.report.review import work
 from movie_tags.report.review.work import DONE, FAILED, REFUSED, RUNNING, STOPPED, Order, Works
 
@@ -230,6 +231,17 @@ def test_without_a_link_the_model_itself_is_named(program, tmp_path, monkeypatch
         now = asked(asker)
         assert (now["job"]["state"], now["retagged"]["nightly"]) == (DONE, f"movie-tags tag films --model {model}")
     assert {path.name for path in model.parent.iterdir()} <= {"mine", "latest"}
+
+
+def test_the_model_that_ships_goes_by_its_name_wherever_the_cache_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOVIE_TAGS_CACHE", "cache")
+    folder = small_results(tmp_path / "results")
+    run = json.loads((folder / "run.json").read_text())
+    run["model"]["bundles"] = [{"uri": os.path.abspath(place_of("compact"))}]  # as a run writes it down
+    (folder / "run.json").write_text(json.dumps(run))
+    with served(folder) as page:
+        assert asked(Asker(page))["models"] == [{"name": "compact", "uri": "compact", "used": True}]
 
 
 def test_what_cannot_be_learned_is_one_sentence(tmp_path):
