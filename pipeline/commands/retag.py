@@ -55,8 +55,9 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     outcome = progress.outcome(run.counts, False) if done else nothing
     nightly = tag_command(run, args.results, models_of(args))
     if args.json:
-        counts = {name: run.counts[f"videos_{name}"] for name in ("tagged", "failed")}
-        print(json.dumps({**counts, "left": tagging.left, "outcome": outcome, "nightly": nightly}))
+        failed = run.counts["videos_failed"] + run.counts.get("videos_lost", 0)
+        counts = {"tagged": run.counts["videos_tagged"], "failed": failed, "left": tagging.left}
+        print(json.dumps({**counts, "outcome": outcome, "nightly": nightly}))
         return report_failures(args.results, run, errors)
     console.print(outcome)
     if tagging.left:

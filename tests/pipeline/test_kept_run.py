@@ -137,6 +137,20 @@ def test_what_is_kept_of_a_film_outlasts_nights_on_which_its_file_is_away(
     assert [one.status for one in entries(out)] == [TAGGED] * 2 and entries(out)[1].source
 
 
+def test_films_that_are_lost_are_counted_as_failed(films, small_bundle, other_bundle, tmp_path, capsys, monkeypatch):
+    tagged(films / "a.mp4", tmp_path / "results", small_bundle)
+    run = KeptRun.run
+
+    def losing(self, *watched):
+        done = run(self, *watched)
+        return replace(done, counts={**done.counts, "videos_lost": 2})
+
+    monkeypatch.setattr(KeptRun, "run", losing)
+    assert main(["retag", str(tmp_path / "results"), "--model", other_bundle, "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["tagged"], found["failed"], found["left"]) == (1, 2, 0)
+
+
 def test_there_must_be_results(small_bundle, tmp_path, capsys):
     assert main(["retag", str(tmp_path / "none"), "--model", small_bundle]) == 2
     assert "holds no results" in capsys.readouterr().err
