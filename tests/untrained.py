@@ -26,7 +26,7 @@ def write_untrained(folder: Path, vocabulary: Sequence[str], side: int, seed: in
         ]
     )
     random = np.random.default_rng(seed)
-    kernel = random.normal(0, 25, (16, len(vocabulary))).astype(np.float32)
+    kernel = random.normal(0, 6, (16, len(vocabulary))).astype(np.float32)
     plain = np.ones((64, 16, 16, 3), np.float32) * random.uniform(0, 255, (64, 1, 1, 3))
     bias = -(np.asarray(body(plain)) @ kernel).mean(0)  # so that different pictures have different first tags
     head = LinearHead(kernel, bias, (16,), activation="softmax")
