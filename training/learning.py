@@ -28,7 +28,7 @@ from movie_tags.models.bundle import (
 from movie_tags.models.clip.text_encoder import copy_models
 from movie_tags.models.heads import LinearHead, read_head, sigmoid, write_head
 from movie_tags.progress import report_progress
-from movie_tags.records import TITLE_CARD, UNIT
+from movie_tags.records import UNIT
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, LearningError
 from movie_tags.training.film_guard import JudgedFilms, judged_films
@@ -140,14 +140,13 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
     found = probabilities_left_out(wide, said)
     touched = np.flatnonzero((np.isfinite(said.examples.labels) & (said.examples.weights > 0)).any(0)).tolist()
     own = range(said.known, len(said.tags))
-    rivals = np.array([tag != TITLE_CARD for tag in said.tags], bool)
     drawn = adapt(wide, said.examples, penalties(said))
     report_progress(steps=1)
     return Learned(
         drawn,
         said.tags,
         np.array([*thresholds, *(_own_threshold(tag, said, found) for tag in own)]),
-        {said.tags[tag]: film_offset(film, said.examples, found, tag, rivals) for tag in own} if film else {},
+        {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in own} if film else {},
         tuple(changes(wide, said.examples, found)),
         tuple(touched),
         said.known,
@@ -204,9 +203,7 @@ def cut(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return round(float(sigmoid((logit(best) + logit(edge)) / 2)), 4)
 
 
-def film_offset(
-    film: FilmConfidence, examples: Examples, found: np.ndarray, tag: int, rivals: np.ndarray | None = None
-) -> float:
+def film_offset(film: FilmConfidence, examples: Examples, found: np.ndarray, tag: int) -> float:
     """What is added to a new tag's confidence, so that films are best parted at THRESHOLD, that of the short list.
 
     Of calibrated probabilities, half the F1 that is reached is where F1 is best.
@@ -215,13 +212,12 @@ def film_offset(
         film: the model of films.
         examples, found: key frames, and their probabilities by heads that did not see them.
         tag: its place.
-        rivals: see `Evidence.statistics`.
     """
-    plain = replace(film, tags={}, ceilings={})
+    plain = replace(film, tags={}, ceilings={}, alone=frozenset({""}))
     labels, sure = [], []
     for name in np.unique(examples.films):
         rows = examples.films == name
-        statistics = Evidence.of(np.round(found[rows] * UNIT).astype(np.int64)).statistics(rivals)[tag]
+        statistics = Evidence.of(np.round(found[rows][:, [tag]] * UNIT).astype(np.int64)).statistics()[0]
         labels.append(float((examples.labels[rows, tag] == 1).any()))
         sure.append(plain.confidence("", statistics))
     return round(float(logit(THRESHOLD) - logit(cut(np.array(labels), np.array(sure)))), 5)
@@ -257,7 +253,11 @@ def card_of(bundle: ModelBundle, model: str, learned: Learned) -> dict:
     card = {name: value for name, value in bundle.card.items() if name not in OF_TRAINING}
     touched = {learned.tags[tag] for tag in learned.touched}
     if CONFIDENCE in card:
-        card[CONFIDENCE] = {**card[CONFIDENCE], "tags": {**card[CONFIDENCE].get("tags", {}), **learned.offsets}}
+        before = card[CONFIDENCE]
+        alone = sorted({*before.get("alone", ()), *learned.offsets})
+        card[CONFIDENCE] = {**before, "tags": {**before.get("tags", {}), **learned.offsets}}
+        if alone:
+            card[CONFIDENCE]["alone"] = alone
     if "watch" in card:  # measured with the former head
         card["watch"] = {tag: said for tag, said in card["watch"].items() if tag not in touched}
     judged = {

@@ -20,7 +20,8 @@ from movie_tags.transforms.kinds import is_evidence
 BEST = 3
 """The mean of so many of a tag's most probable key frames is the first of a film's statistics of the tag."""
 
-STATISTICS = ("best", "mean", "other")
+OTHER = "other"
+STATISTICS = ("best", "mean", OTHER)
 """The log-odds of the mean of a tag's BEST highest probabilities, of the mean of all, and of the highest "best" of any
 other tag: a tag is the likelier to be given, the less else there is to say of the film."""
 
@@ -83,20 +84,23 @@ class FilmConfidence:
     """A logistic model of a film's tags: sigmoid(intercept + the tag's + weights · statistics), at most its ceiling.
 
     In `model.json`: "film_confidence": {"intercept": number, "weights": {name: number, for each of STATISTICS}, "tags":
-    {tag: number}, "ceilings": {tag: probability}}. The weight of a statistic and what is added for a tag are 0 for
-    those not named. A ceiling is how often a tag was right on films left out that is seldom right however sure the
-    model is; 1 for those not named.
+    {tag: number}, "ceilings": {tag: probability}, "alone": [tag, …]}. The weight of a statistic and what is added for a
+    tag are 0 for those not named. A ceiling is how often a tag was right on films left out that is seldom right however
+    sure the model is; 1 for those not named. Tags that stand alone do not vie with others: people who teach a tag of
+    their own mark it whatever else there is.
     """
 
     intercept: float
     weights: tuple[float, ...]
     tags: Mapping[str, float] = field(default_factory=dict)
     ceilings: Mapping[str, float] = field(default_factory=dict)
+    alone: frozenset[str] = frozenset()
 
     def confidence(self, tag: str, statistics: Sequence[float]) -> float:
         """How probable it is that a person would give a tag with such statistics to a film; six decimals."""
         odds = self.intercept + self.tags.get(tag, 0.0)
-        odds += sum(weight * float(value) for weight, value in zip(self.weights, statistics, strict=True))
+        said = zip(STATISTICS, self.weights, statistics, strict=True)
+        odds += sum(weight * float(value) for name, weight, value in said if name != OTHER or tag not in self.alone)
         sure = 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
         return round(min(sure, self.ceilings.get(tag, 1.0)), 6)
 
@@ -114,12 +118,13 @@ class FilmConfidence:
             {tag: float(number) for tag, number in said.get(name, {}).items()} for name in ("tags", "ceilings")
         )
         weights = tuple(float(said["weights"].get(name, 0.0)) for name in STATISTICS)
-        return cls(float(said["intercept"]), weights, tags, ceilings)
+        return cls(float(said["intercept"]), weights, tags, ceilings, frozenset(said.get("alone", ())))
 
     def card(self) -> dict:
         """What `model.json` says of it."""
         said = {"intercept": self.intercept, "weights": dict(zip(STATISTICS, self.weights, strict=True))}
-        return {**said, "tags": dict(self.tags), "ceilings": dict(self.ceilings)}
+        alone = {"alone": sorted(self.alone)} if self.alone else {}
+        return {**said, "tags": dict(self.tags), "ceilings": dict(self.ceilings), **alone}
 
 
 @dataclass(frozen=True)

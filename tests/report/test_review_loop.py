@@ -163,4 +163,5 @@ def test_a_person_teaches_and_sees_it_everywhere(results, capsys):
     assert main(["export", str(results), "--to", "csv", "--output", str(results.parent / "csv")]) == 0
     rows = [row for path in (results.parent / "csv").rglob("*.csv") for row in csv.DictReader(path.open())]
     assert any(row.get("tag") == OWN for row in rows)
-    assert not any("temple" in str(row) and row.get("tag") == "Beach/Sea" for row in rows)
+    beach = [row for row in rows if "temple" in str(row) and row.get("tag") == "Beach/Sea"]
+    assert all((row["kept"], row["by"]) == ("0", "person") for row in beach)

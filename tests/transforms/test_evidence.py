@@ -61,6 +61,14 @@ def test_the_third_statistic_is_the_best_of_the_other_tags(frames, rivals):
         assert row[2] == pytest.approx(max(others, default=math.log(1e-6 / (1 - 1e-6))))
 
 
+def test_a_tag_that_stands_alone_does_not_vie_with_others():
+    model = FilmConfidence(0.0, (1.0, 0.0, -1.0), alone=frozenset({"Food"}))
+    for other in (-5.0, 0.0, 5.0):
+        assert model.confidence("Food", (1.0, 0.0, other)) == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-6)
+        assert model.confidence("War", (1.0, 0.0, other)) == pytest.approx(1 / (1 + math.exp(other - 1)), abs=1e-6)
+    assert FilmConfidence.of_card({"film_confidence": model.card()}) == model
+
+
 MODEL = FilmConfidence(-1.0, (1.0, 0.5, 0.0), {"War": 0.5})
 
 
