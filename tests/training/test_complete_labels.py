@@ -45,7 +45,7 @@ def test_labels_take_the_place_of_the_folders_name(folder):
 
 def test_a_line_for_a_picture_that_is_not_there_is_named(folder):
     write(folder, {"file": "War/s__9.png", "tags": []})
-    with pytest.raises(LabelError, match=r"names 1 pictures that are not in the folder, .*s__9\.png"):
+    with pytest.raises(LabelError, match=r"names 1 picture that is not in the folder, .*s__9\.png"):
         labelled(folder)
 
 

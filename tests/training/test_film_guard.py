@@ -75,6 +75,6 @@ def test_films_have_tags_by_confidence_or_by_their_key_frames():
     assert judged.after.tolist() == [[True, False], [False, False], [False, False]]
     assert judged.precision == (0.5, 1.0) and judged.recall == (0.5, 0.5)
     assert judged.of_tag(0) == {"right": (1, 1), "wrong": (1, 0), "missed": (0, 0)}
-    by_confidence = FilmConfidence(0.0, (1.0, 0.0), {"Food": 5.0})
+    by_confidence = FilmConfidence(0.0, (1.0, 0.0, 0.0), {"Food": 5.0})
     judged = judged_films(examples, before, after, ("War", "Food"), {"War": 0.5, "Food": 0.95}, by_confidence)
     assert judged.after.tolist() == [[True, True], [False, True], [False, True]]
