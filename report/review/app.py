@@ -105,8 +105,8 @@ class Review:
             Route("/api/learn", taking(self.teaching.learn), methods=["POST"]),
             Route("/api/retag", taking(self.teaching.retag), methods=["POST"]),
             Route("/api/stop", taking(self.teaching.stop), methods=["POST"]),
-            Route("/api/corrections", self.correct, methods=["POST"]),
-            Route("/api/undo", self.undo, methods=["POST"]),
+            Route("/api/corrections", taking(self.correct), methods=["POST"]),
+            Route("/api/undo", taking(self.undo), methods=["POST"]),
             *(Route(f"/{name}", _file(name, kind)) for name, kind in FILES.items()),
         ]
         return Starlette(routes=routes, exception_handlers={UserError: _said, KeyError: _unknown})
@@ -225,10 +225,11 @@ class Review:
         now, tag = self.live.now(), request.query_params.get("tag", "").strip()
         with self._searching:
             found = candidates(tag, now, self._features_of(now), self.guess) if tag else []
-        names = {film.id: name for name, film in now.rows.items()}
+        names = now.names()
         pictures = [
-            {"name": names[one.id], "title": now.rows[names[one.id]].title, "time_s": one.time_s, "why": one.why}
+            {"name": name, "title": now.rows[name].title, "time_s": one.time_s, "why": one.why}
             for one in found
+            if (name := names.get(one.id))
         ]
         return JSONResponse({"pictures": pictures, "told": told_of(tag, len(pictures))})
 
@@ -275,42 +276,31 @@ class Review:
         film = self.live.now().film(request.path_params["name"])
         return FileResponse(film.uri) if _playable(film) else PlainTextResponse("the film is not here", 404)
 
-    async def correct(self, request: Request) -> Response:
+    def correct(self, said: dict[str, Any]) -> Response:
         """Keep what a person says of a tag."""
-        said = read_body(await request.body())
-        return await run_in_threadpool(self._correct, said)
-
-    def _correct(self, said: dict[str, Any]) -> Response:
-        now, name = self.live.now(), str(said.get("name"))
-        film = now.rows[name]
-        self.desk.say(correction_from({"by": self.by, **said}, film), film)
-        return self._answer(name)
-
-    async def undo(self, request: Request) -> Response:
-        """Take back what a person said last; the answer says of what, and the verdict that holds now ("": none)."""
-        said = read_body(await request.body())
-        return await run_in_threadpool(self._undo, str(said.get("by") or self.by))
-
-    def _undo(self, by: str) -> Response:
-        taken = self.desk.undo(by)
-        if taken is None:
-            return JSONResponse({"error": "there is nothing to undo"}, 409)
-        rows = self.live.now().rows
-        name = next((name for name, film in rows.items() if film.id == taken.film), "")
-        title = rows[name].title if name else taken.film  # that has left the catalogue
-        holds = "" if taken.verdict == WITHDRAWN else taken.verdict
-        said = {"name": name, "title": title, "tag": taken.tag, "verdict": holds}
-        return JSONResponse({**said, **asdict(taken.place)})
-
-    def _answer(self, name: str) -> Response:
+        name, by = str(said.get("name")), said.get("by", "")
+        film = self.live.now().rows[name]
+        self.desk.say(correction_from({**said, "by": self.by if by == "" else by}, film), film)
         now = self.live.now()
         film = now.film(name)
         return JSONResponse(self.panel(now, name, film, now.key_frames(film)))
 
+    def undo(self, said: dict[str, Any]) -> Response:
+        """Take back what a person said last; the answer says of what, and the verdict that holds now ("": none)."""
+        taken = self.desk.undo(str(said.get("by") or self.by))
+        if taken is None:
+            return JSONResponse({"error": "there is nothing to undo"}, 409)
+        now = self.live.now()
+        name = now.names().get(taken.film, "")
+        title = now.rows[name].title if name else taken.film  # that has left the catalogue
+        holds = "" if taken.verdict == WITHDRAWN else taken.verdict
+        answer = {"name": name, "title": title, "tag": taken.tag, "verdict": holds}
+        return JSONResponse({**answer, **asdict(taken.place)})
+
 
 def _named(found: Iterable[Found | Alike | Described], now: Catalogue) -> Response:
     """Scenes, each with the name of its film's page; those of films that are not in the catalogue are left out."""
-    names = {film.id: name for name, film in now.rows.items()}
+    names = now.names()
     return JSONResponse({"scenes": [{**asdict(one), "name": names[one.id]} for one in found if one.id in names]})
 
 

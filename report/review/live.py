@@ -57,6 +57,10 @@ class Catalogue:
         """All films, by the names of their pages."""
         return {name: self.film(name) for name in self.rows} if self.held else self.rows
 
+    def names(self) -> dict[str, str]:
+        """The names of the films' pages, by the films' ids."""
+        return {film.id: name for name, film in self.rows.items()}
+
     def key_frames(self, film: Film) -> tuple[KeyFrame, ...]:
         """The key frames of a film, with what people say."""
         return self.results.key_frames(film.id, self.verdicts(film))

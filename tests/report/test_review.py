@@ -175,6 +175,7 @@ def test_a_picture_and_a_stretch_are_corrected_by_themselves(review):
         ({"tag": ["War"], "verdict": APPLIES}, 400),
         ([1, 2], 400),
         ({"tag": "War", "verdict": APPLIES, "by": "x" * 11_000}, 400),
+        ({"tag": "War", "verdict": APPLIES, "by": None}, 400),
     ],
 )
 def test_what_says_nothing_is_refused_with_the_reason(review, body, status):
@@ -184,6 +185,13 @@ def test_what_says_nothing_is_refused_with_the_reason(review, body, status):
     found, said = asker.say(body)
     assert found == status and (status == 404 or said["error"])
     assert kept(folder) == before
+
+
+def test_what_is_said_without_a_name_is_the_users_and_is_undone_without_one(review):
+    folder, asker = review
+    assert asker.say({"name": name_of(folder), "tag": "War", "verdict": APPLIES, "by": ""})[0] == 200
+    assert asker.say({"by": ""}, "/api/undo")[0] == 200
+    assert kept(folder)[-2:] == [("War", APPLIES, "Ada"), ("War", WITHDRAWN, "Ada")]
 
 
 @pytest.mark.parametrize("path", TAKING)
