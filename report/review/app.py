@@ -109,7 +109,7 @@ class Review:
             Route("/api/undo", taking(self.undo), methods=["POST"]),
             *(Route(f"/{name}", _file(name, kind)) for name, kind in FILES.items()),
         ]
-        return Starlette(routes=routes, exception_handlers={UserError: _said, KeyError: _unknown})
+        return Starlette(routes=routes, exception_handlers={UserError: _said, KeyError: _unknown, OSError: _failed})
 
     def catalogue(self, request: Request) -> Response:
         """The page of all films, as the report has it."""
@@ -358,6 +358,12 @@ def told_of(tag: str, pictures: int) -> str:
 
 def _said(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+def _failed(_: Request, error: Exception) -> Response:
+    """Of the machine, such as a full disk."""
+    why = storage.plainly(error)
+    return JSONResponse({"error": f"this could not be done: {why}; try again once that is put right"}, 500)
 
 
 def _unknown(_: Request, error: Exception) -> Response:

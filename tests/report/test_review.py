@@ -1,6 +1,7 @@
 """The review page: who may ask, what it keeps, and what it shows of it at once."""
 
 import contextlib
+import errno
 import json
 from urllib.parse import quote
 
@@ -192,6 +193,25 @@ def test_what_is_said_without_a_name_is_the_users_and_is_undone_without_one(revi
     assert asker.say({"name": name_of(folder), "tag": "War", "verdict": APPLIES, "by": ""})[0] == 200
     assert asker.say({"by": ""}, "/api/undo")[0] == 200
     assert kept(folder)[-2:] == [("War", APPLIES, "Ada"), ("War", WITHDRAWN, "Ada")]
+
+
+def test_a_full_disk_is_one_sentence_and_the_page_goes_on(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    why = "this could not be done: No space left on device; try again once that is put right"
+    folder = small_results(tmp_path)
+    with served(folder) as page:
+        asker, said = Asker(page), {"name": name_of(folder), "tag": "War", "verdict": REJECTED}
+        with monkeypatch.context() as patched:
+            patched.setattr(Corrections, "append", full)
+            assert asker.say(said) == (500, {"error": why})
+        assert asker.say(said)[0] == 200
+        with monkeypatch.context() as patched:
+            patched.setattr(Search, "_replace", full)
+            status, data, _ = asker.ask("/api/scenes?q=war")
+            assert (status, json.loads(data)) == (500, {"error": why})
+        assert json.loads(asker.ask("/api/scenes?q=war")[1]) == {"scenes": []}
 
 
 @pytest.mark.parametrize("path", TAKING)
