@@ -320,10 +320,11 @@ def _jpeg(data: bytes | None) -> Response:
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Any]:
-    """An endpoint that gives a file of this room."""
+    """An endpoint that gives a file of this room; scripts with what they have in common."""
+    names = (*(["common.js"] if name.endswith(".js") else []), name)
 
     async def endpoint(_: Request) -> Response:
-        return Response(text_of(f"review/{name}"), media_type=kind)
+        return Response(text_of(*(f"review/{one}" for one in names)), media_type=kind)
 
     return endpoint
 

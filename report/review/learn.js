@@ -1,23 +1,4 @@
-"use strict";
 (() => {
-  const $ = (id) => document.getElementById(id);
-  const make = (name, properties = {}, ...inside) => {
-    const element = Object.assign(document.createElement(name), properties);
-    element.append(...inside);
-    return element;
-  };
-  const two = (n) => String(n).padStart(2, "0");
-  const timecode = (t) => (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(Math.floor(t) % 60)}`;
-  const say = (text) => ($("said").textContent = text);
-  const ask = async (path, body) => {
-    const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-    const answer = await fetch(path, body ? post : {}).catch(() => null);
-    if (!answer) { say("The page is no longer served: start movie-tags review again"); return null; }
-    const reply = await answer.json().catch(() => ({ error: "this could not be done" }));
-    if (!answer.ok) say(reply.error); else if (body) say(""); // what was said last stays while the page looks
-    return answer.ok ? reply : null;
-  };
-
   // Learning: what goes on is the server's to know, so that a page may be closed meanwhile.
   const WORK = { learn: ["Learning", "steps"], retag: ["Tagging again", "films"] };
   const ENDS = {
@@ -100,13 +81,7 @@
     button.addEventListener("click", () => { $("tag").value = tag; find(); });
     return make("li", {}, button);
   };
-  const by = () => $("by").value.trim();
-  $("by").value = sessionStorage.getItem("by") || $("by").value;
-  $("by").addEventListener("input", () => sessionStorage.setItem("by", $("by").value));
-  const press = (item, verdict) => {
-    for (const button of item.querySelectorAll(".verdict")) button.setAttribute("aria-pressed", button.dataset.v === verdict);
-    item.classList.toggle("done", Boolean(verdict));
-  };
+  const by = nameIn($("by"));
   const judge = async (item, verdict) => {
     const { name, time, tag } = item.dataset;
     if (!(await ask("/api/corrections", { name, tag, verdict, by: by(), start_s: Number(time), end_s: Number(time) }))) return;
@@ -118,9 +93,7 @@
     const undone = await ask("/api/undo", { by: by() });
     if (!undone) return;
     look();
-    const item = items.find(({ dataset: { name, time, tag } }) => name === undone.name && tag === undone.tag && Number(time) === undone.start_s && Number(time) === undone.end_s);
-    if (item) { press(item, undone.verdict); item.focus(); }
-    else say(`undone: ${undone.tag} in ${undone.title}${undone.start_s === null ? "" : ` at ${timecode(undone.start_s)}`}`);
+    showUndone(undone, items.find(({ dataset: { name, time, tag } }) => name === undone.name && tag === undone.tag && Number(time) === undone.start_s && Number(time) === undone.end_s));
   };
   const picture = (tag) => ({ name, title, time_s, why }) => {
     const at = `${title} at ${timecode(time_s)}`;
@@ -141,7 +114,7 @@
     const tag = $("tag").value.trim();
     history.replaceState(null, "", "#" + encodeURIComponent(tag));
     if (!tag) return;
-    say("");
+    tell("");
     $("told").textContent = "Looking …";
     const found = await ask("/api/candidates?tag=" + encodeURIComponent(tag));
     $("told").textContent = found ? found.told : "";
@@ -153,17 +126,7 @@
   $("which").addEventListener("submit", (event) => { event.preventDefault(); find(); });
   $("more").addEventListener("click", find);
   $("undo").addEventListener("click", undo);
-  document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const at = items.indexOf(document.activeElement.closest?.("#pictures li"));
-    const move = { j: 1, k: -1 }[event.key];
-    if (move) items[Math.max(0, Math.min(items.length - 1, at + move))]?.focus();
-    else if (event.key === "y" && at >= 0) judge(items[at], "applies");
-    else if (event.key === "n" && at >= 0) judge(items[at], "rejected");
-    else if (event.key === "u") undo();
-    else return;
-    event.preventDefault();
-  });
+  listen(() => items, judge, undo);
   $("tag").value = decodeURIComponent(location.hash.slice(1));
   if ($("tag").value) find();
 })();

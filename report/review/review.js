@@ -1,52 +1,26 @@
-"use strict";
 (() => {
-  const $ = (id) => document.getElementById(id);
-  const make = (name, properties = {}, ...inside) => {
-    const element = Object.assign(document.createElement(name), properties);
-    element.append(...inside);
-    return element;
-  };
   const box = $("review");
   let data = JSON.parse($("review-data").textContent);
-  const two = (n) => String(n).padStart(2, "0");
-  const timecode = (t) => (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(Math.floor(t) % 60)}`;
-  const said = (text) => ($("said").textContent = text);
-  const by = () => $("by")?.value.trim() || data.by;
-
   // What is spoken of: the whole film, or one key frame.
   let target = null; // seconds of a key frame; null: the film
   const placeOf = (start, end) => (start === null ? {} : { start_s: start, end_s: end });
   const verdictOf = (tag, start = null, end = start) =>
     data.verdicts.find((v) => v.tag === tag && v.start_s === start && v.end_s === end);
 
-  const send = async (path, body) => {
-    let answer;
-    try {
-      answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-    } catch {
-      said("The page is no longer served: start movie-tags review again");
-      return null;
-    }
-    const text = await answer.text();
-    let reply = {};
-    try { reply = JSON.parse(text); } catch { reply = { error: text }; }
-    if (!answer.ok) { said(reply.error || "this could not be kept"); return null; }
-    return reply;
-  };
   const again = (tag) => {
     sessionStorage.setItem("review", JSON.stringify({ page: location.pathname, target, tag }));
     location.reload();
   };
-  const say = async (tag, verdict, start = target, end = start) => {
+  const judge = async (tag, verdict, start = target, end = start) => {
     const before = verdictOf(tag, start, end);
     const same = before && before.applies === (verdict === "applies");
-    const reply = await send("/api/corrections", { name: data.name, tag, verdict: same ? "withdrawn" : verdict, by: by(), ...placeOf(start, end) });
+    const reply = await ask("/api/corrections", { name: data.name, tag, verdict: same ? "withdrawn" : verdict, by: by(), ...placeOf(start, end) });
     if (reply) { data = reply; draw(tag); again(tag); }
   };
   const undo = async () => { // the last thing said, on whatever page
-    const undone = await send("/api/undo", { by: by() });
+    const undone = await ask("/api/undo", { by: by() });
     if (undone?.name === data.name) again(null);
-    else if (undone) said(`undone: ${undone.tag} in ${undone.title}`);
+    else if (undone) showUndone(undone);
   };
 
   const buttons = (tag, start = target, end = start) => ["applies", "rejected"].map((verdict) => {
@@ -56,7 +30,7 @@
     button.dataset.v = verdict;
     button.setAttribute("aria-label", `${tag} ${verdict === "applies" ? "applies" : "does not apply"}${where}`);
     button.setAttribute("aria-pressed", Boolean(before && before.applies === (verdict === "applies")));
-    button.addEventListener("click", () => say(tag, verdict, start, end));
+    button.addEventListener("click", () => judge(tag, verdict, start, end));
     return button;
   });
   const row = ({ tag, said: words, listed }) => {
@@ -76,8 +50,8 @@
     return [...shown, ...own.map(({ tag }) => ({ tag, said: "", listed: false }))];
   };
 
-  const name = make("input", { id: "by", value: sessionStorage.getItem("by") || data.by, maxLength: 200, autocomplete: "off" });
-  name.addEventListener("input", () => sessionStorage.setItem("by", name.value));
+  const name = make("input", { id: "by", value: data.by, maxLength: 200, autocomplete: "off" });
+  const by = nameIn(name);
   const options = make("datalist", { id: "vocabulary" }, ...data.vocabulary.map((value) => make("option", { value })));
   const add = make("input", { id: "add", maxLength: 200, placeholder: "another tag, any word", autocomplete: "off" });
   add.setAttribute("list", "vocabulary");
@@ -85,7 +59,7 @@
   const form = make("form", { className: "line" }, add, options, make("button", { className: "quiet", textContent: "Add" }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (add.value.trim()) say(add.value.trim(), "applies");
+    if (add.value.trim()) judge(add.value.trim(), "applies");
   });
   const back = make("button", { type: "button", className: "quiet", id: "undo", textContent: "Undo" });
   back.addEventListener("click", undo);
@@ -123,20 +97,8 @@
     alike.setAttribute("aria-label", `Shots that look like the picture at ${timecode(time)}`);
     item.append(button, " ", alike);
   }
-  document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, textarea, select, video") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const items = [...list.children];
-    const at = items.indexOf(document.activeElement.closest?.("#verdicts li"));
-    const move = { j: 1, k: -1 }[event.key];
-    if (move) items[Math.max(0, Math.min(items.length - 1, at + move))]?.focus();
-    else if (event.key === "y" && at >= 0) say(items[at].dataset.tag, "applies");
-    else if (event.key === "n" && at >= 0) say(items[at].dataset.tag, "rejected");
-    else if (event.key === "u") undo();
-    else if (event.key === "a") add.focus();
-    else if (event.key === "Escape" && target !== null) aim(null);
-    else return;
-    event.preventDefault();
-  });
+  listen(() => [...list.children], (item, verdict) => judge(item.dataset.tag, verdict), undo,
+    { a: () => add.focus(), Escape: () => target !== null && aim(null) });
   const kept = JSON.parse(sessionStorage.getItem("review") || "null");
   sessionStorage.removeItem("review");
   if (kept?.page === location.pathname) target = kept.target;

@@ -1,9 +1,5 @@
-"use strict";
 (() => {
-  const $ = (id) => document.getElementById(id);
-  const two = (n) => String(n).padStart(2, "0");
-  const timecode = (t) => (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(Math.floor(t) % 60)}`;
-  const cell = (...inside) => { const td = document.createElement("td"); td.append(...inside); return td; };
+  const cell = (...inside) => make("td", {}, ...inside);
   let waiting, latest = 0;
   const choice = document.querySelector("#by [value=words]"); // where a model of pictures and words has tagged
   const byWords = () => Boolean(choice && choice.checked);
@@ -20,15 +16,12 @@
   const show = async (path) => {
     const mine = ++latest;
     if (byWords()) $("told").textContent = "Looking …"; // at first a model is loaded
-    const answer = await fetch(path).catch(() => null);
-    const reply = answer ? await answer.json().catch(() => ({ error: "this could not be searched" })) : { error: "The page is no longer served: start movie-tags review again" };
+    const reply = await request(path);
     if (mine !== latest) return;
     $("told").textContent = reply.error || (reply.scenes.length ? `${reply.scenes.length} scenes` : "There is no such scene.");
     $("scenes").replaceChildren(...(reply.scenes || []).map((scene) => {
-      const row = document.createElement("tr");
-      const link = Object.assign(document.createElement("a"), { href: `/films/${scene.name}.html#t=${scene.start_s}`, textContent: scene.title });
-      row.append(cell(link), cell(`${timecode(scene.start_s)} to ${timecode(scene.end_s)}`), cell(fitted(scene)));
-      return row;
+      const link = make("a", { href: `/films/${scene.name}.html#t=${scene.start_s}`, textContent: scene.title });
+      return make("tr", {}, cell(link), cell(`${timecode(scene.start_s)} to ${timecode(scene.end_s)}`), cell(fitted(scene)));
     }));
   };
   const kind = () => {
