@@ -86,8 +86,8 @@ class FilmConfidence:
     In `model.json`: "film_confidence": {"intercept": number, "weights": {name: number, for each of STATISTICS}, "tags":
     {tag: number}, "ceilings": {tag: probability}, "alone": [tag, …]}. The weight of a statistic and what is added for a
     tag are 0 for those not named. A ceiling is how often a tag was right on films left out that is seldom right however
-    sure the model is; 1 for those not named. Tags that stand alone do not vie with others: people who teach a tag of
-    their own mark it whatever else there is.
+    sure the model is; 1 for those not named. Tags that stand alone do not vie with others, nor others with them: people
+    who teach a tag of their own mark it whatever else there is.
     """
 
     intercept: float
@@ -159,8 +159,8 @@ def believe(
         thresholds: by tag, from which a frame carries it whatever the film says of how sure it is, in 0 to 1.
         least: a tag counts from this confidence on.
     """
-    known = np.array([tag in models for tag in vocabulary], bool)
-    statistics, (best, _) = evidence.statistics(known), evidence.means()
+    rivals = np.array([tag in models and tag not in models[tag].alone for tag in vocabulary], bool)
+    statistics, (best, _) = evidence.statistics(rivals), evidence.means()
     confidence = {
         tag: models[tag].confidence(tag, row) for tag, row in zip(vocabulary, statistics, strict=True) if tag in models
     }

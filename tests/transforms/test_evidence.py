@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,19 @@ def test_a_tag_that_stands_alone_does_not_vie_with_others():
         assert model.confidence("Food", (1.0, 0.0, other)) == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-6)
         assert model.confidence("War", (1.0, 0.0, other)) == pytest.approx(1 / (1 + math.exp(other - 1)), abs=1e-6)
     assert FilmConfidence.of_card({"film_confidence": model.card()}) == model
+
+
+@given(FRAMES, st.integers(0, UNIT))
+def test_confidence_in_others_stays_whatever_there_is_of_a_tag_that_stands_alone(frames, alone):
+    """Teaching a tag of one's own leaves what the model says of films' other tags."""
+    model = FilmConfidence(0.5, (1.0, 0.5, -1.0), {"War": 0.5})
+    thresholds = dict.fromkeys(TAGS, 0.5)
+    before = believe(Evidence.of(array(frames)[:, [0, 2]]), ("War", "Drama"), dict.fromkeys(TAGS, model), thresholds)
+    taught = dict.fromkeys(TAGS, replace(model, alone=frozenset({"Food"})))
+    millionths = array(frames)
+    millionths[:, 1] = alone
+    after = believe(Evidence.of(millionths), TAGS, taught, thresholds)
+    assert {tag: after.confidence[tag] for tag in ("War", "Drama")} == before.confidence
 
 
 MODEL = FilmConfidence(-1.0, (1.0, 0.5, 0.0), {"War": 0.5})
