@@ -9,6 +9,7 @@ from films import picture
 from labelled import COLOURS, shown
 from tiny_pairs import write_pair
 
+from movie_tags.models import COMMITTED, COMPACT, DEFAULT
 from movie_tags.models.bundle import read_bundle
 from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.models.clip.text_encoder import text_encoder_at
@@ -71,6 +72,18 @@ def test_the_recipe_makes_a_bundle_on_a_clip_that_one_brings(data, tmp_path, cap
         with pytest.raises(SystemExit) as stopped:
             default_model.main([*words, *more])
         assert stopped.value.code == 2 and why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [DEFAULT, COMPACT])
+def test_a_card_is_what_model_json_says_and_of_a_network_that_one_brings_it_claims_nothing(name, tmp_path):
+    said = json.loads((COMMITTED / name / "model.json").read_text("utf-8"))
+    default_model.write_card(tmp_path, said)
+    ours = (tmp_path / "CARD.md").read_text("utf-8")
+    assert ours == (COMMITTED / name / "CARD.md").read_text("utf-8")
+    assert ("five-fold" in ours, "by thirds" in ours) == (name == DEFAULT, name == COMPACT)
+    default_model.write_card(tmp_path, said | {"backbone": {"name": name}})
+    brought = (tmp_path / "CARD.md").read_text("utf-8")
+    assert "was brought to this recipe" in brought and "five-fold" in brought and "by thirds" not in brought
 
 
 def test_features_of_another_body_are_not_taken_for_this_ones(tmp_path, monkeypatch):
