@@ -42,12 +42,12 @@ class JudgedFilms:
     @property
     def precision(self) -> Pair | None:
         """Of what is listed the share that applies, before and after; None where nothing is listed."""
-        return _pair([_share(self.applies & listed, (self.applies | self.rejected) & listed) for listed in self._both])
+        return _pair([_share(*self._counted(listed)["precision"]) for listed in self._both])
 
     @property
     def recall(self) -> Pair | None:
         """Of what applies the share that is listed, before and after; None where nothing applies."""
-        return _pair([_share(self.applies & listed, self.applies) for listed in self._both])
+        return _pair([_share(*self._counted(listed)["recall"]) for listed in self._both])
 
     @property
     def worse(self) -> tuple[str, ...]:
@@ -57,12 +57,12 @@ class JudgedFilms:
             return ()
         random = np.random.default_rng(0)
         counts = random.multinomial(len(spoken), spoken / spoken.sum(), DRAWS)  # of each draw, how often each film
+        before, after = (self._counted(listed) for listed in self._both)
         found = []
-        known, plain = self.applies | self.rejected, np.asarray(self.applies)
-        for name, of in (("precision", lambda listed: known & listed), ("recall", lambda listed: plain)):
+        for name in before:
             shares = []
-            for listed in self._both:
-                right, all_ = counts @ (plain & listed).sum(1), counts @ of(listed).sum(1)
+            for part, whole in (before[name], after[name]):
+                right, all_ = counts @ part.sum(1), counts @ whole.sum(1)
                 shares.append(np.where(all_ > 0, right / np.maximum(all_, 1), np.nan))
             gained = shares[1] - shares[0]
             gained = gained[np.isfinite(gained)]
@@ -79,6 +79,11 @@ class JudgedFilms:
             "wrong": _counts([rejected & listed for listed in sides]),
             "missed": _counts([applies & ~listed for listed in sides]),
         }
+
+    def _counted(self, listed: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Of precision and recall what is right and what it is a share of, bool [films, tags] each."""
+        right = self.applies & listed
+        return {"precision": (right, right | self.rejected & listed), "recall": (right, self.applies)}
 
     @property
     def _both(self) -> tuple[np.ndarray, np.ndarray]:
