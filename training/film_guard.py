@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from movie_tags.records import UNIT
+from movie_tags.records import TITLE_CARD
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.heads.adapt import Examples
-from movie_tags.transforms.evidence import Evidence, FilmConfidence
+from movie_tags.transforms.evidence import Evidence, FilmConfidence, believe
+from movie_tags.transforms.frame_rule import in_millionths
 
 LEAST_FILMS = 5
 """With fewer films of which anything was said, nothing is judged."""
@@ -114,6 +115,8 @@ def judged_films(
 ) -> JudgedFilms:
     """What a model lists of the films of examples before and after learning, by what it sees of these key frames.
 
+    As when films are tagged, a title card says nothing of its film; that a key frame is one is no tag, and not judged.
+
     Args:
         examples: key frames.
         before, after: probabilities of them by heads that did not learn from their films, float [N, tags or more].
@@ -121,11 +124,12 @@ def judged_films(
         thresholds: by tag, from which it is believed on a key frame.
         film: how sure the model is of a film's tags; None: a film has the tags that one of its key frames has.
     """
-    names = np.unique(examples.films)
+    names, are_tags = np.unique(examples.films), np.array([tag != TITLE_CARD for tag in tags], bool)
     found: dict[str, list] = {name: [] for name in ("applies", "rejected", "before", "after")}
     for name in names:
         rows = examples.films == name
-        labels = np.where(examples.weights[rows] > 0, examples.labels[rows], np.nan)[:, : len(tags)]
+        known = (examples.weights[rows] > 0)[:, : len(tags)] & are_tags
+        labels = np.where(known, examples.labels[rows][:, : len(tags)], np.nan)
         applies = (labels == 1).any(0)
         found["applies"].append(applies)
         found["rejected"].append((labels == 0).any(0) & ~applies)
@@ -138,7 +142,10 @@ def _listed(
     probabilities: np.ndarray, tags: Sequence[str], thresholds: Mapping[str, float], film: FilmConfidence | None
 ) -> np.ndarray:
     """Which tags are on the short list of a film with such key frames, float [key frames, tags]: bool [tags]."""
+    if TITLE_CARD in tags:
+        probabilities = probabilities[probabilities[:, tags.index(TITLE_CARD)] < thresholds[TITLE_CARD]]
     if film is None:
         return np.any(probabilities >= np.array([thresholds[tag] for tag in tags]), axis=0)
-    statistics = Evidence.of(np.round(probabilities * UNIT).astype(np.int64)).statistics()
-    return np.array([film.confidence(tag, row) >= THRESHOLD for tag, row in zip(tags, statistics, strict=True)])
+    models = {tag: film for tag in tags if tag != TITLE_CARD}
+    belief = believe(Evidence.of(in_millionths(probabilities)), tags, models, thresholds, THRESHOLD)
+    return np.array([tag in belief.carried_from for tag in tags], bool)

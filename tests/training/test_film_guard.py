@@ -6,9 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_score, recall_score
 
+from movie_tags.records import TITLE_CARD, KeyFrame
+from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.film_guard import LEAST_FILMS, JudgedFilms, judged_films
 from movie_tags.training.heads.adapt import Examples
-from movie_tags.transforms.evidence import FilmConfidence
+from movie_tags.transforms.evidence import FilmConfidence, FilmRule
+from movie_tags.transforms.frame_rule import FrameRule
+from movie_tags.transforms.strength import short_list, strengths, totals_of, with_confidence
 
 SAID = st.sampled_from([1.0, 0.0, np.nan])
 ROW = st.tuples(SAID, st.booleans(), st.booleans())
@@ -78,3 +82,19 @@ def test_films_have_tags_by_confidence_or_by_their_key_frames():
     by_confidence = FilmConfidence(0.0, (1.0, 0.0, 0.0), {"Food": 5.0})
     judged = judged_films(examples, before, after, ("War", "Food"), {"War": 0.5, "Food": 0.95}, by_confidence)
     assert judged.after.tolist() == [[True, True], [False, True], [False, True]]
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=1, max_size=6))
+def test_films_list_what_they_list_when_they_are_tagged(rows):
+    """Title cards among their key frames, too, are no evidence, and no tag."""
+    outputs, tags, probabilities = ("War", TITLE_CARD, "Food"), ("War", "Food"), np.array(rows)
+    thresholds, model = dict.fromkeys(outputs, 0.6), FilmConfidence(-0.5, (0.7, 0.3, -0.4), {"Food": 0.8})
+    labels = np.ones(probabilities.shape)
+    examples = Examples(np.zeros((len(rows), 1), np.float32), labels, np.ones(labels.shape), np.zeros(len(rows)))
+    judged = judged_films(examples, probabilities, probabilities, outputs, thresholds, model)
+    by_frame = FrameRule(outputs, thresholds, 3)
+    frames = [by_frame.tagged(KeyFrame(0, 0, 1), row) for row in probabilities]
+    key_frames, sure = FilmRule(tags, thresholds, dict.fromkeys(tags, model)).judge(frames)
+    listed = short_list(with_confidence(strengths(totals_of(key_frames)), sure), None, THRESHOLD)
+    assert {tag for tag, on in zip(outputs, judged.before[0], strict=True) if on} == {one.tag for one in listed}
+    assert judged.applies.tolist() == [[True, False, True]]
