@@ -28,7 +28,6 @@ from movie_tags.models.bundle import (
 from movie_tags.models.clip.text_encoder import copy_models
 from movie_tags.models.heads import LinearHead, read_head, sigmoid, write_head
 from movie_tags.progress import report_progress
-from movie_tags.records import UNIT
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, LearningError
 from movie_tags.training.film_guard import JudgedFilms, judged_films
@@ -46,6 +45,7 @@ from movie_tags.training.heads.adapt import (
 )
 from movie_tags.training.heads.multilabel import logit
 from movie_tags.transforms.evidence import Evidence, FilmConfidence
+from movie_tags.transforms.frame_rule import in_millionths
 
 FLOOR = 0.1
 """No threshold is set below it."""
@@ -217,7 +217,7 @@ def film_offset(film: FilmConfidence, examples: Examples, found: np.ndarray, tag
     labels, sure = [], []
     for name in np.unique(examples.films):
         rows = examples.films == name
-        statistics = Evidence.of(np.round(found[rows][:, [tag]] * UNIT).astype(np.int64)).statistics()[0]
+        statistics = Evidence.of(in_millionths(found[rows][:, [tag]])).statistics()[0]
         labels.append(float((examples.labels[rows, tag] == 1).any()))
         sure.append(plain.confidence("", statistics))
     return round(float(logit(THRESHOLD) - logit(cut(np.array(labels), np.array(sure)))), 5)
