@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from movie_tags.records import KeyFrame, TagStrength
 from movie_tags.report.alike import Features, Query
 from movie_tags.report.nearest import unit
 from movie_tags.report.phrases import percent
@@ -135,29 +134,21 @@ def _related(tag: str, yes: Sequence[Key], now: Catalogue) -> dict[Key, str]:
     names = dict.fromkeys([*meanings(tag), *(name for name, _ in carried.most_common())])
     found: dict[Key, str] = {}
     for name in [name for name in names if name != tag][:RELATED_TAGS]:
-        found |= dict.fromkeys(_carrying(name, now), f"carries {name}, which is related") | found
+        for key in _carrying(name, now):
+            found.setdefault(key, f"carries {name}, which is related")
     return found
 
 
 def _carrying(tag: str, now: Catalogue) -> list[Key]:
     """The key frames on which a tag is the most probable, of the films of which it is the surest."""
-    films: list[tuple[float, str]] = [
-        (-rating(one), film.id) for film in now.rows.values() for one in _named(film.tags, tag)
-    ]
-    found = []
+    films = [(-rating(one), film.id) for film in now.rows.values() for one in film.tags if one.tag == tag]
+    found: list[Key] = []
     for _, id in sorted(films)[:RELATED_FILMS]:
-        probable = {frame.time_s: _probability(frame, tag) for frame in now.results.key_frames(id, {})}
-        best = sorted((time for time in probable if probable[time]), key=lambda time: -probable[time])
-        found += [(id, time) for time in best[:RELATED_FRAMES]]
+        frames = now.results.key_frames(id, {})
+        probable = [(one.probability, frame.time_s) for frame in frames for one in frame.tags if one.tag == tag]
+        best = sorted((pair for pair in probable if pair[0]), key=lambda pair: -pair[0])
+        found += [(id, time_s) for _, time_s in best[:RELATED_FRAMES]]
     return found
-
-
-def _named(tags: Iterable[TagStrength], tag: str) -> list[TagStrength]:
-    return [one for one in tags if one.tag == tag]
-
-
-def _probability(frame: KeyFrame, tag: str) -> float:
-    return max((one.probability for one in frame.tags if one.tag == tag), default=0.0)
 
 
 def _rest(films: frozenset[str], features: Features, seen_key: str) -> list[Key]:
@@ -173,8 +164,9 @@ def _guessed(
     guess: Guess, said: Marked, rest: Sequence[Key], pool: Sequence[Key], features: Features
 ) -> list[list[Candidate]]:
     """The pictures of a pool of which a head is the surest, and those of which it knows least."""
-    probably_not = [key for key in rest if key not in {*said.yes, *said.no}]
-    vectors = features.vectors_of({*said.yes, *said.no, *probably_not, *pool})
+    said_of = {*said.yes, *said.no}
+    probably_not = [key for key in rest if key not in said_of]
+    vectors = features.vectors_of({*said_of, *probably_not, *pool})
     groups = [[key for key in keys if key in vectors] for keys in (said.yes, said.no, probably_not, pool)]
     yes, no, others, asked = (_stacked(keys, vectors) for keys in groups)
     if not len(yes) or not len(asked):
