@@ -106,7 +106,7 @@
     const near = typed.nearest(data.tags[tags[0]], (tag) => held.has(tag));
     return [`no film has ${named(tags)} at ${asked.min / (ALL / 100)} % or more` +
       (lower ? `, ${number(lower)} film${lower === 1 ? " has it" : "s have it"} at a lower setting` : "") +
-      "; the model misses some, so this does not say that no film shows it" + (near.length ? `; the nearest tags that films have are ${near.slice(0, -1).join(", ")}${near.length > 1 ? " and " : ""}${near.at(-1)}` : "")];
+      "; the model misses some, so this does not say that no film shows it" + (near.length ? `; the nearest tags that films have are ${either(near, "and")}` : "")];
   };
   const understood = () => {
     const said = [], wrong = asked.strange.map(([, tag]) => typed.unknown(tag));
@@ -213,19 +213,14 @@
     const picked = $("picked");
     while (picked.children.length > 1) picked.lastChild.remove();
     $("count").textContent = !answer ? "not searched" : found.length === films.length ? `${number(films.length)} film${films.length === 1 ? "" : "s"}` : `${number(found.length)} of ${number(films.length)} films`;
-    for (const group of GROUPS)
-      for (const tag of asked[group]) {
-        const button = make("button", { type: "button", className: group, textContent: { all: "", any: "or ", none: "not " }[group] + data.tags[tag] + " ✕" });
-        button.setAttribute("aria-label", `Take away: ${group} of ${data.tags[tag]}`);
-        button.addEventListener("click", () => { asked[group].delete(tag); change(); });
-        picked.append(button);
-      }
-    for (const strange of asked.strange) {
-      const button = make("button", { type: "button", className: strange[0], textContent: { all: "", any: "or ", none: "not " }[strange[0]] + strange[1] + " ✕" });
-      button.setAttribute("aria-label", `Take away: ${strange[0]} of ${strange[1]}`);
-      button.addEventListener("click", () => { asked.strange = asked.strange.filter((one) => one !== strange); change(); });
+    const pick = (group, name, takeAway) => {
+      const button = make("button", { type: "button", className: group, textContent: { all: "", any: "or ", none: "not " }[group] + name + " ✕" });
+      button.setAttribute("aria-label", `Take away: ${group} of ${name}`);
+      button.addEventListener("click", () => { takeAway(); change(); });
       picked.append(button);
-    }
+    };
+    for (const group of GROUPS) for (const tag of asked[group]) pick(group, data.tags[tag], () => asked[group].delete(tag));
+    for (const strange of asked.strange) pick(...strange, () => { asked.strange = asked.strange.filter((one) => one !== strange); });
     if (picked.children.length > 1 || asked.words) {
       const clear = make("button", { type: "button", textContent: "Start again" });
       clear.addEventListener("click", () => { for (const group of GROUPS) asked[group].clear(); asked.strange = []; asked.words = ""; change(); });

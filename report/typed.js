@@ -44,7 +44,7 @@ const typing = (data) => {
     for (const [, , [tag, said]] of close) if (!byTag.has(tag)) byTag.set(tag, said);
     return [...byTag.values()].slice(0, 3);
   };
-  const either = (texts) => texts.slice(0, -1).join(", ") + (texts.length > 1 ? " or " : "") + texts.slice(-1).join("");
+  const either = (texts, joint = "or") => texts.slice(0, -1).join(", ") + (texts.length > 1 ? ` ${joint} ` : "") + texts.slice(-1).join("");
   const quote = (text) => (text.includes("'") && !text.includes('"') ? `"${text}"` : `'${text}'`);
   const unknown = (text) => {
     const tag = lacking(fold(text));
