@@ -18,6 +18,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,24 @@ def recall(folder: Path, queries: int) -> tuple[float, float, float]:
     return float(np.mean(shares)), took[0] / queries, took[1] / queries
 
 
+def best_of(ask: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds, the least of ROUNDS."""
+    found = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter(), time.process_time()
+        ask()
+        found.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+    return min(one[0] for one in found), min(one[1] for one in found)
+
+
+def search_again_and_again(command: list[str]) -> None:
+    """Say what a command that searches takes at first and later, the least of ROUNDS; of its memory the most."""
+    for name, rounds in (("the first search, which prepares the key frames", 1), ("a search", ROUNDS)):
+        got = [measure(command) for _ in range(rounds)]
+        wall, cpu, memory = min(r[0] for r in got), min(r[1] for r in got), max(r[2] for r in got)
+        print(f"{name}: {wall:.2f} s ({cpu:.2f} s of CPU), {memory:.0f} MB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=10_000)
@@ -162,20 +181,11 @@ def main() -> None:
             generate(folder, args.films, args.parts, real(args.features))
         print(f"{args.films} films, {args.films * KEY_FRAMES} key frames in {args.parts} parts")
         command = [sys.executable, "-m", "movie_tags", "search", str(folder), "--like", "film-00001@3:00", "--json"]
-        for name, rounds in (("the first search, which prepares the key frames", 1), ("a search", ROUNDS)):
-            got = [measure(command) for _ in range(rounds)]
-            wall, cpu, memory = min(r[0] for r in got), min(r[1] for r in got), max(r[2] for r in got)
-            print(f"{name}: {wall:.2f} s ({cpu:.2f} s of CPU), {memory:.0f} MB", flush=True)
+        search_again_and_again(command)
         kept = Features(str(folder))
         looks = kept.looks_at("film-00001", 180)
-        times = []
-        for _ in range(ROUNDS):
-            begun = time.perf_counter(), time.process_time()
-            kept.nearest(looks, 50)
-            times.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
-        print(
-            f"another in the same process: {min(t[0] for t in times):.2f} s ({min(t[1] for t in times):.2f} s of CPU)"
-        )
+        wall, cpu = best_of(lambda: kept.nearest(looks, 50))
+        print(f"another in the same process: {wall:.2f} s ({cpu:.2f} s of CPU)")
         if args.recall:
             share, wall, cpu = recall(folder, args.recall)
             print(

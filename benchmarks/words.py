@@ -5,7 +5,7 @@
 The pair's weights are random numbers, in the sizes of OpenAI's ViT-B/32 (its tokenizer alone is smaller): they cost
 what trained ones do. Key frames are embeddings in a cone, as CLIP's are; those of the first parts are generated, others
 are copies of them under other names, which cost a search as much. Each command is a process of its own, as a user
-starts it; of ROUNDS the best time and the highest memory are told. Recall: of the ten most probable of all by their
+starts it; of all the best time and the highest memory are told. Recall: of the ten most probable of all by their
 features, how many are among the first ten that sketches find, in the mean of N texts (--films 1000 --parts 10: no
 copies).
 """
@@ -18,8 +18,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +26,7 @@ from onnx import TensorProto
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from like import generate
+from like import KEY_FRAMES, best_of, generate, search_again_and_again
 from search import measure
 from tiny_pairs import Graph, write_pair
 
@@ -41,7 +39,7 @@ from movie_tags.results.folder import ResultsFolder
 LAYERS, SIDE, PATCH, CONTEXT, TOKENS, EMBEDDED = 12, 224, 32, 77, 49408, 512
 IMAGE, TEXT = (768, 12), (512, 8)
 """Width and heads of the two transformers."""
-ROUNDS, PLAIN = 5, 50_000
+PLAIN = 50_000
 QUERY = "a lighthouse at dusk and not fog"
 TEXTS = (
     "sea",
@@ -186,16 +184,6 @@ def say_who_tagged(folder: Path, bundle: str) -> None:
     (folder / "views/1/run.json").write_text(json.dumps(record))
 
 
-def best_of(ask: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU seconds, the least of ROUNDS."""
-    found = []
-    for _ in range(ROUNDS):
-        begun = time.perf_counter(), time.process_time()
-        ask()
-        found.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
-    return min(one[0] for one in found), min(one[1] for one in found)
-
-
 def plain_products(count: int) -> None:
     """The products of as many vectors of floats with two directions: from memory, where all of them would take 4 GB."""
     rows, directions = np.ones((PLAIN, EMBEDDED), np.float32), np.ones((EMBEDDED, 2), np.float32)
@@ -211,10 +199,7 @@ def measure_model(bundle: str) -> None:
 
 def measure_search(folder: Path, total: int) -> None:
     command = [sys.executable, "-m", "movie_tags", "search", str(folder), "--words", QUERY, "--json"]
-    for name, rounds in (("the first search, which prepares", 1), ("a search", ROUNDS)):
-        got = [measure(command) for _ in range(rounds)]
-        wall, cpu, memory = min(r[0] for r in got), min(r[1] for r in got), max(r[2] for r in got)
-        print(f"{name}: {wall:.2f} s ({cpu:.2f} s of CPU), {memory:.0f} MB", flush=True)
+    search_again_and_again(command)
     of, kept = embeddings_of(ResultsFolder(str(folder))), Features(str(folder))
     words = of.load()
     wall, cpu = best_of(lambda: find_words(kept, of, words, QUERY, 50))
@@ -263,7 +248,7 @@ def main() -> None:
         if not (folder / "latest.json").exists():
             generate(folder, args.films, args.parts, cone(4000))
             say_who_tagged(folder, bundle)
-        total = 200 * args.films
+        total = KEY_FRAMES * args.films
         print(f"{args.films} films, {total} key frames in {args.parts} parts", flush=True)
         measure_search(folder, total)
         if args.recall:
