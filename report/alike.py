@@ -200,10 +200,9 @@ class Features:
             numbers = [_number(part, id) for id in of_part]
             places = np.flatnonzero(np.isin(part.rows["film"], numbers))
             keys = [(part.films[row["film"]], float(row["time_s"])) for row in part.rows[places]]
-            wanted = np.array([key in frames for key in keys], bool)
             of_place = {place: key for place, key in zip(places.tolist(), keys, strict=True) if key in frames}
             with self._reading():
-                for here, vectors in part.vectors(places[wanted]):
+                for here, vectors in part.vectors(np.array(list(of_place), int)):
                     found.update(zip((of_place[place] for place in here.tolist()), vectors, strict=True))
         return found
 
