@@ -100,8 +100,8 @@
   // What must be said, so that nobody takes silence for an answer: of tags that no film has, and words that are none.
   const named = (tags) => `the tag${tags.length === 1 ? "" : "s"} ${either(tags.map((tag) => data.tags[tag]))}`;
   const missing = (tags) => {
-    const held = new Set(), lower = films.filter((film) => tags.some((tag) => film.tags.get(tag)?.level >= 0)).length;
     if (films.some((film) => tags.some((tag) => has(film, tag)))) return [];
+    const held = new Set(), lower = films.filter((film) => tags.some((tag) => film.tags.get(tag)?.level >= 0)).length;
     for (const film of films) for (const tag of film.tags.keys()) if (has(film, tag)) held.add(tag);
     const near = typed.nearest(data.tags[tags[0]], (tag) => held.has(tag));
     return [`no film has ${named(tags)} at ${asked.min / (ALL / 100)} % or more` +
