@@ -2,5 +2,6 @@
 
 live: the catalogue in memory, following new views and corrections. verdicts: what a person says, checked, kept and
 undone. worth: which tags are most worth a look. teaching: learn, compare, tag again; work: what goes on meanwhile.
-candidates: pictures to mark with a tag of one's own. guard: who may ask. app: the addresses. serve: the server.
+candidates: pictures to mark with a tag of one's own. guard: who may ask. app: the addresses. pages:
+what pages are made of that are not the report's. serve: the server.
 """

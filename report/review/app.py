@@ -20,14 +20,14 @@ from movie_tags.models.bundle import BundleError
 from movie_tags.models.clip.words import Words
 from movie_tags.records import Film, KeyFrame
 from movie_tags.report import phrases
-from movie_tags.report.about import LIMITS
 from movie_tags.report.alike import Alike, Features
 from movie_tags.report.by_words import Described, Embeddings, embeddings_of, find_words
 from movie_tags.report.index import Entry, catalogue_page
-from movie_tags.report.markup import inline, template, text_of
+from movie_tags.report.markup import text_of
 from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
 from movie_tags.report.review.candidates import Guess, candidates
 from movie_tags.report.review.live import Catalogue, Live
+from movie_tags.report.review.pages import page_of
 from movie_tags.report.review.teaching import Teaching
 from movie_tags.report.review.verdicts import Desk, correction_from, read_body
 from movie_tags.report.review.worth import worth_a_look
@@ -172,14 +172,7 @@ class Review:
         """The page of the tags that are most worth a look."""
         now = self.live.now()
         questions = worth_a_look(now.films().items(), threshold_of(now.results.run))
-        page = template("review/queue.html.j2").render(
-            questions=questions,
-            by=self.by,
-            sure=phrases.sure,
-            limits=LIMITS,
-            css=inline(text_of("base.css")),
-        )
-        return HTMLResponse(page.encode(errors="replace"))
+        return page_of("queue", questions=questions, by=self.by, sure=phrases.sure)
 
     def scenes_page(self, request: Request) -> Response:
         """The page on which scenes are searched."""
@@ -190,8 +183,7 @@ class Review:
             words = False
         except BundleError:  # said when it is asked
             pass
-        page = template("review/scenes.html.j2").render(words=words, limits=LIMITS, css=inline(text_of("base.css")))
-        return HTMLResponse(page)
+        return page_of("scenes", words=words)
 
     def scenes(self, request: Request) -> Response:
         """The scenes in which an expression holds."""

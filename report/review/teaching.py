@@ -17,16 +17,15 @@ from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from movie_tags import storage
 from movie_tags.errors import UserError
 from movie_tags.models import NAMES
 from movie_tags.models.building import name_of, place_of
 from movie_tags.models.bundle import LEARNED, MODEL_JSON, VOCABULARY
-from movie_tags.report.about import LIMITS
-from movie_tags.report.markup import inline, template, text_of
 from movie_tags.report.review.live import Catalogue, Live
+from movie_tags.report.review.pages import page_of
 from movie_tags.report.review.work import DONE, REFUSED, Job, Order, Works
 from movie_tags.results.corrections import APPLIES
 from movie_tags.results.reading import OutputError, read_json
@@ -56,10 +55,7 @@ class Teaching:
 
     def page(self, request: Request) -> Response:
         """The page."""
-        page = template("review/learn.html.j2").render(
-            limits=LIMITS, by=self.by, models=self.models, css=inline(text_of("base.css"))
-        )
-        return HTMLResponse(page.encode(errors="replace"))
+        return page_of("learn", by=self.by, models=self.models)
 
     def state(self, request: Request) -> Response:
         """What goes on, what came of it, and the models that there are."""
