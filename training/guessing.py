@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from movie_tags.models.heads import LinearHead
+from movie_tags.models.heads import LinearHead, sigmoid
 from movie_tags.training.corrected import WEAK
-from movie_tags.training.heads.adapt import NEW_BIAS, NEW_PENALTY, Examples, adapt
+from movie_tags.training.heads.adapt import NEW_PENALTY, Examples, adapt, extended
 
 
 def first_guess(
@@ -30,15 +30,8 @@ def first_guess(
     labels = np.repeat([1.0, 0.0, 0.0], [len(yes), len(no), len(others)])
     weights = np.repeat([1.0, 1.0, WEAK], [len(yes), len(no), len(others)])
     examples = Examples(features, labels[:, None], weights[:, None], np.arange(len(features)))
-    empty = replace(
-        head,
-        kernel=np.zeros((len(head.kernel), 1), np.float32),
-        bias=np.full(1, NEW_BIAS, np.float32),
-        activation="sigmoid",
-        relu=False,
-    )
-    fitted = replace(adapt(empty, examples, NEW_PENALTY), activation="none")
+    nothing = replace(head, kernel=head.kernel[:, :0], bias=head.bias[:0], activation="sigmoid", relu=False)
+    fitted = replace(adapt(extended(nothing, 1), examples, NEW_PENALTY), activation="none")
     logits = fitted(features)[:, 0]
     halfway = np.mean([logits[labels == kind].mean() for kind in (0, 1) if (labels == kind).any()])
-    found = replace(fitted, activation="sigmoid")(asked)[:, 0]
-    return found, float(1 / (1 + np.exp(-halfway)))
+    return sigmoid(fitted(asked)[:, 0]), float(sigmoid(halfway))
