@@ -12,7 +12,6 @@ from movie_tags.errors import UserError
 from movie_tags.models.backbones import compact, efficientnet_lite
 from movie_tags.models.backbones.efficientnet_lite import WeightsError
 from movie_tags.models.views import fit, without_bars
-from movie_tags.training.data.vocabulary import TAGS, folder_name, tag_of_folder
 from movie_tags.training.heads.multilabel import Labels, MultiLabelSettings
 from recipes import tune_compact, tuned
 from recipes.default_model import make, make_dataset
@@ -20,17 +19,6 @@ from recipes.film_looks import as_in_a_film
 from recipes.tune_compact import Batches, TuningSettings, wanted_of, weighted_cross_entropy
 
 FEW = TuningSettings(epochs=2, versions=2, folds=2, batch=16, learning_rate=2e-5, warmup=2)
-
-
-def test_table_1_has_50_tags():
-    assert len(TAGS) == len(set(TAGS)) == 50
-    assert {"Beach/Sea", "College/Univ.", "Sci-fi", "Drama"} <= set(TAGS)
-
-
-def test_folder_names_lead_back():
-    assert all(tag_of_folder(folder_name(tag)) == tag for tag in TAGS)
-    assert folder_name("College/Univ.") == "College_Univ"
-    assert tag_of_folder("Time_travel") == "Time travel"
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**32))

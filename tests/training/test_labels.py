@@ -23,6 +23,18 @@ from movie_tags.training.data.labels import (
     read_spans,
     seconds,
 )
+from movie_tags.training.data.vocabulary import TAGS, folder_name, tag_of_folder
+
+
+def test_table_1_has_50_tags():
+    assert len(TAGS) == len(set(TAGS)) == 50
+    assert {"Beach/Sea", "College/Univ.", "Sci-fi", "Drama"} <= set(TAGS)
+
+
+def test_folder_names_lead_back():
+    assert all(tag_of_folder(folder_name(tag)) == tag for tag in TAGS)
+    assert folder_name("College/Univ.") == "College_Univ"
+    assert tag_of_folder("Time_travel") == "Time travel"
 
 
 @pytest.mark.parametrize(
