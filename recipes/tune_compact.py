@@ -50,12 +50,13 @@ class TuningSettings:
     """The numbers of the tuning.
 
     Attributes:
-        epochs: in each, every picture is seen once, in one of its versions.
+        epochs: in each, every picture is seen once, in one of its versions, but for a last batch that is not full.
         versions: of each picture, the first of them as it is.
         folds: so many parts of the films and collections are left out in turn.
         batch: pictures a step.
-        learning_rate: of AdamW at its highest, after `warmup` steps; then it falls as a cosine.
-        weight_decay, dropout, warmup: see above.
+        learning_rate: of AdamW at its highest, after `warmup` steps, or one epoch; then it falls as a cosine.
+        weight_decay: of AdamW.
+        dropout: the share of the features that are left out at each step.
         average: the weights that ship are a moving average over steps, with this momentum.
     """
 

@@ -30,10 +30,9 @@ class RegisteredBackbone:
 
     Attributes:
         name: as `model.json` and `--backbone` spell it.
-        size: side, in pixels, of the pictures that it was trained on.
+        size: side, in pixels, of the pictures that it is shown unless another is asked for.
         width: how many features it gives a picture.
-        digest: gives the SHA-256, in hex, of the file that holds its weights; raises UserError where that is known to
-            be missing.
+        digest: gives the SHA-256, in hex, of its weights; raises UserError where they are known to be missing.
         half: whether its weights are numbers of 16 bits, so that LiteRT may keep them so.
         load: loads the network, and imports TensorFlow; raises UserError where its weights are not there.
     """
