@@ -163,7 +163,7 @@ def main() -> None:
     before, after, learned = reviewer(head, thresholds_of(head, first), second, truth)
     print(f"{len(second.films)} corrected frames, judged on {len(truth.films)}; {time.monotonic() - begun:.0f} s")
     print(f"before: {before}\nafter:  {after}")
-    if learned.films and learned.mean_average_precision and learned.films.precision and learned.films.recall:
+    if learned.mean_average_precision and learned.films.precision and learned.films.recall:
         figures = (learned.mean_average_precision, learned.films.precision, learned.films.recall)
         said = ", ".join("{:.3f} to {:.3f}".format(*pair) for pair in figures)
         print(f"its own verdict, of corrected films left out: mAP, films' precision and recall {said}; ", end="")

@@ -66,7 +66,7 @@ class Learned:
         judged: tag by tag, how well films left out are ordered before and after.
         touched: places of the tags of which anything was said.
         known: how many of `tags` the model knew before.
-        films: the tags that the model knew of films left out, before and after; None where that was not asked.
+        films: the tags that the model knew of films left out, before and after.
     """
 
     head: LinearHead
@@ -76,7 +76,7 @@ class Learned:
     judged: tuple[TagChange, ...]
     touched: tuple[int, ...]
     known: int
-    films: JudgedFilms | None = None
+    films: JudgedFilms
 
     @property
     def mean_average_precision(self) -> tuple[float, float] | None:
@@ -94,7 +94,7 @@ class Learned:
         """What of "average precision", "precision" and "recall" films left out say to have been better before."""
         means = self.mean_average_precision
         order = ("average precision",) if means is not None and means[1] < means[0] else ()
-        return (*order, *(self.films.worse if self.films else ()))
+        return (*order, *self.films.worse)
 
 
 def head_of(bundle: ModelBundle) -> LinearHead:

@@ -150,13 +150,13 @@ def compared(said: Corrected, learned: Learned) -> dict[str, Any]:
         labels = said.examples.labels[:, tag]
         counts = {name: int((labels == kind).sum()) for name, kind in (("yes", 1), ("no", 0))}
         own = tag >= learned.known
-        films = None if own or learned.films is None else learned.films.of_tag(tag)
+        films = None if own else learned.films.of_tag(tag)
         rows.append({"tag": learned.tags[tag], **counts, **_judgement(judged.get(tag), own), "films": films})
     return {
         "tags": rows,
         "mean": learned.mean_average_precision,
-        "precision": learned.films and learned.films.precision,
-        "recall": learned.films and learned.films.recall,
+        "precision": learned.films.precision,
+        "recall": learned.films.recall,
         "worse": learned.worse,
         "worse_at": learned.worse_at,
         "passed_over": dict(said.passed_over),

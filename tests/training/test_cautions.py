@@ -5,6 +5,7 @@ import numpy as np
 from movie_tags.models.heads import LinearHead
 from movie_tags.training.cautions import FEW, cautions, cautions_of_learning
 from movie_tags.training.corrected import Corrected
+from movie_tags.training.film_guard import JudgedFilms
 from movie_tags.training.heads.adapt import Examples, TagChange
 from movie_tags.training.learning import Learned
 
@@ -48,7 +49,8 @@ def learning(labels, films, judged, known=1):
     )
     head = LinearHead(np.zeros((2, len(tags)), np.float32), np.zeros(len(tags), np.float32), (2,))
     changes = tuple(TagChange(tag, (0, 0), *pair) for tag, pair in judged.items())
-    return said, Learned(head, tags, np.zeros(len(tags)), {}, changes, tuple(range(len(tags))), known)
+    films = JudgedFilms(*[np.zeros((0, known), bool)] * 4)
+    return said, Learned(head, tags, np.zeros(len(tags)), {}, changes, tuple(range(len(tags))), known, films)
 
 
 def test_what_should_keep_from_trusting_a_model_that_has_learned():
