@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -78,6 +79,24 @@ def test_agreement_against_its_definition(rows):
     assert sum(row["kept"] for row in judged["per_tag"].values()) == len(pairs)
     for name, (low, high) in judged["interval_90"].items():
         assert 0 <= low <= high <= 1 and name in ("strict", "lenient", "recall")
+
+
+@given(st.integers(1, 60), st.integers(0, 60))
+def test_a_tags_interval_is_where_its_share_may_lie(number, right):
+    right = min(right, number)
+    kept = {str(film): frozenset({"War"}) for film in range(number)}
+    truth = {film: Truth(frozenset({"War"} if int(film) < right else set())) for film in kept}
+    low, high = judge_films(kept, truth, draws=1)["per_tag"]["War"]["interval"]
+    # At either end, what was found or more extreme has a probability of one in twenty.
+    if right:
+        assert sum(binomial(number, k, low) for k in range(right, number + 1)) == pytest.approx(0.05, abs=0.01)
+    if right < number:
+        assert sum(binomial(number, k, high) for k in range(right + 1)) == pytest.approx(0.05, abs=0.01)
+    assert low <= right / number <= high
+
+
+def binomial(n, k, p):
+    return math.comb(n, k) * p**k * (1 - p) ** (n - k)
 
 
 def test_frames_are_judged_without_their_maybes():

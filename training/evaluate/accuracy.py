@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import binomtest
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | int | None]:
@@ -24,6 +25,12 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float |
         "top3": round(float(ranked.max(1).mean()), 4),
         "pictures": len(p),
     }
+
+
+def share_interval(right: int, number: int) -> tuple[float, float]:
+    """The 90 % interval of a share, `right` of `number` (1 or more), by Clopper and Pearson; three decimals."""
+    low, high = binomtest(right, number).proportion_ci(0.9, "exact")
+    return round(float(low), 3), round(float(high), 3)
 
 
 def calibration_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[tuple[float, float, int]]:

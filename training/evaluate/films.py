@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score
 from movie_tags import storage
 from movie_tags.records import KeyFrame, TagStrength
 from movie_tags.results.schema import from_row
+from movie_tags.training.evaluate.accuracy import share_interval
 from movie_tags.training.evaluate.experiments import TableError
 from movie_tags.transforms.evidence import BELIEVED, Evidence, FilmConfidence, FilmRule
 from movie_tags.transforms.frame_rule import FrameRule, in_millionths
@@ -101,7 +102,10 @@ def agreement_with(kept: Mapping[str, frozenset[str]], truth: Mapping[str, Truth
 def judge_films(
     kept: Mapping[str, frozenset[str]], truth: Mapping[str, Truth], draws: int = 1000, seed: int = 0
 ) -> dict:
-    """`agreement_with`, its 90 % bootstrap intervals over films, and each tag's counts."""
+    """`agreement_with`, its 90 % bootstrap intervals over films, and each tag's counts.
+
+    A tag's "interval" is that of its share of right ones (`share_interval`); None where no film keeps it.
+    """
     films = sorted(kept)
     random = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = defaultdict(list)
@@ -116,15 +120,19 @@ def judge_films(
     return {
         **agreement_with(kept, truth),
         "interval_90": {name: [float(v) for v in np.percentile(values, [5, 95])] for name, values in drawn.items()},
-        "per_tag": {
-            tag: {
-                "kept": sum(tag in kept[film] for film in films),
-                "right": sum(tag in kept[film] & truth[film].plain for film in films),
-                "may": sum(tag in kept[film] & truth[film].may for film in films),
-                "plain": sum(tag in truth[film].plain for film in films),
-            }
-            for tag in tags
-        },
+        "per_tag": {tag: _counts(tag, kept, truth) for tag in tags},
+    }
+
+
+def _counts(tag: str, kept: Mapping[str, frozenset[str]], truth: Mapping[str, Truth]) -> dict:
+    films = [film for film in kept if tag in kept[film]]
+    right = sum(tag in truth[film].plain for film in films)
+    return {
+        "kept": len(films),
+        "right": right,
+        "interval": list(share_interval(right, len(films))) if films else None,
+        "may": sum(tag in truth[film].may for film in films),
+        "plain": sum(tag in truth[film].plain for film in kept),
     }
 
 

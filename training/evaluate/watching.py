@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import beta
+
+from movie_tags.training.evaluate.accuracy import share_interval
 
 if TYPE_CHECKING:
     from movie_tags.training.heads.multilabel import Labels
@@ -61,11 +62,9 @@ def watch_for(probabilities: np.ndarray, applies: np.ndarray, known: np.ndarray)
     threshold = np.floor(positive[found - 1] * 1e6) / 1e6
     found = int((positive >= threshold).sum())
     recall = found / len(positive)
-    low = beta.ppf(0.05, found, len(positive) - found + 1)
-    high = beta.ppf(0.95, found + 1, len(positive) - found) if found < len(positive) else 1.0
     share = float((probabilities >= threshold).mean())
-    ends = (round(float(low), 3), round(float(high), 3))
-    return Watch(float(threshold), round(recall, 4), ends, round(share * KEY_FRAMES_PER_HOUR))
+    low, high = share_interval(found, len(positive))
+    return Watch(float(threshold), round(recall, 4), (low, high), round(share * KEY_FRAMES_PER_HOUR))
 
 
 def watch_all(probabilities: np.ndarray, labels: Labels, vocabulary: Sequence[str]) -> Mapping[str, Watch]:
