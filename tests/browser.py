@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 OPTIONS = (
@@ -49,3 +50,27 @@ def opened(width: int = 1280, height: int = 900, *more: str) -> Iterator:
             yield driver
         finally:
             driver.quit()
+
+
+def one(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def all_of(browser: Any, selector: str) -> Any:
+    return browser.find_elements("css selector", selector)
+
+
+def until(browser: Any, condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait until a condition holds; elements that have left the page meanwhile are looked for again."""
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, seconds, 0.03, [StaleElementReferenceException]).until(lambda _: condition())
+
+
+def said(browser: Any, act: Callable[[], object], seconds: float = 10) -> None:
+    """Do something that the review page keeps, and wait for the page as it is with that."""
+    browser.execute_script("window.before = true")
+    act()
+    ready = "return !window.before && document.readyState === 'complete'"
+    until(browser, lambda: browser.execute_script(ready), seconds)

@@ -5,7 +5,7 @@ import json
 import random
 
 import pytest
-from browser import opened, why_not
+from browser import all_of, one, opened, until, why_not
 from films import picture, write_video
 from result_folders import RUN, film, frame, small_results, span, tag, with_thumbnails, write_tables
 
@@ -72,22 +72,8 @@ def page_of(report, beginning: str) -> str:
     return found.as_uri()
 
 
-def all_of(browser, selector: str):
-    return browser.find_elements("css selector", selector)
-
-
-def one(browser, selector: str):
-    return browser.find_element("css selector", selector)
-
-
 def seen(browser, selector: str):
     return [e for e in all_of(browser, selector) if e.is_displayed()]
-
-
-def until(browser, condition, seconds: float = 10):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, seconds, 0.05).until(lambda _: condition())
 
 
 def test_filter_by_tag_shows_the_key_frames_that_have_it(browser, report):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from browser import opened, why_not
+from browser import all_of, one, opened, said, until, why_not
 from feature_folders import write_tagged
 from films import picture, write_video
 from result_folders import RUN, film, frame, small_results, tag, with_thumbnails, write_tables
@@ -42,21 +42,6 @@ def browser(chromium):
     assert asked and all(url.startswith(("http://127.0.0.1:", "data:", "about:")) for url in asked)
 
 
-def one(browser, selector: str):
-    return browser.find_element("css selector", selector)
-
-
-def all_of(browser, selector: str):
-    return browser.find_elements("css selector", selector)
-
-
-def until(browser, condition):
-    from selenium.common.exceptions import StaleElementReferenceException
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 10, 0.03, [StaleElementReferenceException]).until(lambda _: condition())
-
-
 def rows(browser) -> dict[str, str]:
     """Of each tag that is spoken of, what is said of it: applies, rejected, or nothing."""
     pressed = "button[aria-pressed=true]:not(.stretch *)"
@@ -71,13 +56,6 @@ def press(browser, keys: str):
     from selenium.webdriver import ActionChains
 
     ActionChains(browser).send_keys(keys).perform()
-
-
-def said(browser, act) -> None:
-    """Do something that is kept, and wait for the page as it is with that."""
-    browser.execute_script("window.before = true")
-    act()
-    until(browser, lambda: browser.execute_script("return !window.before && document.readyState === 'complete'"))
 
 
 def test_a_person_rejects_adds_and_undoes(browser, tmp_path):

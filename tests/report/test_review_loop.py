@@ -4,11 +4,12 @@ import csv
 import json
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from browser import opened, why_not
+from browser import all_of, one, opened, said, until, why_not
 from review_server import served
 
 from movie_tags.models.bundle import read_bundle
@@ -41,18 +42,8 @@ class Page:
     def __init__(self, browser, link):
         self.browser, self.root = browser, link.partition("?")[0]
         browser.get(link)
-
-    def one(self, selector):
-        return self.browser.find_element("css selector", selector)
-
-    def all(self, selector):
-        return self.browser.find_elements("css selector", selector)
-
-    def until(self, condition, seconds=20):
-        from selenium.common.exceptions import StaleElementReferenceException
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        return WebDriverWait(self.browser, seconds, 0.05, [StaleElementReferenceException]).until(lambda _: condition())
+        self.one, self.all = partial(one, browser), partial(all_of, browser)
+        self.until, self.said = partial(until, browser, seconds=20), partial(said, browser, seconds=20)
 
     def film(self, title):
         self.browser.get(self.root)
@@ -60,13 +51,6 @@ class Page:
         (card,) = [card for card in self.all("#films a") if title in card.text]
         self.browser.get(card.get_attribute("href"))
         self.until(lambda: self.all("#verdicts li"))
-
-    def said(self, act):
-        """Do something that is kept, and wait for the page as it is with that."""
-        self.browser.execute_script("window.before = true")
-        act()
-        ready = "return !window.before && document.readyState === 'complete'"
-        self.until(lambda: self.browser.execute_script(ready))
 
     def state(self):
         return self.one("body").get_attribute("data-state")
@@ -94,7 +78,7 @@ def test_a_person_teaches_and_sees_it_everywhere(results, capsys):
         page.until(lambda: page.all("#own button"))
         assert page.one("#own button").text == f"{OWN} 4 ✓ 0 ✗"
         page.one("#own button").click()
-        page.until(lambda: page.all("#pictures li"), 120)
+        page.until(lambda: page.all("#pictures li"), seconds=120)
         pictures = page.all("#pictures li")
         offered = {
             (item.get_attribute("data-name").split("-mp4")[0], item.get_attribute("data-time")) for item in pictures
@@ -114,7 +98,7 @@ def test_a_person_teaches_and_sees_it_everywhere(results, capsys):
         page.until(lambda: page.state() == "learn running")
         browser.refresh()
         page.until(lambda: page.state() in ("learn running", "learn done"))
-        page.until(lambda: page.state() != "learn running", 300)
+        page.until(lambda: page.state() != "learn running", seconds=300)
         assert page.state() == "learn done", page.one("#state").text
         rows = {row.text.split(" ")[0]: row.text for row in page.all("#rows tr")}
         assert set(rows) == {"Beach/Sea", OWN} and "new" in rows[OWN]
@@ -126,7 +110,7 @@ def test_a_person_teaches_and_sees_it_everywhere(results, capsys):
         # Tag all films again by it.
         page.one("#retag").click()
         page.until(lambda: page.state() == "retag running")
-        page.until(lambda: page.state() != "retag running", 300)
+        page.until(lambda: page.state() != "retag running", seconds=300)
         assert page.state() == "retag done", page.one("#state").text
         assert "no film was opened" in page.one("#state").text
         nightly = page.one("#nightly code").text
