@@ -16,7 +16,7 @@ from movie_tags.models.heads import PLAIN, LinearHead
 from movie_tags.models.sources import CONCAT
 from movie_tags.pipeline.beam.options import local_options
 from movie_tags.training.data.dataset import Dataset
-from movie_tags.training.export import write_bundle, write_bundle_on
+from movie_tags.training.export import write_bundle_of
 from movie_tags.training.extracting import ExtractFeatures, cache_folder, cached_keys, read_features
 from movie_tags.training.train import described
 
@@ -61,8 +61,4 @@ def write_brought(
 ) -> None:
     """Write the bundle of a head, kernel [width, tags] and bias [tags], on a backbone."""
     head = LinearHead(kernel.astype(np.float32), bias.astype(np.float32), (backbone.width,))
-    if backbone.onnx:
-        write_bundle_on(folder, backbone.onnx, head, vocabulary, card)
-        return
-    views, fingerprint = backbone.spec.views, backbone.fingerprint
-    write_bundle(folder, backbone.compute, backbone.tracked, head, vocabulary, views, card, fingerprint)
+    write_bundle_of(folder, backbone, head, vocabulary, card)

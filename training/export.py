@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from movie_tags import storage
+from movie_tags.models.backbones.specs import Backbone
 from movie_tags.models.bundle import (
     FEATURES_FINGERPRINT,
     HEAD,
@@ -33,6 +34,34 @@ from movie_tags.models.serving import GraphHead, PictureServer
 from movie_tags.models.views import View, canvas_size
 
 Compute = Callable[[tf.Tensor], tf.Tensor]
+
+
+def write_bundle_of(
+    folder: str | Path,
+    backbone: Backbone,
+    head: LinearHead,
+    vocabulary: tuple[str, ...],
+    card: dict,
+    tracked: Sequence[Any] = (),
+    probabilities: Compute | None = None,
+) -> None:
+    """Write the bundle of a head on a backbone of any kind: `write_bundle`, or of an ONNX model `write_bundle_on`.
+
+    Args:
+        folder, head, vocabulary, card: as of these.
+        backbone: whose features the head takes.
+        tracked: what `probabilities` uses beside the backbone.
+        probabilities: as of `write_bundle`; of no use to an ONNX model.
+
+    Raises:
+        BundleError: the network has operations that LiteRT does not know.
+    """
+    if backbone.onnx:
+        write_bundle_on(folder, backbone.onnx, head, vocabulary, card)
+        return
+    views, fingerprint = backbone.spec.views, backbone.fingerprint
+    kept = (backbone.tracked, *tracked)
+    write_bundle(folder, backbone.compute, kept, head, vocabulary, views, card, fingerprint, probabilities)
 
 
 def write_bundle_on(

@@ -25,7 +25,7 @@ from movie_tags.models.serving import GraphHead
 from movie_tags.training.cautions import cautions
 from movie_tags.training.data.dataset import SPLITS, Dataset, DatasetError, Entry, order_tags, read_dataset
 from movie_tags.training.evaluate.accuracy import accuracy, fit_temperature, softmax
-from movie_tags.training.export import write_bundle, write_bundle_on
+from movie_tags.training.export import write_bundle_of
 from movie_tags.training.extracting import read_features, read_pictures
 from movie_tags.training.heads import scaling
 from movie_tags.training.heads.fitting import learn, settings_of
@@ -204,19 +204,14 @@ def _write(
 ) -> None:
     """Write the bundle of a head on scaled features; `scaling` is what `load_scaling` gives."""
     scale, layer = scaling
-    unscaled, served = on_unscaled(head, scale), GraphHead(head)
-    if backbone.onnx:
-        write_bundle_on(output, backbone.onnx, unscaled, vocabulary, card)
-        return
-    write_bundle(
+    served = GraphHead(head)
+    write_bundle_of(
         output,
-        backbone.compute,
-        (backbone.tracked, layer, served),
-        unscaled,
+        backbone,
+        on_unscaled(head, scale),
         vocabulary,
-        backbone.spec.views,
         card,
-        backbone.fingerprint,
+        (layer, served),
         lambda features: served([scale(features)]),
     )
 
