@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -114,9 +114,10 @@ def merge(
     totals = Totals()
     storage.make_folder(target)
     with contextlib.ExitStack() as stack:
-        tables = {
-            name: [Cursor(stack.enter_context(_lines(folder, name, scratch))) for folder in folders] for name in TABLES
-        }
+        lines = {name: [stack.enter_context(_lines(folder, name, scratch)) for folder in folders] for name in TABLES}
+        if folders[0] is not None:
+            lines |= _as_the_model_says(lines, folders[0])
+        tables = {name: [Cursor(one) for one in found] for name, found in lines.items()}
         corrected = stack.enter_context(CorrectedRows(held, target))
         out = {
             name: stack.enter_context(storage.create(storage.join(target, f"{name}.jsonl")))
@@ -138,8 +139,8 @@ def merge(
                 kept[name] = tables[name][owner].take(video_id) if owner is not None else []
                 if name == "key_frames" and replaced is not None and owner != 0:
                     _write_replaced(replaced, tables[name][0].take(video_id), kept[name])
-            for name, lines in corrected.laid_over(kept).items():
-                out[name].writelines(lines)
+            for name, rows in corrected.laid_over(kept).items():
+                out[name].writelines(rows)
         totals.corrected = corrected.films
     return totals
 
@@ -179,25 +180,25 @@ def _write_replaced(out: IO[bytes], before: Sequence[bytes], now: Sequence[bytes
     out.writelines(f"{picture}\n".encode() for picture in sorted(pictures[0] - pictures[1]))
 
 
+def _as_the_model_says(
+    lines: Mapping[str, Sequence[Iterable[bytes]]], snapshot: str
+) -> dict[str, list[Iterable[bytes]]]:
+    """The lines of tables, those of a snapshot, which are the first, as the model says them; parts have no others."""
+    ids = set(map(id_of, lines_of(files_of_model(snapshot, TABLES[0]))))
+    return {
+        name: [in_place(lines[name][0], lines_of(files_of_model(snapshot, name)), ids, id_of), *lines[name][1:]]
+        for name in (CORRECTED if ids else ())
+    }
+
+
 @contextlib.contextmanager
 def _lines(folder: str | None, name: str, scratch: str) -> Iterator[Iterable[bytes]]:
-    """A table's lines as the model says them."""
+    """A table's lines; a remote one is fetched first, for many are read side by side."""
     if folder is None:
         yield ()
         return
-    own = files_of_model(folder, name) if name in CORRECTED else []
-    with _lines_at(storage.join(folder, f"{name}.jsonl"), scratch) as lines:
-        if not own:
-            yield lines
-            return
-        ids = set(map(id_of, lines_of(files_of_model(folder, TABLES[0]))))
-        yield in_place(lines, lines_of(own), ids, id_of)
-
-
-@contextlib.contextmanager
-def _lines_at(path: str, scratch: str) -> Iterator[Iterable[bytes]]:
-    """A file's lines; a remote one is fetched first, for many are read side by side."""
-    if not storage.is_remote(path):
+    path = storage.join(folder, f"{name}.jsonl")
+    if not storage.is_remote(folder):
         with open(path, "rb") as lines:
             yield lines
         return

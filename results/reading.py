@@ -151,8 +151,9 @@ def read_table(output: str, name: str) -> Iterator[dict]:
     """
     view = view_of(output)
     rows = _rows_of(_files_in(view, name))
-    corrected = {str(row.get("id")) for row in _rows_of(files_of_model(view, TABLES[0]))}
-    if corrected and name in CORRECTED:
+    own = files_of_model(view, TABLES[0]) if name in CORRECTED else []
+    corrected = {str(row.get("id")) for row in _rows_of(own)}
+    if corrected:
         rows = in_place(rows, _rows_of(files_of_model(view, name)), corrected, lambda row: str(row.get("id")))
     yield from rows
 
