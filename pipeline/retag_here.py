@@ -62,7 +62,8 @@ def split(due: str, folder: str, scratch: str) -> Split:
             if not Due.of(line).video.seen:
                 out.write(line)
                 films += 1
-    for lines in _pieces(line for line in in_order(lines_of([due]), _by_part, scratch) if _by_part(line)[0]):
+    seen = (line for line in lines_of([due]) if Due.of(line).video.seen)
+    for lines in _pieces(in_order(seen, _by_part, scratch)):
         name = f"anew-{len(batches):05}"
         path = storage.join(folder, f"{name}.jsonl")
         storage.write_bytes(path, b"".join(lines))
