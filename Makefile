@@ -53,7 +53,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@cd benchmarks && MYPYPATH=.:.. $(abspath $(BIN))/mypy --config-file ../pyproject.toml $(patsubst benchmarks/%.py,-m %,$(wildcard benchmarks/*.py))
 
-# The compact network is tuned on film (some two hours on two cores), then both heads are learned.
+# The compact network is tuned on film with its head (some two hours on two cores), which is then made ready for use.
 bundled-model: $(READY)
 	@$(BIN)/python -m recipes.tune_compact
 	@$(BIN)/python -m recipes.default_model --model compact

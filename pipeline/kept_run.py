@@ -22,7 +22,7 @@ from movie_tags.records import TAGGED, Entry, Film, Video
 from movie_tags.results.features import files_of
 from movie_tags.results.folder import DUE_COUNT, ResultsFolder
 from movie_tags.results.manifest import SAID_ANEW, Due, Rules, entry_of, id_of
-from movie_tags.results.reading import OutputError
+from movie_tags.results.reading import no_results
 from movie_tags.results.run_records import OF_TAG, RunRecord
 from movie_tags.results.schema import MANIFEST, from_row
 from movie_tags.results.sort import in_order, joined, lines_of
@@ -57,7 +57,7 @@ class KeptRun(TaggingRun):
         """
         done = results.last_run
         if done is None:
-            raise OutputError(f"{results}: holds no results; movie-tags tag FILMS --output {results} makes them")
+            raise no_results(results.address)
         super().__init__(
             _Listed(tuple(done.inputs), bool(done.work.get("all_videos"))),
             results,

@@ -10,7 +10,7 @@ from movie_tags import storage
 from movie_tags.pipeline.distinct_videos import DistinctVideos
 from movie_tags.pipeline.film_rows import counts_of, entries_of
 from movie_tags.pipeline.tag_movies import TagMovies
-from movie_tags.records import KeyFrameFeatures, named
+from movie_tags.records import KeyFrameFeatures
 from movie_tags.results.features import FEATURES, ROW_GROUP
 from movie_tags.results.manifest import read_due
 from movie_tags.results.parts import COUNTS, Part
@@ -70,7 +70,7 @@ class WriteTables(beam.PTransform):
             done = tables[name]
             if name == TagMovies.ERRORS:
                 done |= "NotInterrupted" >> beam.Filter(lambda element: element[1].stage != INTERRUPTED)
-            rows = done | f"Row_{name}" >> beam.MapTuple(lambda video, record: to_row(named(record, video)))
+            rows = done | f"Row_{name}" >> beam.MapTuple(lambda _, record: to_row(record))
             counts.append(rows | f"Count_{name}" >> beam.FlatMap(lambda row, name=name: counts_of(name, row)))
             lines = rows | f"Line_{name}" >> beam.Map(json.dumps, ensure_ascii=False)
             written.append(lines | f"Write_{name}" >> self._write(name))
@@ -108,7 +108,7 @@ class _WriteFeatures(beam.PTransform):
     def expand(self, features: beam.PCollection) -> beam.PCollection:
         return (
             features
-            | "Columns" >> beam.MapTuple(lambda video, record: to_row(named(record, video)))
+            | "Columns" >> beam.MapTuple(lambda _, record: to_row(record))
             | "Write"
             >> beam.io.WriteToParquet(
                 storage.join(self.part.address, FEATURES),

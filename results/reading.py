@@ -93,14 +93,12 @@ def view_with_films(output: str) -> str:
 
 def no_results(output: str) -> OutputError:
     """That a folder holds no results, and whether there is one, or anything in it."""
-    remedy = "name a folder that `movie-tags tag … --output` has filled"
-    if storage.is_remote(output):
-        return OutputError(f"{output}: holds no results (no tags.jsonl); {remedy}")
-    if not os.path.lexists(output):
-        return OutputError(f"{output}: there is no such folder, so it holds no results; {remedy}")
-    if os.path.isdir(output) and not os.listdir(output):
-        return OutputError(f"{output}: is empty and holds no results yet; {remedy}")
-    return OutputError(f"{output}: holds no results (no tags.jsonl); {remedy}")
+    why = "holds no results (no tags.jsonl)"
+    if not storage.is_remote(output) and not os.path.lexists(output):
+        why = "there is no such folder, so it holds no results"
+    elif not storage.is_remote(output) and os.path.isdir(output) and not os.listdir(output):
+        why = "is empty and holds no results yet"
+    return OutputError(f"{output}: {why}; name a folder that `movie-tags tag … --output` has filled")
 
 
 def read_run(output: str) -> dict | None:

@@ -17,11 +17,12 @@ from movie_tags.errors import UserError
 from movie_tags.models import DEFAULT, resolve
 from movie_tags.models.building import name_of
 from movie_tags.models.bundle import LEARNED, MODEL_JSON, ModelBundle, read_bundle
-from movie_tags.pipeline.commands.again import tag_command
 from movie_tags.pipeline.commands.common import DONE, MODEL_HELP
+from movie_tags.pipeline.commands.nightly import tag_command
 from movie_tags.pipeline.display import Reports, watching
 from movie_tags.pipeline.method import Method, seen_key
 from movie_tags.results.folder import ResultsFolder
+from movie_tags.results.reading import no_results
 from movie_tags.results.run_records import RunRecord
 from movie_tags.training.cautions import cautions_of_learning
 from movie_tags.training.corrected import Corrected, LearningError, gather
@@ -57,7 +58,9 @@ def run(args: argparse.Namespace, beam_words: Sequence[str]) -> int:
     results = ResultsFolder(args.results)
     console = Console(markup=False, highlight=False, soft_wrap=True)
     try:
-        done = _last_run(results)
+        done = results.last_run
+        if done is None:
+            raise no_results(results.address)
         model = args.model or model_of(done)
         bundle = read_bundle(resolve(model))
         if storage.same_file(bundle.uri, args.output):
@@ -94,13 +97,6 @@ class _Steps(Reports):
 
     def text(self) -> str:
         return f"learning: {self.steps} of {self.due} steps"
-
-
-def _last_run(results: ResultsFolder) -> RunRecord:
-    done = results.last_run
-    if done is None:
-        raise LearningError(f"{results}: holds no results; movie-tags tag FILMS --output {results} makes them")
-    return done
 
 
 def model_of(done: RunRecord) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from movie_tags.pipeline.commands.again import tag_command
 from movie_tags.pipeline.commands.common import add_models, models_of
+from movie_tags.pipeline.commands.nightly import tag_command
 from movie_tags.pipeline.commands.tag import SHOWN_ROWS, report_failures, say_how_to_go_on
 from movie_tags.pipeline.display import RunProgress, watching
 from movie_tags.pipeline.interruption import Interruption

@@ -11,10 +11,8 @@ from films import picture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
-from movie_tags.models.heads import read_head, write_head
 from movie_tags.pipeline.commands import main, tag
-from movie_tags.pipeline.commands.again import method_words, tag_command, work_words
+from movie_tags.pipeline.commands.nightly import method_words, tag_command, work_words
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.kept_run import KeptRun
 from movie_tags.pipeline.method import Method, Work
@@ -35,19 +33,6 @@ def films(tmp_path_factory):
         write_video(folder / name, [picture(seed) for seed in seeds for _ in range(50)])
     (folder / "text.mp4").write_text("no film")
     return folder
-
-
-@pytest.fixture(scope="module")
-def other_bundle(small_bundle, tmp_path_factory):
-    """The same backbone with another head, beside the model."""
-    folder = tmp_path_factory.mktemp("learned") / "bundle"
-    shutil.copytree(small_bundle, folder)
-    bundle = read_bundle(small_bundle)
-    other = read_head(bundle)
-    other = replace(other, kernel=other.kernel[:, ::-1].copy())
-    write_head(str(folder / "head.npz"), other)
-    write_card(str(folder), {**bundle.card, HEAD_CARD: {**other.to_card(), OUTSIDE: True}})
-    return str(folder)
 
 
 def tagged(films, folder, model, method=Method()):

@@ -8,13 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from films import picture, write_video
 
 from movie_tags import storage
-from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
-from movie_tags.models.heads import read_head, write_head
 from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.inputs import Inputs
 from movie_tags.pipeline.interruption import Interruption
@@ -39,20 +36,6 @@ def films(tmp_path_factory):
     for name, seeds in {"a.mp4": (1, 2, 3), "b.mp4": (4, 5)}.items():
         write_video(folder / name, [picture(seed) for seed in seeds for _ in range(50)])
     (folder / "text.mp4").write_text("no film")
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
-def other_bundle(small_bundle, tmp_path_factory):
-    """The same backbone with another head, beside the model."""
-    folder = tmp_path_factory.mktemp("learned") / "bundle"
-    shutil.copytree(small_bundle, folder)
-    bundle = read_bundle(small_bundle)
-    head = read_head(bundle)
-    other = replace(head, kernel=head.kernel[:, ::-1].copy(), bias=head.bias + np.float32(0.25) * np.arange(5))
-    write_head(str(folder / "head.npz"), other)
-    card = {**bundle.card, HEAD_CARD: {**other.to_card(), OUTSIDE: True}}
-    write_card(str(folder), card)
     return str(folder)
 
 

@@ -1,4 +1,4 @@
-"""The command line by which a folder of results is tagged, now and every night."""
+"""The command for every night: the command line by which a folder of results was tagged, by other models."""
 
 from __future__ import annotations
 
