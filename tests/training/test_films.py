@@ -90,16 +90,16 @@ def test_a_tags_interval_is_where_its_share_may_lie(number, right):
     # At either end, which is rounded, what was found or more extreme has a probability of one in twenty.
     edge = 0.0005
     if right:
-        below, above = (sum(binomial(number, k, low + step) for k in range(right, number + 1)) for step in (-edge, edge))
-        assert below <= 0.05 <= above
+        assert at_least(right, number, low - edge) <= 0.05 <= at_least(right, number, low + edge)
     if right < number:
-        below, above = (sum(binomial(number, k, high + step) for k in range(right + 1)) for step in (edge, -edge))
-        assert below <= 0.05 <= above
+        assert at_least(number - right, number, 1 - high - edge) <= 0.05
+        assert at_least(number - right, number, 1 - high + edge) >= 0.05
     assert low <= right / number <= high
 
 
-def binomial(n, k, p):
-    return math.comb(n, k) * p**k * (1 - p) ** (n - k)
+def at_least(k, n, p):
+    """How probable k or more of n are."""
+    return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
 
 
 def test_frames_are_judged_without_their_maybes():
