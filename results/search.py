@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from movie_tags import storage
 from movie_tags.machine import cores
@@ -30,9 +31,12 @@ from movie_tags.results.reading import (
     view_with_films,
 )
 from movie_tags.results.schema import columns, duckdb_types, from_row, to_line
+from movie_tags.results.sweep import amount, holds, scenes
 
 MEMORY = "400MB"
 """What DuckDB may hold; what is more goes to disk meanwhile."""
+FILMS = 20_000
+"""In which scenes are looked for at a time: their spans are in memory."""
 
 
 @dataclass(frozen=True)
@@ -60,47 +64,21 @@ class Found:
     confident: bool | None = None
 
 
-def condition(expression: Expression, slots: dict[str, str]) -> str:
-    """The expression in SQL. Args: `slots`: of each tag a column, null where it is not there."""
-    match expression:
-        case Term(_, tags):
-            return "(" + " OR ".join(f"{slots[tag]} IS NOT NULL" for tag in tags) + ")"
-        case Not(of):
-            return f"(NOT {condition(of, slots)})"
-        case And(parts):
-            return "(" + " AND ".join(condition(part, slots) for part in parts) + ")"
-        case Or(parts):
-            return "(" + " OR ".join(condition(part, slots) for part in parts) + ")"
+def possible(expression: Expression, slots: Mapping[str, str]) -> str:
+    """In SQL, what must hold of a film as a whole for the expression to hold somewhere in it.
 
-
-def possible(expression: Expression, slots: dict[str, str]) -> str:
-    """In SQL, what must hold of a film as a whole for the expression to hold somewhere in it."""
+    Args:
+        expression: resolved.
+        slots: of each tag a column, null where the film does not have it.
+    """
     match expression:
         case Not():
             return "TRUE"
-        case And(parts):
-            return "(" + " AND ".join(possible(part, slots) for part in parts) + ")"
-        case Or(parts):
-            return "(" + " OR ".join(possible(part, slots) for part in parts) + ")"
-    return condition(expression, slots)
-
-
-def amount(expression: Expression, slots: dict[str, str]) -> str:
-    """How much the expression holds, in SQL; null where nothing but `not` makes it hold.
-
-    Args:
-        slots: of each tag a column with the amount of it, null where it is not there.
-    """
-    match expression:
         case Term(_, tags):
-            return f"greatest({', '.join(slots[tag] for tag in tags)}, NULL)"
-        case Not():
-            return "NULL::DOUBLE"
-        case And(parts):  # DuckDB's least and greatest pass over nulls
-            return f"least({', '.join(amount(part, slots) for part in parts)})"
-        case Or(parts):
-            either = (f"CASE WHEN {condition(part, slots)} THEN {amount(part, slots)} END" for part in parts)
-            return f"greatest({', '.join(either)})"
+            return "(" + " OR ".join(f"{slots[tag]} IS NOT NULL" for tag in tags) + ")"
+        case And(parts) | Or(parts):
+            word = " AND " if isinstance(expression, And) else " OR "
+            return "(" + word.join(possible(part, slots) for part in parts) + ")"
 
 
 _FILMS = duckdb_types(Film, ("id", "uri", "title", "content", "duration_s", "short_list", "tags"))
@@ -212,13 +190,17 @@ class Search:
         Raises:
             OutputError: the tables cannot be read.
         """
-        films, sure, seconds = self._with_slots(expression, setting)
-        rows = self._rows(
-            f"SELECT id, uri, title, duration_s, {amount(expression, sure)} AS sure, {amount(expression, seconds)}, "
-            f"NULL, NULL, confident "
-            f"FROM ({films}) WHERE {condition(expression, sure)} "
-            f"ORDER BY sure DESC NULLS LAST, title, id {_first(limit)}"
-        )
+        tags = self._find_candidates(expression, setting)
+        columns = ", ".join(f"coalesce({kind}{k}, 'NaN') AS {kind}{k}" for k in range(len(tags)) for kind in "rs")
+        rated = self._arrays(f"SELECT film, {columns} FROM candidates")
+        sure, seconds = ({tag: rated[f"{kind}{k}"] for k, tag in enumerate(tags)} for kind in "rs")
+        found = {"film": rated["film"], "sure": amount(expression, sure), "seconds": amount(expression, seconds)}
+        held = holds(expression, sure)
+        self._db.register("found", {name: column[held] for name, column in found.items()})
+        rows = self._rows(f"""
+            SELECT id, uri, title, duration_s, nullif(sure, 'NaN') AS sure, nullif(seconds, 'NaN'),
+                NULL, NULL, confident
+            FROM found JOIN candidates USING (film) ORDER BY sure DESC NULLS LAST, title, id {_first(limit)}""")
         return [Found(*row) for row in rows]
 
     def scenes(self, expression: Expression, setting: float | None = None, limit: int | None = None) -> list[Found]:
@@ -233,62 +215,34 @@ class Search:
             SearchError: there is no table of spans.
             OutputError: the tables cannot be read.
         """
-        films, slots, _ = self._with_slots(expression, setting)
-        tags = list(slots)
-        columns = range(len(tags))
-        here = {tag: f"p{k}" for k, tag in enumerate(tags)}
-        candidates = f"SELECT * FROM ({films}) WHERE {possible(expression, slots)}"
-        # Which column a span's tag is, and whether its film has the tag strongly enough to count.
+        tags = self._find_candidates(expression, setting)
+        # Which place among the tags a span's has, and whether its film has the tag strongly enough to count.
         slot = " ".join(f"WHEN {_text(tag)} THEN {k}" for k, tag in enumerate(tags))
-        counts = " OR ".join(f"(slot = {k} AND {slots[tag]} IS NOT NULL)" for k, tag in enumerate(tags))
-        change = ", ".join(f"sum(CASE WHEN slot = {k} THEN n ELSE 0 END) AS n{k}" for k in columns)
-        weight = ", ".join(f"sum(CASE WHEN slot = {k} THEN n * millionths ELSE 0 END) AS m{k}" for k in columns)
-        so_far = ", ".join(f"sum(n{k}) OVER w AS a{k}, sum(m{k}) OVER w AS b{k}" for k in columns)
-        carried = ", ".join(f"CASE WHEN a{k} > 0 THEN b{k} / a{k} / 1e6 END AS p{k}" for k in columns)
+        counts = " OR ".join(f"(slot = {k} AND r{k} IS NOT NULL)" for k in range(len(tags)))
+        self._rows(f"""
+            CREATE OR REPLACE TEMP TABLE stretches AS
+            SELECT film, slot, start_s, millionths,
+                CASE WHEN duration_s > 0 THEN least(end_s, duration_s) ELSE end_s END AS ends_s
+            FROM (SELECT id, (CASE tag {slot} END)::TINYINT AS slot, start_s, end_s,
+                      round(mean_probability * 1e6)::INTEGER AS millionths FROM {self._spans(tags)})
+            JOIN candidates USING (id) WHERE ({counts}) AND start_s < ends_s""")
+        ((count,),) = self._rows("SELECT count(*) FROM candidates")
+        parts = []
+        for begin in range(0, count or 1, FILMS):
+            these = f"WHERE film BETWEEN {begin + 1} AND {begin + FILMS}"
+            films = self._arrays(f"SELECT film, duration_s FROM candidates {these}")
+            parts.append(scenes(expression, tags, films, self._arrays(f"SELECT * FROM stretches {these}")))
+        self._db.register("found", {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         rows = self._rows(f"""
-            WITH candidates AS MATERIALIZED ({candidates}),
-            spans AS MATERIALIZED (
-                SELECT s.id, s.slot, s.start_s, s.millionths,
-                    CASE WHEN f.duration_s > 0 THEN least(s.end_s, f.duration_s) ELSE s.end_s END AS end_s
-                FROM (SELECT id, CASE tag {slot} END AS slot, start_s, end_s,
-                          round(mean_probability * 1e6)::BIGINT AS millionths FROM {self._spans(tags)}) AS s
-                JOIN candidates AS f ON s.id = f.id
-                WHERE {counts}
-            ),
-            events AS (
-                SELECT id, start_s AS t, slot, 1 AS n, millionths FROM spans WHERE start_s < end_s
-                UNION ALL SELECT id, end_s, slot, -1, millionths FROM spans WHERE start_s < end_s
-                UNION ALL SELECT id, unnest([0.0, duration_s]), -1, 0, 0 FROM candidates
-            ),
-            points AS (SELECT id, t, {change}, {weight} FROM events GROUP BY id, t),
-            states AS (
-                SELECT id, t AS start_s, lead(t) OVER w AS end_s, {so_far}
-                FROM points WINDOW w AS (PARTITION BY id ORDER BY t)
-            ),
-            held AS (
-                SELECT id, start_s, end_s, {condition(expression, here)} AS holds, {amount(expression, here)} AS p
-                FROM (SELECT id, start_s, end_s, {carried} FROM states WHERE end_s IS NOT NULL)
-            ),
-            begun AS (
-                SELECT *, holds AND NOT coalesce(lag(holds) OVER (PARTITION BY id ORDER BY start_s), FALSE) AS begins
-                FROM held
-            ),
-            numbered AS (
-                SELECT *, sum(begins::INT) OVER (PARTITION BY id ORDER BY start_s) AS scene FROM begun
-            ),
-            scenes AS (
-                SELECT id, min(start_s) AS start_s, max(end_s) AS end_s,
-                    sum(p * (end_s - start_s)) / sum(end_s - start_s) FILTER (p IS NOT NULL) AS p
-                FROM numbered WHERE holds GROUP BY id, scene
-            ),
-            best AS (SELECT * FROM scenes ORDER BY p DESC NULLS LAST, id, start_s {_first(limit)})
-            SELECT id, uri, title, duration_s, best.p, NULL, best.start_s, best.end_s
-            FROM best JOIN candidates USING (id)
-            ORDER BY best.p DESC NULLS LAST, id, best.start_s""")
+            SELECT id, uri, title, duration_s, nullif(p, 'NaN') AS p, NULL, start_s, end_s
+            FROM found JOIN candidates USING (film) ORDER BY p DESC NULLS LAST, film, start_s {_first(limit)}""")
         return [Found(*row) for row in rows]
 
-    def _with_slots(self, expression: Expression, setting: float | None) -> tuple[str, dict[str, str], dict[str, str]]:
-        """SQL of the films; of each tag columns of how sure it is and of its seconds, null where it is not listed."""
+    def _find_candidates(self, expression: Expression, setting: float | None) -> tuple[str, ...]:
+        """Make the table of the films that may be found, numbered in order of id, and return the expression's tags.
+
+        Of the tag k there are r{k}, how sure it is, and s{k}, its seconds: null where it is not listed.
+        """
         tags = tags_of(expression)
         self._correct(tags)
         columns = ", ".join(f"{tag_in_sql(_text(tag), setting, self.threshold)} AS t{k}" for k, tag in enumerate(tags))
@@ -296,12 +250,12 @@ class Search:
         confident = f"coalesce({', '.join(f't{k}.confidence' for k in range(len(tags)))}) IS NOT NULL AS confident"
         title = "coalesce(nullif(title, ''), id) AS title"
         films = f"SELECT id, uri, {title}, coalesce(duration_s, 0) AS duration_s, {columns} FROM {self._films()}"
-        sure, seconds = ({tag: f"{kind}{k}" for k, tag in enumerate(tags)} for kind in "rs")
-        return (
-            f"SELECT * EXCLUDE ({', '.join(f't{k}' for k in range(len(tags)))}), {rated}, {confident} FROM ({films})",
-            sure,
-            seconds,
-        )
+        self._rows(f"""
+            CREATE OR REPLACE TEMP TABLE candidates AS
+            SELECT row_number() OVER (ORDER BY id)::INTEGER AS film, *
+            FROM (SELECT id, uri, title, duration_s, {rated}, {confident} FROM ({films}))
+            WHERE {possible(expression, {tag: f"r{k}" for k, tag in enumerate(tags)})}""")
+        return tags
 
     def _films(self) -> str:
         return self._table("tags", _FILMS)
@@ -397,8 +351,17 @@ class Search:
         return self._local[name, of_model]
 
     def _rows(self, query: str) -> list[tuple]:
-        try:
+        with self._plain_errors():
             return self._db.execute(query).fetchall()
+
+    def _arrays(self, query: str) -> dict[str, np.ndarray]:
+        with self._plain_errors():
+            return self._db.execute(query).fetchnumpy()
+
+    @contextlib.contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
         except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
             raise OutputError(f"{self.folder}: the tables cannot be read: {storage.plainly(error)}") from error
 

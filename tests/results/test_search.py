@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -295,8 +296,9 @@ def timelines(draw):
     expression=expressions,
     kind=st.sampled_from(["jsonl", "parquet"]),
     often=st.booleans(),
+    at_a_time=st.sampled_from([1, 2, 20_000]),
 )
-def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, kind, often):
+def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, kind, often, at_a_time):
     rows, spans, expected = [], [], {}
     for k, (length, found) in enumerate(films):
         name = f"f{k}"
@@ -313,7 +315,8 @@ def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, ki
                 mean = sum(known) / len(known) if known else None
                 expected[name, float(second - len(scene)), float(second)] = mean
             scene = []
-    with Search(write_results(tmp_path_factory.mktemp("scenes"), rows, spans, kind), often) as search:
+    path = write_results(tmp_path_factory.mktemp("scenes"), rows, spans, kind)
+    with Search(path, often) as search, patch("movie_tags.results.search.FILMS", at_a_time):
         found = search.scenes(expression)
     assert {(one.id, one.start_s, one.end_s) for one in found} == set(expected)
     for one in found:
