@@ -70,7 +70,8 @@ def named(term: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
     The tag of that name alone; or else every tag that has all of the term's words, and every tag that the lists have
     for the term; or else the same of what it may be the English plural of. None where it names none.
     """
-    same = tuple(tag for tag in vocabulary if tag.casefold() == term.casefold())
+    plain = term.casefold()
+    same = tuple(tag for tag in vocabulary if tag.casefold() == plain)
     return same or next((found for form in singulars(fold(term)) if (found := _named(form, vocabulary))), ())
 
 
@@ -79,8 +80,8 @@ def _named(folded: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
     exact = tuple(tag for tag in vocabulary if words_of(tag) == wanted != ())
     if exact or not wanted:
         return exact
-    meant = synonyms().get(folded, ())
-    return tuple(tag for tag in vocabulary if tag in meant or set(wanted) <= set(words_of(tag)))
+    meant, all_of = synonyms().get(folded, ()), set(wanted)
+    return tuple(tag for tag in vocabulary if tag in meant or all_of.issubset(words_of(tag)))
 
 
 def nearest(term: str, vocabulary: Sequence[str], number: int = NEAREST) -> list[str]:
@@ -107,10 +108,18 @@ def spoken(vocabulary: Sequence[str]) -> dict[str, list[int]]:
     """Everything that names tags of a vocabulary, folded, with the numbers of these tags: what a page searches by."""
     number_of = {tag: number for number, tag in enumerate(vocabulary)}
     exact = {fold(tag): [number] for tag, number in number_of.items() if fold(tag)}
-    forms = {word for tag in vocabulary for word in words_of(tag)}
-    forms |= {word for word, tags in synonyms().items() if any(tag in number_of for tag in tags)}
-    found = {form: [number_of[tag] for tag in named(form, vocabulary)] for form in sorted(forms)}
-    return found | exact
+    by_word: dict[str, set[int]] = {}
+    for tag, number in number_of.items():
+        for word in words_of(tag):
+            by_word.setdefault(word, set()).add(number)
+    meant = {word: {number_of[tag] for tag in tags if tag in number_of} for word, tags in synonyms().items()}
+
+    def found(form: str) -> list[int]:
+        may = {number for one in singulars(form) for number in meant.get(one, ())}
+        may |= {number for one in singulars(form) for word in one.split() for number in by_word.get(word, ())}
+        return [number_of[tag] for tag in named(form, [vocabulary[number] for number in sorted(may)])]
+
+    return {form: found(form) for form in sorted({*by_word, *(word for word, tags in meant.items() if tags)})} | exact
 
 
 def lacked(vocabulary: Sequence[str]) -> dict[str, str]:

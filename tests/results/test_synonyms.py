@@ -2,6 +2,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from movie_tags.records import TITLE_CARD
 from movie_tags.results.synonyms import LANGUAGES, fold, listed, named, spoken, synonyms, words_of
@@ -56,11 +58,21 @@ def test_a_whole_tag_wins_over_synonyms():
     assert named("gun", ("Gun", "Weapon")) == ("Gun",)
 
 
-def test_what_a_page_searches_by_is_what_the_command_line_searches_by():
-    for word, numbers in spoken(VOCABULARY).items():
-        assert tuple(VOCABULARY[number] for number in numbers) == named(word, VOCABULARY) != ()
-    assert {fold(tag) for tag in VOCABULARY} <= set(spoken(VOCABULARY))
-    assert {word for word in synonyms() if named(word, VOCABULARY)} == set(spoken(VOCABULARY)) & set(synonyms())
+OWN = st.lists(st.sampled_from(["car", "cars", "sea", "Ponies", "pony", "Été", "!!!", "War", "wars", "guns", "Robot"]))
+
+
+@settings(max_examples=20, deadline=None)
+@example(list(VOCABULARY), [])
+@given(st.lists(st.sampled_from(VOCABULARY), unique=True), st.lists(OWN.map(" ".join), max_size=5))
+def test_what_a_page_searches_by_is_what_the_command_line_searches_by(known, own):
+    vocabulary = tuple(dict.fromkeys([*known, *filter(str.strip, own)]))
+    found = spoken(vocabulary)
+    for word, numbers in found.items():
+        same = tuple(tag for tag in vocabulary if fold(tag) == word)
+        assert tuple(vocabulary[number] for number in numbers) == (same[-1:] or named(word, vocabulary)) != ()
+    assert {fold(tag) for tag in vocabulary} - {""} <= set(found)
+    if vocabulary == VOCABULARY:
+        assert {word for word in synonyms() if named(word, vocabulary)} == set(found) & set(synonyms())
 
 
 def test_folding_keeps_the_signs_of_hindi():
