@@ -7,7 +7,7 @@ of CSV and the documentation's tables of them. Times are seconds after the video
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -209,9 +209,16 @@ class Film:
     warnings: tuple[str, ...] = column("what a user should know of the file", omitted=True, default=())
 
 
+def changed(record: Any, **values: Any) -> Any:
+    """A record with other values, as `dataclasses.replace` makes it, in a third of its time: nothing is checked."""
+    made = object.__new__(record.__class__)
+    made.__dict__.update(record.__dict__, **values)
+    return made
+
+
 def named(record: Any, video: Video) -> Any:
     """A record with the names of its video, as its row has them."""
-    return replace(record, **{name: getattr(video, name) for name in _names_in(record.__class__)})
+    return changed(record, **{name: getattr(video, name) for name in _names_in(record.__class__)})
 
 
 @cache

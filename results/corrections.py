@@ -105,12 +105,13 @@ def correction_of(row: object) -> Correction:
     """
     if not isinstance(row, dict):
         raise CorrectionError("a correction is an object with film, tag and verdict")
-    texts = {name: row.get(name, "") for name in ("film", "tag", "verdict", "content", "by", "at", "key")}
-    if not all(isinstance(text, str) for text in texts.values()) or not texts["film"] or not texts["tag"].strip():
+    texts = [row.get(name, "") for name in ("film", "tag", "verdict", "content", "by", "at", "key")]
+    film, tag, verdict, *more = texts
+    if {*map(type, texts)} != {str} or not film or not tag.strip():
         raise CorrectionError("a correction names its 'film' and its 'tag' in text")
-    if texts["verdict"] not in VERDICTS:
-        raise CorrectionError(f"the verdict {texts['verdict']!r} is none of {', '.join(VERDICTS)}")
-    return Correction(**{**texts, "tag": texts["tag"].strip()}, place=_place_of(row))
+    if verdict not in VERDICTS:
+        raise CorrectionError(f"the verdict {verdict!r} is none of {', '.join(VERDICTS)}")
+    return Correction(film, tag.strip(), verdict, _place_of(row), *more)
 
 
 def _place_of(row: dict) -> Place:
@@ -211,8 +212,10 @@ class Corrections:
 
 def _read(lines: Iterable[bytes]) -> Iterator[Correction]:
     for line in lines:
-        with contextlib.suppress(ValueError, CorrectionError):  # torn: it was never said to be kept
-            yield correction_of(json.loads(line))
+        try:
+            yield correction_of(json.loads(line.decode(errors="surrogatepass")))
+        except (ValueError, CorrectionError):  # torn: it was never said to be kept
+            continue
 
 
 def _line(correction: Correction) -> bytes:
@@ -270,12 +273,14 @@ class Held:
 
         What all said costs nothing once more, as it does to fold it anew.
         """
-        if any(one.content and self._contents.get(one.film) != one.content for one in more):
-            return None
+        contents = {one.film: one.content for one in more if one.content}
+        for film, content in contents.items():
+            if self._contents.get(film) != content and (film in self._contents or film in self._verdicts):
+                return None
         found = Held(())
-        found._contents, found._verdicts = self._contents, dict(self._verdicts)
+        found._contents, found._verdicts = {**self._contents, **contents}, dict(self._verdicts)
         for one in more:
-            key = one.content or self._contents.get(one.film) or one.film
+            key = one.content or found._contents.get(one.film) or one.film
             found._verdicts[key] = dict(found._verdicts.get(key, {}))
         found._fold(more)
         return found

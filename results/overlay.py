@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from typing import Any
 
-from movie_tags.records import PERSON, Film, KeyFrame, Span, TagProbability, TagStrength
+from movie_tags.records import PERSON, Film, KeyFrame, Span, TagProbability, TagStrength, changed
 from movie_tags.results.corrections import APPLIES, REJECTED, Correction, Place, Verdicts, said_at
 
 EXACT_S = 0.01
 """Seconds by which lengths may differ that are the same."""
+SURE: dict[str, Any] = {"confidence": 1.0, "by": PERSON}
+"""What a person's word makes of a tag."""
 
 
 def said_of_film(tags: Sequence[TagStrength], verdicts: Verdicts) -> dict[str, bool]:
@@ -26,11 +28,14 @@ def said_of_film(tags: Sequence[TagStrength], verdicts: Verdicts) -> dict[str, b
         verdicts: what holds of the film.
     """
     whole = {tag: one.verdict == APPLIES for (tag, place), one in verdicts.items() if place.of_film}
-    applied = {tag for (tag, _), one in verdicts.items() if one.verdict == APPLIES}
+    parts = [(place, one) for (_, place), one in verdicts.items() if not place.of_film]
+    if not parts:
+        return whole
+    applied = {one.tag for one in verdicts.values() if one.verdict == APPLIES}
     rejected: dict[str, float] = {}
-    for (tag, place), one in verdicts.items():
-        if one.verdict == REJECTED and not place.of_film:
-            rejected[tag] = rejected.get(tag, 0.0) + place.width
+    for place, one in parts:
+        if one.verdict == REJECTED:
+            rejected[one.tag] = rejected.get(one.tag, 0.0) + place.width
     gone = {tag.tag for tag in tags if tag.tag in rejected and rejected[tag.tag] >= tag.seconds - EXACT_S}
     return {**dict.fromkeys(gone - applied, False), **dict.fromkeys(applied, True), **whole}
 
@@ -40,28 +45,26 @@ def film(row: Film, verdicts: Verdicts) -> Film:
     said = said_of_film(row.tags, verdicts)
     if not said:
         return row
-    known = {tag.tag: tag for tag in row.tags}
-    corrected = {
-        tag: replace(known.get(tag) or _unseen(tag, row, verdicts), confidence=1.0 if applies else 0.0, by=PERSON)
-        for tag, applies in said.items()
-    }
-    given = [corrected[tag] for tag in sorted(said) if said[tag]]
-    tags = [corrected.get(tag.tag, tag) for tag in row.tags]
-    return replace(
-        row,
-        short_list=(*given, *(tag for tag in row.short_list if tag.tag not in said)),
-        tags=(*tags, *(tag for tag in given if tag.tag not in known)),
-    )
+    tags = {tag.tag: tag for tag in row.tags}
+    given = []
+    for tag in sorted(said):
+        if said[tag]:
+            tags[tag] = changed(tags[tag], **SURE) if tag in tags else _unseen(tag, row, verdicts)
+            given.append(tags[tag])
+        elif tag in tags:
+            tags[tag] = changed(tags[tag], confidence=0.0, by=PERSON)
+    others = [tag for tag in row.short_list if tag.tag not in said]
+    return changed(row, short_list=(*given, *others), tags=tuple(tags.values()))
 
 
 def _unseen(tag: str, row: Film, verdicts: Verdicts) -> TagStrength:
     """A tag that the model did not see, with the seconds and the share of the film for which people give it."""
     if all(said != tag or place.of_film for said, place in verdicts):
-        return TagStrength(tag)
+        return TagStrength(tag, **SURE)
     end = row.duration_s or math.inf
     given = (span for span in spans((), verdicts) if span.tag == tag)
     seconds = sum(max(0.0, min(span.end_s, end) - span.start_s) for span in given)
-    return TagStrength(tag, seconds=seconds, share=seconds / row.duration_s if row.duration_s else 0.0)
+    return TagStrength(tag, seconds=seconds, share=seconds / row.duration_s if row.duration_s else 0.0, **SURE)
 
 
 def key_frame(row: KeyFrame, verdicts: Verdicts) -> KeyFrame:
@@ -70,7 +73,7 @@ def key_frame(row: KeyFrame, verdicts: Verdicts) -> KeyFrame:
     if not said:
         return row
     given = [TagProbability(tag, 1.0, PERSON) for tag in sorted(said) if said[tag]]
-    return replace(row, tags=(*given, *(tag for tag in row.tags if tag.tag not in said)))
+    return changed(row, tags=(*given, *(tag for tag in row.tags if tag.tag not in said)))
 
 
 def spans(rows: Iterable[Span], verdicts: Verdicts) -> tuple[Span, ...]:
@@ -96,8 +99,8 @@ def _cut(span: Span, place: Place) -> tuple[Span, ...]:
     if not place.meets(span.start_s, span.end_s):
         return (span,)
     ends = max(place.end_s, place.start_s)
-    left = replace(span, end_s=place.start_s) if span.start_s < place.start_s else None
-    right = replace(span, start_s=ends) if ends < span.end_s and place.end_s > place.start_s else None
+    left = changed(span, end_s=place.start_s) if span.start_s < place.start_s else None
+    right = changed(span, start_s=ends) if ends < span.end_s and place.end_s > place.start_s else None
     return tuple(piece for piece in (left, right) if piece is not None)
 
 

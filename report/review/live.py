@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -27,14 +28,14 @@ class Catalogue:
         rows: the films as the run wrote them, by the names of their pages.
         held: what people say.
         version: unlike that of any other state of this folder.
-        corrected: films with what people say of them, by the names of their pages: with the keys of what was said.
+        corrected: films with what people say of them, by the names of their pages: with what was said.
     """
 
     results: Results
     rows: dict[str, Film]
     held: Held
     version: tuple
-    corrected: dict[str, tuple[tuple[str, ...], Film]] = field(default_factory=dict)
+    corrected: dict[str, tuple[Verdicts, Film]] = field(default_factory=dict)
 
     def verdicts(self, film: Film) -> Verdicts:
         """What people say of a film."""
@@ -48,10 +49,11 @@ class Catalogue:
         """
         row = self.rows[name]
         verdicts = self.verdicts(row)
-        said = tuple(one.key for one in verdicts.values())
-        if said and self.corrected.get(name, ((), row))[0] != said:
-            self.corrected[name] = said, overlay.film(row, verdicts)
-        return self.corrected[name][1] if said else row
+        if not verdicts:
+            return row
+        if name not in self.corrected or self.corrected[name][0] is not verdicts:
+            self.corrected[name] = verdicts, overlay.film(row, verdicts)
+        return self.corrected[name][1]
 
     def films(self) -> dict[str, Film]:
         """All films, by the names of their pages."""
@@ -124,6 +126,7 @@ class Live:
         results = Results(self.folder)
         read = reader_of(Film)
         rows = {slug(film): film for film in map(read, read_table(results.view, "tags"))}
+        gc.freeze()  # records in no cycles, hundreds of thousands of them: collections need not look through them
         return Catalogue(results, rows, self._held(), (results.view, seen))
 
     def _held(self) -> Held:

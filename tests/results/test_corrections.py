@@ -220,6 +220,38 @@ def test_a_film_with_what_is_said_of_it():
     ]
 
 
+@given(st.lists(SAID, max_size=12))
+def test_a_film_with_what_people_say_is_the_one_by_the_rules_tag_by_tag(said):
+    verdicts = Held(said).of("a", "x")
+    model = {tag.tag: tag for tag in FILM.tags}
+    expected = {}
+    for name in {tag for tag, _ in verdicts}:
+        places = {place: one.verdict for (tag, place), one in verdicts.items() if tag == name}
+        rejected = [place.end_s - place.start_s for place, verdict in places.items() if place != Place()]
+        if Place() in places:
+            expected[name] = places[Place()] == APPLIES
+        elif APPLIES in places.values():
+            expected[name] = True
+        elif name in model and sum(rejected) >= model[name].seconds - overlay.EXACT_S:
+            expected[name] = False
+    given_tags = sorted(name for name, applies in expected.items() if applies)
+    found = overlay.film(FILM, verdicts)
+    assert replace(found, short_list=(), tags=()) == replace(FILM, short_list=(), tags=())
+    assert [tag.tag for tag in found.short_list] == [
+        *given_tags,
+        *(tag.tag for tag in FILM.short_list if tag.tag not in expected),
+    ]
+    assert [tag.tag for tag in found.tags] == [*model, *(name for name in given_tags if name not in model)]
+    for tag in (*found.tags, *found.short_list):
+        of_person = (float(expected[tag.tag]), PERSON) if tag.tag in expected else None
+        if tag.tag in model:
+            of_model = model[tag.tag].confidence, model[tag.tag].by
+            assert replace(tag, confidence=of_model[0], by=of_model[1]) == model[tag.tag]
+            assert (tag.confidence, tag.by) == (of_person or of_model)
+        else:
+            assert (tag.confidence, tag.by) == of_person and tag.strength == 0
+
+
 def test_a_tag_that_the_model_did_not_see_lasts_as_long_as_its_stretches():
     def seen(*said):
         tag = next(tag for tag in overlay.film(FILM, held(*said)).tags if tag.tag == said[0][0])
