@@ -32,7 +32,7 @@ the film was looked at for its tags and not picture by picture (measured: docs/g
 WEAK = 0.3
 """What a key frame weighs as a negative of a tag that nobody says of its film."""
 DRAWN_FILMS = 200
-"""Films without corrections from which such negatives are drawn."""
+"""Films without corrections that are looked at, too: such negatives come from them, and what holds a head."""
 OF_FILM = 10
 """Key frames of a film that are taken though nothing is said of them."""
 NO_FILM = "it is said of whole films alone; mark key frames that show it"
@@ -118,8 +118,7 @@ def gather(results: ResultsFolder, vocabulary: Sequence[str], seen_key: str, hea
     own = sorted({tag for verdicts in said.values() for tag, _ in verdicts} - {*vocabulary, TITLE_CARD})
     tags = (*vocabulary, *own)
     wanted = [id for id in said if id in parts]
-    drawn = draw(parts, wanted) if own else []
-    frames = _frames_of(results, parts, {*wanted, *drawn})
+    frames = _frames_of(results, parts, {*wanted, *draw(parts, wanted)})
     found = examples_of(frames, said, tags, head)
     return _learnable(tags, found, said, len(vocabulary))
 

@@ -30,7 +30,6 @@ from movie_tags.models.heads import LinearHead, read_head, sigmoid, write_head
 from movie_tags.progress import report_progress
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, LearningError
-from movie_tags.training.film_guard import JudgedFilms, judged_films
 from movie_tags.training.heads.adapt import (
     NEW_PENALTY,
     PENALTY,
@@ -40,10 +39,20 @@ from movie_tags.training.heads.adapt import (
     best_threshold,
     changes,
     extended,
+    holding,
     left_out,
     steps_of,
 )
 from movie_tags.training.heads.multilabel import logit
+from movie_tags.training.never_worse import (
+    JudgedFilms,
+    confidences,
+    in_any,
+    judged_films,
+    order_is_worse,
+    said_of_films,
+)
+from movie_tags.training.operating_point import offsets, shares
 from movie_tags.transforms.evidence import Evidence, FilmConfidence
 from movie_tags.transforms.frame_rule import in_millionths
 
@@ -62,7 +71,7 @@ class Learned:
         head: as wide as `tags`.
         tags: the vocabulary.
         thresholds: float [tags], from which each is believed on a key frame.
-        offsets: by tag that the model did not know, what is added to its confidence (`FilmConfidence.tags`).
+        film: how sure the model is of a film's tags; None where it does not say.
         judged: tag by tag, how well films left out are ordered before and after.
         touched: places of the tags of which anything was said.
         known: how many of `tags` the model knew before.
@@ -72,7 +81,7 @@ class Learned:
     head: LinearHead
     tags: tuple[str, ...]
     thresholds: np.ndarray
-    offsets: Mapping[str, float]
+    film: FilmConfidence | None
     judged: tuple[TagChange, ...]
     touched: tuple[int, ...]
     known: int
@@ -92,9 +101,8 @@ class Learned:
     @property
     def worse_at(self) -> tuple[str, ...]:
         """What of "average precision", "precision" and "recall" films left out say to have been better before."""
-        means = self.mean_average_precision
-        order = ("average precision",) if means is not None and means[1] < means[0] else ()
-        return (*order, *self.films.worse)
+        known = [one for one in self.judged if one.tag < self.known]
+        return (*(("average precision",) if order_is_worse(known) else ()), *self.films.worse)
 
 
 def head_of(bundle: ModelBundle) -> LinearHead:
@@ -124,8 +132,8 @@ def head_of(bundle: ModelBundle) -> LinearHead:
 def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | None, said: Corrected) -> Learned:
     """Refit a head, and decide by it.
 
-    Thresholds of tags that the model knew stay: fitted to corrections they gained recall for precision, while the head
-    with the former ones gains both (docs/guide/learn.md).
+    Thresholds of tags that the model knew stay, and how sure it is of a film's tags: the head is set so that they mean
+    what they meant (`operating_point`).
 
     Args:
         head: of the model.
@@ -136,29 +144,70 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
     films = said.examples.films
     by_frames = steps_of(len(films)) if _of_one_film(said) else 0
     report_progress(steps_due=1 + steps_of(len(np.unique(films))) + by_frames)
-    wide = extended(head, len(said.tags))
-    found = probabilities_left_out(wide, said)
+    wide, known = extended(head, len(said.tags)), said.tags[: said.known]
     touched = np.flatnonzero((np.isfinite(said.examples.labels) & (said.examples.weights > 0)).any(0)).tolist()
+    of_model = [tag for tag in touched if tag < said.known]
+    held = replace(said, examples=holding(wide, said.examples, of_model))
+    found = probabilities_left_out(wide, held)
     own = range(said.known, len(said.tags))
-    drawn = adapt(wide, said.examples, penalties(said))
+    drawn = adapt(wide, held.examples, penalties(said))
     report_progress(steps=1)
+    before, cuts = head(said.examples.features), np.asarray(thresholds, float)
+    logits = logit(found[:, : said.known])
+    has = in_any(films, before >= cuts)
+    more = offsets(logit(before), logits, logit(cuts), _shares(said, has), of_model)
+    found[:, of_model] = sigmoid(logits + more)[:, of_model]
+    bias = drawn.bias + np.append(more, np.zeros(len(own))).astype(np.float32)
+    by_tag = dict(zip(known, thresholds, strict=True))
+    now = film and _film_again(film, said, before, found, by_tag, of_model)
+    sure = (confidences(films, p, known, by_tag, model) for p, model in ((before, film), (found[:, : said.known], now)))
     return Learned(
-        drawn,
+        replace(drawn, bias=bias),
         said.tags,
         np.array([*thresholds, *(_own_threshold(tag, said, found) for tag in own)]),
-        {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in own} if film else {},
-        tuple(changes(wide, said.examples, found)),
+        now,
+        tuple(changes(wide, said.examples, found, _of_one_film(said))),
         tuple(touched),
         said.known,
-        judged_films(
-            said.examples,
-            wide(said.examples.features),
-            found,
-            said.tags[: said.known],
-            dict(zip(said.tags, thresholds, strict=False)),
-            film,
-        ),
+        judged_films(said.examples, known, *sure),
     )
+
+
+def _shares(said: Corrected, has: np.ndarray) -> np.ndarray:
+    """How often each tag that the model knew is to be believed, of how often it was (`operating_point.shares`).
+
+    Args:
+        has: which films have it by the model, bool [films, tags].
+    """
+    applies, rejected = said_of_films(said.examples, said.tags[: said.known])
+    return shares((applies & has).sum(0), (rejected & has).sum(0))
+
+
+def _film_again(
+    film: FilmConfidence,
+    said: Corrected,
+    before: np.ndarray,
+    found: np.ndarray,
+    thresholds: Mapping[str, float],
+    learned: Sequence[int],
+) -> FilmConfidence:
+    """How sure to be of a film's tags by what the head says that has learned.
+
+    Args:
+        film: by what it said before.
+        before, found: probabilities of the examples, before and after.
+        thresholds: of the tags that the model knew.
+        learned: places of those of them that have learned.
+    """
+    known, plain = said.tags[: said.known], replace(film, ceilings={})
+    was, now = (
+        confidences(said.examples.films, part[:, : said.known], known, thresholds, plain) for part in (before, found)
+    )
+    cuts = np.full(len(known), logit(THRESHOLD))
+    more = offsets(logit(was), logit(now), cuts, _shares(said, was >= THRESHOLD), learned)
+    own = {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in range(said.known, len(said.tags))}
+    again = {known[tag]: round(film.tags.get(known[tag], 0.0) + float(more[tag]), 5) for tag in learned}
+    return replace(film, tags={**film.tags, **again, **own}, alone=film.alone | own.keys())
 
 
 def penalties(said: Corrected) -> np.ndarray:
@@ -252,12 +301,8 @@ def card_of(bundle: ModelBundle, model: str, learned: Learned) -> dict:
     """What `model.json` says of a bundle that has learned, less its fingerprint."""
     card = {name: value for name, value in bundle.card.items() if name not in OF_TRAINING}
     touched = {learned.tags[tag] for tag in learned.touched}
-    if CONFIDENCE in card:
-        before = card[CONFIDENCE]
-        alone = sorted({*before.get("alone", ()), *learned.offsets})
-        card[CONFIDENCE] = {**before, "tags": {**before.get("tags", {}), **learned.offsets}}
-        if alone:
-            card[CONFIDENCE]["alone"] = alone
+    if learned.film:
+        card[CONFIDENCE] = learned.film.card()
     if "watch" in card:  # measured with the former head
         card["watch"] = {tag: said for tag, said in card["watch"].items() if tag not in touched}
     judged = {

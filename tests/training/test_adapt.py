@@ -5,16 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.metrics import average_precision_score
 
 from movie_tags.models.heads import LinearHead, sigmoid
 from movie_tags.training.heads.adapt import (
+    SILENT,
     Examples,
     adapt,
     best_threshold,
     changes,
     extended,
+    holding,
     left_out,
+    parted,
 )
+from movie_tags.training.heads.multilabel import logit
 
 
 def head_of(width=12, tags=3, seed=0):
@@ -74,6 +79,40 @@ def test_examples_draw_the_head_to_them_and_a_penalty_holds_it_back():
     assert loss(far) < loss(near) < loss(head)
     judged = changes(head, examples, left_out(head, examples))
     assert len(judged) == 3 and np.mean([one.after - one.before for one in judged]) > 0.1
+
+
+def test_orders_are_compared_within_folds():
+    """Heads that differ in how frequent they take a tag for order each fold's examples as before."""
+    head = head_of()
+    examples = examples_of(head, 200, films=20)
+    shift = parted(examples.films)[:, None] - 2.0
+    found = sigmoid(logit(head(examples.features)) + shift)
+    for one in changes(head, examples, found):
+        assert one.after == pytest.approx(one.before)
+        y, p = examples.labels[:, one.tag], head(examples.features)[:, one.tag]
+        rows = [np.isfinite(y) & (parted(examples.films) == fold) for fold in range(5)]
+        scores, weights = zip(*((average_precision_score(y[r], p[r]), y[r].sum()) for r in rows), strict=True)
+        assert one.before == pytest.approx(np.average(scores, weights=weights))
+
+
+def test_folds_are_of_whole_films():
+    films = np.repeat([f"film{i}" for i in range(13)], 3)
+    fold = parted(films)
+    assert all(len(set(fold[films == film])) == 1 for film in films)
+    assert sorted(np.bincount(fold) // 3) == [2, 2, 3, 3, 3]
+
+
+def test_of_what_nobody_speaks_the_head_goes_on_saying_what_it_said():
+    head = head_of()
+    examples = examples_of(head)
+    held = holding(head, examples, [0, 2])
+    spoken = np.isfinite(examples.labels)
+    assert (held.labels[spoken] == examples.labels[spoken]).all() and (held.weights[spoken] == 1).all()
+    silent = ~spoken & [True, False, True]
+    assert (held.labels[silent] == head(examples.features)[silent]).all() and (held.weights[silent] == SILENT).all()
+    assert np.isnan(held.labels[:, 1]).sum() == np.isnan(examples.labels[:, 1]).sum()
+    nothing = holding(head, replace(examples, labels=np.full(examples.labels.shape, np.nan)), [0, 1, 2])
+    assert adapt(head, nothing)(examples.features) == pytest.approx(head(examples.features), abs=1e-4)
 
 
 def test_a_new_tag_is_improbable_until_it_is_taught():

@@ -5,9 +5,9 @@ import numpy as np
 from movie_tags.models.heads import LinearHead
 from movie_tags.training.cautions import FEW, cautions, cautions_of_learning
 from movie_tags.training.corrected import Corrected
-from movie_tags.training.film_guard import JudgedFilms
 from movie_tags.training.heads.adapt import Examples, TagChange
 from movie_tags.training.learning import Learned
+from movie_tags.training.never_worse import JudgedFilms
 
 
 def splits(pictures, error=0.05):
@@ -48,7 +48,7 @@ def learning(labels, films, judged, known=1):
         tags, Examples(np.zeros((len(labels), 2)), labels, np.ones(labels.shape), np.array(films)), {}, known
     )
     head = LinearHead(np.zeros((2, len(tags)), np.float32), np.zeros(len(tags), np.float32), (2,))
-    changes = tuple(TagChange(tag, (0, 0), *pair) for tag, pair in judged.items())
+    changes = tuple(TagChange(tag, (0, 0), ((1, *pair),)) for tag, pair in judged.items())
     films = JudgedFilms(*[np.zeros((0, known), bool)] * 4)
     return said, Learned(head, tags, np.zeros(len(tags)), {}, changes, tuple(range(len(tags))), known, films)
 

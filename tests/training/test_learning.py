@@ -124,7 +124,7 @@ def test_a_new_tag_is_learned_beside_those_that_stay():
     head = LinearHead(np.ones((6, 1), np.float32), np.zeros(1, np.float32), (6,))
     learned = learn(head, [0.3], FilmConfidence(0, (1, 1, 0)), corrected(examples, 1))
     assert (learned.head.kernel[:, 0] == head.kernel[:, 0]).all() and learned.head.bias[0] == head.bias[0]
-    assert learned.thresholds[0] == 0.3 and learned.touched == (1,) and learned.offsets.keys() == {"tag1"}
+    assert learned.thresholds[0] == 0.3 and learned.touched == (1,) and learned.film.alone == {"tag1"}
     believed = learned.head(examples.features)[:, 1] >= learned.thresholds[1]
     assert (believed == shows).mean() > 0.95 and not learned.worse
 

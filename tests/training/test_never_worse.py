@@ -8,8 +8,8 @@ from sklearn.metrics import precision_score, recall_score
 
 from movie_tags.records import TITLE_CARD, KeyFrame
 from movie_tags.results.listing import THRESHOLD
-from movie_tags.training.film_guard import LEAST_FILMS, JudgedFilms, judged_films
-from movie_tags.training.heads.adapt import Examples
+from movie_tags.training.heads.adapt import Examples, TagChange
+from movie_tags.training.never_worse import LEAST_FILMS, JudgedFilms, confidences, judged_films, order_is_worse
 from movie_tags.transforms.evidence import FilmConfidence, FilmRule
 from movie_tags.transforms.frame_rule import FrameRule
 from movie_tags.transforms.strength import short_list, strengths, totals_of, with_confidence
@@ -63,6 +63,27 @@ def test_a_loss_on_all_films_is_worse_and_one_that_another_draw_would_turn_is_no
     assert of(labels[:few], all_[:few], none[:few]).worse == ()
 
 
+def test_who_only_judges_what_is_listed_does_not_make_any_other_list_recall_less():
+    """Of 40 films listed, people confirm 30 and reject 10; the new list has as many, 20 of them others, not judged."""
+    films = 60
+    labels = np.full((films, 1), np.nan)
+    labels[:30], labels[30:40] = 1, 0
+    before, after = np.arange(films) < 40, (np.arange(films) >= 5) & (np.arange(films) < 30)
+    after[45:60] = True
+    judged = of(labels, before[:, None], after[:, None])
+    assert judged.recall == (1, 25 / 30) and judged.worse == ()
+    after[45:60] = False  # now there are simply fewer, some right ones among them
+    after[15:30] = False
+    assert of(labels, before[:, None], after[:, None]).worse == ("recall",)
+
+
+def test_the_order_is_worse_where_most_tags_and_folds_say_so():
+    lost = [TagChange(tag, (9, 9), ((5, 0.9, 0.8), (4, 0.7, 0.65))) for tag in range(4)]
+    gained = [TagChange(tag, (9, 9), ((5, 0.8, 0.9), (4, 0.65, 0.7))) for tag in range(4)]
+    assert order_is_worse(lost) and not order_is_worse(gained) and not order_is_worse([])
+    assert not order_is_worse([*lost, *gained[1:]])  # on the whole a little lower, which is chance
+
+
 def test_films_have_tags_by_confidence_or_by_their_key_frames():
     films = np.repeat(["a", "b", "c"], 3)
     labels = np.full((9, 2), np.nan)
@@ -72,7 +93,8 @@ def test_films_have_tags_by_confidence_or_by_their_key_frames():
     before[[0, 3], 0] = 0.9
     after = np.full((9, 2), 0.01)
     after[0, 0] = after[4, 1] = 0.9
-    judged = judged_films(examples, before, after, ("War", "Food"), {"War": 0.5, "Food": 0.95}, None)
+    tags, thresholds = ("War", "Food"), {"War": 0.5, "Food": 0.95}
+    judged = judged_films(examples, tags, *(confidences(films, p, tags, thresholds, None) for p in (before, after)))
     assert judged.applies.tolist() == [[True, False], [False, True], [False, False]]
     assert judged.rejected.tolist() == [[False, False], [True, False], [False, False]]
     assert judged.before.tolist() == [[True, False], [True, False], [False, False]]
@@ -80,7 +102,8 @@ def test_films_have_tags_by_confidence_or_by_their_key_frames():
     assert judged.precision == (0.5, 1.0) and judged.recall == (0.5, 0.5)
     assert judged.of_tag(0) == {"right": (1, 1), "wrong": (1, 0), "missed": (0, 0)}
     by_confidence = FilmConfidence(0.0, (1.0, 0.0, 0.0), {"Food": 5.0})
-    judged = judged_films(examples, before, after, ("War", "Food"), {"War": 0.5, "Food": 0.95}, by_confidence)
+    sure = (confidences(films, p, tags, thresholds, by_confidence) for p in (before, after))
+    judged = judged_films(examples, tags, *sure)
     assert judged.after.tolist() == [[True, True], [False, True], [False, True]]
 
 
@@ -91,7 +114,8 @@ def test_films_list_what_they_list_when_they_are_tagged(rows):
     thresholds, model = dict.fromkeys(outputs, 0.6), FilmConfidence(-0.5, (0.7, 0.3, -0.4), {"Food": 0.8})
     labels = np.ones(probabilities.shape)
     examples = Examples(np.zeros((len(rows), 1), np.float32), labels, np.ones(labels.shape), np.zeros(len(rows)))
-    judged = judged_films(examples, probabilities, probabilities, outputs, thresholds, model)
+    sure = confidences(examples.films, probabilities, outputs, thresholds, model)
+    judged = judged_films(examples, outputs, sure, sure)
     by_frame = FrameRule(outputs, thresholds, 3)
     frames = [by_frame.tagged(KeyFrame(0, 0, 1), row) for row in probabilities]
     key_frames, sure = FilmRule(tags, thresholds, dict.fromkeys(tags, model)).judge(frames)
