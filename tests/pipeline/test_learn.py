@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from films import picture, write_video
 from tiny_pairs import write_pair
+from untrained import with_sigmoids
 
-from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, SAVED_MODEL, THRESHOLDS, read_bundle, write_card
+from movie_tags.models.bundle import SAVED_MODEL, read_bundle
 from movie_tags.models.clip.clip_bundle import import_pair
-from movie_tags.models.heads import LinearHead, write_head
 from movie_tags.models.loading import load_model
 from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.inputs import Inputs
@@ -35,17 +35,7 @@ def films(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(small_bundle, tmp_path_factory):
     """A backbone with a head that finds Animal on every picture, and nothing else on any."""
-    folder = tmp_path_factory.mktemp("sigmoid") / "bundle"
-    shutil.copytree(small_bundle, folder)
-    card = read_bundle(small_bundle).card
-    bias = np.array([2, -6, -6, -6, -6], np.float32)
-    head = LinearHead(np.zeros((32, 5), np.float32), bias, (16,), ("plain", "unit"))
-    write_head(str(folder / "head.npz"), head)
-    vocabulary = read_bundle(small_bundle).vocabulary
-    sure = {"intercept": 1.0, "weights": {"best": 1.0, "mean": 0.5}}
-    said = {HEAD_CARD: {**head.to_card(), OUTSIDE: True}, THRESHOLDS: dict.fromkeys(vocabulary, 0.5)}
-    write_card(str(folder), {**card, **said, "film_confidence": sure})
-    return str(folder)
+    return with_sigmoids(small_bundle, tmp_path_factory.mktemp("sigmoid") / "bundle")
 
 
 @pytest.fixture(scope="module")
