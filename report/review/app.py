@@ -25,7 +25,7 @@ from movie_tags.report.by_words import Described, Embeddings, embeddings_of, fin
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.markup import text_of
 from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
-from movie_tags.report.review.candidates import Guess, candidates
+from movie_tags.report.review.candidates import Describe, Guess, candidates
 from movie_tags.report.review.live import Catalogue, Live
 from movie_tags.report.review.pages import page_of
 from movie_tags.report.review.teaching import Teaching
@@ -216,7 +216,7 @@ class Review:
         """Pictures that may show a tag of one's own."""
         now, tag = self.live.now(), request.query_params.get("tag", "").strip()
         with self._searching:
-            found = candidates(tag, now, self._features_of(now), self.guess) if tag else []
+            found = candidates(tag, now, self._features_of(now), self.guess, self._describe(now)) if tag else []
         names = now.names()
         pictures = [
             {"name": name, "title": now.rows[name].title, "time_s": one.time_s, "why": one.why}
@@ -224,6 +224,16 @@ class Review:
             if (name := names.get(one.id))
         ]
         return JSONResponse({"pictures": pictures, "told": told_of(tag, len(pictures))})
+
+    def _describe(self, now: Catalogue) -> Describe | None:
+        """What finds shots by a tag's words; None where the model that tagged knows none, or is gone."""
+        try:
+            of = embeddings_of(ResultsFolder(self.live.folder))
+        except UserError:
+            return None
+        return lambda tag, limit: find_words(
+            self._features_of(now), of, self._words_of(of), '"' + tag.replace('"', " ") + '"', limit
+        )
 
     def _features_of(self, now: Catalogue) -> Features:
         """The features of this state of the catalogue: kept for the next question."""

@@ -1,4 +1,5 @@
-"""Pictures to mark with a tag of one's own: those that look like the marked ones, carry related tags, or are in doubt.
+"""Pictures to mark with a tag of one's own: those that look like the marked ones, fit its words, carry related tags, or
+are in doubt.
 
 Active learning: a head of the one tag is fitted from what is marked, in a moment, and says which pictures it takes for
 the surest (Rocchio's relevance feedback, where a search shows more of what was liked) and of which it knows least
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from movie_tags.report.alike import Features, Query
+from movie_tags.report.by_words import Described
 from movie_tags.report.nearest import unit
 from movie_tags.report.phrases import percent
 from movie_tags.report.review.live import Catalogue
@@ -35,6 +37,9 @@ Key = tuple[str, float]
 Guess = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, float]]
 """Features, float32 [N, F] each, of pictures that show the tag, do not, probably do not, and are asked about -> the
 probabilities of the last, float [N], and the one at which it is as good as unknown whether the tag applies."""
+
+Describe = Callable[[str, int], Iterable[Described]]
+"""Words, and how many shots at most -> the shots whose key frames fit them, the most probable first."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,17 @@ def marked(tag: str, now: Catalogue) -> Marked:
     return Marked(tuple(yes), tuple(no), frozenset(films))
 
 
-def candidates(tag: str, now: Catalogue, features: Features, guess: Guess | None) -> list[Candidate]:
+def candidates(
+    tag: str, now: Catalogue, features: Features, guess: Guess | None, describe: Describe | None = None
+) -> list[Candidate]:
     """The next pictures to look at.
 
     Args:
         tag: any text.
         now: the catalogue.
         features: of its key frames.
-        guess: fits a head; None: only looks and related tags count.
+        guess: fits a head; None: only looks, words and related tags count.
+        describe: where the model that tagged knows words.
 
     Raises:
         OutputError: something cannot be read.
@@ -88,10 +96,11 @@ def candidates(tag: str, now: Catalogue, features: Features, guess: Guess | None
     seen_key = _seen_key(said.yes, now, features)
     seen = replace(said, yes=_seen(said.yes, features, seen_key), no=_seen(said.no, features, seen_key))
     alike = _alike(seen.yes, features, seen_key)
-    lists = [_as_candidates(alike, said_of), _as_candidates(related, said_of)]
+    described = _described(tag, describe) if describe else {}
+    lists = [_as_candidates(found, said_of) for found in (alike, described, related)]
     if guess and seen.yes:
         rest = _rest(said.films, features, seen_key)
-        others = dict.fromkeys([*alike, *_seen(related, features, seen_key), *rest])
+        others = dict.fromkeys([*alike, *_seen([*described, *related], features, seen_key), *rest])
         lists = [*_guessed(guess, seen, rest, [key for key in others if key not in said_of], features), *lists]
     return in_turn(lists, NUMBER, OF_FILM)
 
@@ -119,6 +128,13 @@ def _alike(yes: Sequence[Key], features: Features, seen_key: str) -> dict[Key, s
     directions = unit(np.stack([kept[key] for key in _spread([key for key in yes if key in kept], EXAMPLES)])).T
     found = features.best(Query(directions, lambda cosines: cosines.max(1), seen_key), NEAREST + len(yes))
     return {(shot.id, shot.time_s): f"looks like those that show it, similarity {score:.2f}" for score, shot in found}
+
+
+def _described(tag: str, describe: Describe) -> dict[Key, str]:
+    """The key frames that fit the tag's own words, with why; the most probable first."""
+    return {
+        (shot.id, shot.time_s): f"fits the words {tag}, {percent(shot.probability)}" for shot in describe(tag, NEAREST)
+    }
 
 
 def _related(tag: str, yes: Sequence[Key], now: Catalogue) -> dict[Key, str]:

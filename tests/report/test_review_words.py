@@ -60,6 +60,22 @@ def test_words_find_what_the_command_finds_and_their_model_is_loaded_once(result
     assert len(loaded) == 1
 
 
+def test_pictures_that_may_show_a_tag_of_ones_own_are_found_by_its_words(results):
+    """Before any is marked, whatever signs the tag has; in the order of the search by these words."""
+    _, folder = results
+    of = embeddings_of(ResultsFolder(folder))
+    expected = find_words(Features(folder), of, of.load(), '"a red or dress -night)"', 100)
+    with served(folder) as page:
+        status, data, _ = Asker(page).ask(f"/api/candidates?tag={quote('a red or dress -night)')}")
+    pictures = json.loads(data)["pictures"]
+    assert status == 200 and all(one["why"].startswith("fits the words a red or dress -night), ") for one in pictures)
+    films = [one.id for one in expected]
+    first = [one for i, one in enumerate(expected) if films[:i].count(one.id) < 3]  # few of one film, at first
+    assert [(one["title"].lower(), one["time_s"]) for one in pictures[: len(first)]] == [
+        (one.id, one.time_s) for one in first
+    ]
+
+
 @pytest.mark.parametrize(
     "headers", [{"Cookie": None}, {"Cookie": "movie-tags-review-1=x"}, {"Host": "evil.example"}, {"Host": None}]
 )
