@@ -119,6 +119,9 @@ class Judgement:
     precision: float
     recall: float
 
+    def __str__(self) -> str:
+        return f"{self.mean_average_precision:.3f}, {self.precision:.3f}, {self.recall:.3f}"
+
 
 def first_model(material: Material, rows: np.ndarray) -> Model:
     """What the recipe makes of some pictures."""
@@ -253,7 +256,8 @@ def main() -> None:
             took = time.process_time() - begun
             judged = judge(material, Model(learned.head, learned.thresholds, learned.film), last)
             found.append((judged, learned, took))
-            print(f"turn {turn + 1}, {kind}: {before[-1]} -> {judged}; worse by its own verdict at {learned.worse_at}")
+            verdict = ", ".join(learned.worse_at) or "nothing"
+            print(f"turn {turn + 1}, {kind}: {before[-1]} -> {judged}; worse by its own verdict: {verdict}", flush=True)
         for frames, known in pairs.items():
             known += taught(material, second, last, frames)
     print("\n| reviewer | mAP | films' precision | recall | |\n|---|---|---|---|---|")
