@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from movie_tags import storage
 from movie_tags.machine import cores
-from movie_tags.records import Film, Span
+from movie_tags.records import Film, Span, changed
 from movie_tags.results import overlay
-from movie_tags.results.corrections import REJECTED, Corrections, Held, Verdicts
+from movie_tags.results.corrections import APPLIES, Corrections, Held, Verdicts
 from movie_tags.results.expressions import And, Expression, Not, Or, SearchError, Term, tags_of
 from movie_tags.results.listing import rating_in_sql, tag_in_sql, threshold_of
 from movie_tags.results.reading import (
@@ -30,7 +30,7 @@ from movie_tags.results.reading import (
     read_run,
     view_with_films,
 )
-from movie_tags.results.schema import columns, duckdb_types, from_row, to_line
+from movie_tags.results.schema import columns, duckdb_types, from_row
 from movie_tags.results.sweep import amount, holds, scenes
 
 MEMORY = "400MB"
@@ -115,7 +115,6 @@ class Search:
         next(iter(read_records(self.view, "tags")), None)  # DuckDB would take a table of other columns for an empty one
         self._kept = contextlib.ExitStack()
         self._local: dict[tuple[str, bool], list[str]] = {}
-        self._corrected: dict[str, str] = {}
         self._laid: tuple[Held, Sequence[str]] | None = None
         scratch = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="movie-tags-"))
         self._db = self._kept.enter_context(
@@ -216,15 +215,20 @@ class Search:
             OutputError: the tables cannot be read.
         """
         tags = self._find_candidates(expression, setting)
+        if not self._files("spans"):
+            raise SearchError(f"{self.folder}: spans.jsonl is missing; search without --scenes, or tag anew")
         # Which place among the tags a span's has, and whether its film has the tag strongly enough to count.
         slot = " ".join(f"WHEN {_text(tag)} THEN {k}" for k, tag in enumerate(tags))
-        counts = " OR ".join(f"(slot = {k} AND r{k} IS NOT NULL)" for k in range(len(tags)))
+        counts = " OR ".join(f"(slot = {k} AND r{k} IS NOT NULL AND by_people = c{k})" for k in range(len(tags)))
+        named = "id, tag, start_s, end_s, mean_probability"
         self._rows(f"""
             CREATE OR REPLACE TEMP TABLE stretches AS
             SELECT film, slot, start_s, millionths,
                 CASE WHEN duration_s > 0 THEN least(end_s, duration_s) ELSE end_s END AS ends_s
             FROM (SELECT id, (CASE tag {slot} END)::TINYINT AS slot, start_s, end_s,
-                      round(mean_probability * 1e6)::INTEGER AS millionths FROM {self._spans(tags)})
+                      round(mean_probability * 1e6)::INTEGER AS millionths, by_people
+                  FROM (SELECT {named}, FALSE AS by_people FROM ({self._written("spans", _SPANS)})
+                        WHERE tag IN ({_listed(tags)}) UNION ALL SELECT {named}, TRUE FROM said_of_spans))
             JOIN candidates USING (id) WHERE ({counts}) AND start_s < ends_s""")
         ((count,),) = self._rows("SELECT count(*) FROM candidates")
         parts = []
@@ -241,91 +245,87 @@ class Search:
     def _find_candidates(self, expression: Expression, setting: float | None) -> tuple[str, ...]:
         """Make the table of the films that may be found, numbered in order of id, and return the expression's tags.
 
-        Of the tag k there are r{k}, how sure it is, and s{k}, its seconds: null where it is not listed.
+        Of the tag k there are r{k}, how sure it is, and s{k}, its seconds: null where it is not listed; c{k} is as of
+        `_correct`.
         """
         tags = tags_of(expression)
         self._correct(tags)
-        columns = ", ".join(f"{tag_in_sql(_text(tag), setting, self.threshold)} AS t{k}" for k, tag in enumerate(tags))
-        rated = ", ".join(f"{rating_in_sql(f't{k}')} AS r{k}, t{k}.seconds AS s{k}" for k in range(len(tags)))
-        confident = f"coalesce({', '.join(f't{k}.confidence' for k in range(len(tags)))}) IS NOT NULL AS confident"
+        places = range(len(tags))
+
+        def said(k: int, model: str, person: str) -> str:
+            return f"CASE v{k} WHEN 1 THEN {person} WHEN 0 THEN NULL ELSE {model} END"
+
+        listed = ", ".join(f"{tag_in_sql(_text(tag), setting, self.threshold)} AS t{k}" for k, tag in enumerate(tags))
+        rated = ", ".join(
+            f"{said(k, rating_in_sql(f't{k}'), '1')} AS r{k}, {said(k, f't{k}.seconds', f'w{k}')} AS s{k}, "
+            f"c{k} IS NOT DISTINCT FROM 1 AS c{k}"
+            for k in places
+        )
+        confident = f"coalesce({', '.join(said(k, f't{k}.confidence', '1') for k in places)}) IS NOT NULL AS confident"
         title = "coalesce(nullif(title, ''), id) AS title"
-        films = f"SELECT id, uri, {title}, coalesce(duration_s, 0) AS duration_s, {columns} FROM {self._films()}"
         self._rows(f"""
             CREATE OR REPLACE TEMP TABLE candidates AS
             SELECT row_number() OVER (ORDER BY id)::INTEGER AS film, *
-            FROM (SELECT id, uri, title, duration_s, {rated}, {confident} FROM ({films}))
+            FROM (SELECT id, uri, {title}, coalesce(duration_s, 0) AS duration_s, {rated}, {confident}
+                  FROM (SELECT *, {listed} FROM ({self._written("tags", _FILMS)}) LEFT JOIN said_of_films USING (id)))
             WHERE {possible(expression, {tag: f"r{k}" for k, tag in enumerate(tags)})}""")
         return tags
 
-    def _films(self) -> str:
-        return self._table("tags", _FILMS)
-
-    def _spans(self, tags: Sequence[str]) -> str:
-        """SQL of the spans of some tags."""
-        files = self._files("spans")
-        if not files:
-            raise SearchError(f"{self.folder}: spans.jsonl is missing; search without --scenes, or tag anew")
-        return self._table("spans", _SPANS, f"tag IN ({', '.join(map(_text, tags))})")
-
     def _correct(self, tags: Sequence[str]) -> None:
-        """Put rows with corrections of these tags laid over them in place of those of the films that have any."""
+        """Make the tables of what people say of these tags: of films, and the spans of those of which it is said.
+
+        Of the tag k, v{k} is 1 where a film has it, 0 where it has not and -1 where that is left to the model, w{k} are
+        its seconds, and c{k} tells whether its spans are not those of the model.
+        """
         if self._laid == (self._held, tags):
             return
-        self._corrected, self._laid = {}, None  # what fails on the way is begun anew by the next question
-        said = self._held
-        self._lay(said.only(frozenset(tags)), tags)
-        self._laid = said, tags
+        self._laid = None  # what fails on the way is begun anew by the next question
+        held = self._held.only(frozenset(tags))
+        films = self._films_of(held, tags) if held else []
+        verdicts = [held.of(film.id, film.content) for film in films]
+        said: dict[str, list] = {"id": [film.id for film in films]}
+        for k, tag in enumerate(tags):
+            said |= {f"v{k}": [], f"w{k}": [], f"c{k}": [int(_cuts(of, tag)) for of in verdicts]}
+        for film, of in zip(films, verdicts, strict=True):
+            applies = overlay.said_of_film(film.tags, of)
+            seconds = {one.tag: one.seconds for one in overlay.film(film, of).tags}
+            for k, tag in enumerate(tags):
+                said[f"v{k}"].append(int(applies.get(tag, -1)))
+                said[f"w{k}"].append(seconds.get(tag, 0.0))
+        spans = list(self._corrected_spans(films, verdicts)) if films and self._files("spans") else []
+        self._table("said_of_films", said)
+        columns = ("id", "tag", "start_s", "end_s", "mean_probability")
+        self._table("said_of_spans", {name: [getattr(span, name) for span in spans] for name in columns})
+        self._laid = self._held, tags
 
-    def _lay(self, held: Held, tags: Sequence[str]) -> None:
-        if not held:
-            return
-        listed = ", ".join(map(_text, sorted(held.films() | held.contents())))
-        wanted = f"({', '.join(map(_text, tags))})"
-        # Of a film that is wanted for its corrected tags the others are not asked for.
-        lists = ", ".join(
-            f"list_filter({name}, lambda x: x.tag IN {wanted}) AS {name}" for name in ("short_list", "tags")
+    def _films_of(self, held: Held, tags: Sequence[str]) -> list[Film]:
+        """The films of which something is said, with no tags but these."""
+        columns = {name: f'"{name}"' for name in ("id", "content", "duration_s", "tags")}
+        columns["tags"] = f"list_filter(tags, lambda x: x.tag IN ({_listed(tags)}))"
+        self._table("asked", {"id": sorted(held.films() | held.contents())})
+        rows = self._rows(
+            f"SELECT {', '.join(columns.values())} FROM ({self._written('tags', _FILMS)}) "
+            "WHERE id IN (SELECT id FROM asked) OR content IN (SELECT id FROM asked)"
         )
-        films_of = (
-            f"SELECT * REPLACE ({lists}) FROM ({self._written('tags', _FILMS)}) "
-            f"WHERE id IN ({listed}) OR content IN ({listed})"
-        )
-        films = [from_row(Film, _said(_FILMS, row)) for row in self._rows(films_of)]
-        verdicts = {film.id: held.of(film.id, film.content) for film in films}
-        self._replace("tags", [overlay.film(film, verdicts[film.id]) for film in films], [(id, "") for id in verdicts])
-        if self._files("spans"):
-            said = {(id, tag) for id, found in verdicts.items() for tag, _ in found}
-            self._replace("spans", self._corrected_spans(verdicts), said)
+        return [from_row(Film, _said(columns, row)) for row in rows]
 
-    def _corrected_spans(self, verdicts: dict[str, Verdicts]) -> Iterator[Span]:
-        """The spans of films and tags of which something is said."""
-        spans: dict[str, list[Span]] = {id: [] for id in verdicts}
-        # What is rejected of a film as a whole leaves none: they need not be read.
-        said = ((id, tag, place, one) for id, found in verdicts.items() for (tag, place), one in found.items())
-        some = {(id, tag) for id, tag, place, one in said if not (place.of_film and one.verdict == REJECTED)}
-        self._rows(f"CREATE OR REPLACE TEMP TABLE asked AS {_pairs(some)}")
-        written = self._written("spans", _SPANS)
-        for row in self._rows(f"SELECT spans.* FROM ({written}) AS spans JOIN asked USING (id, tag)"):
+    def _corrected_spans(self, films: Sequence[Film], verdicts: Sequence[Verdicts]) -> Iterator[Span]:
+        """The spans of films and tags that are not those of the model."""
+        spans: dict[str, list[Span]] = {film.id: [] for film in films}
+        # What is said of a film as a whole leaves all of them or none: they need not be read.
+        some = {(film.id, tag) for film, of in zip(films, verdicts, strict=True) for tag, at in of if not at.of_film}
+        self._table("asked", {"id": [id for id, _ in some], "tag": [tag for _, tag in some]})
+        written = f"SELECT written.* FROM ({self._written('spans', _SPANS)}) AS written JOIN asked USING (id, tag)"
+        for row in self._rows(written) if some else ():
             span = from_row(Span, _said(_SPANS, row))
             spans[span.id].append(span)
-        for id, found in spans.items():
-            yield from (replace(span, id=id) for span in overlay.spans(found, verdicts[id]))
+        for film, of in zip(films, verdicts, strict=True):
+            yield from (changed(span, id=film.id) for span in overlay.spans(spans[film.id], of))
 
-    def _replace(self, name: str, records: Iterable[Film | Span], places: Collection[tuple[str, str]]) -> None:
-        """Let records stand in a table for all rows of some films, or films and tags."""
-        self._corrected[name] = f"{self._scratch}/{name}.jsonl"
-        with open(self._corrected[name], "wb") as lines:
-            lines.writelines(map(to_line, records))
-        self._rows(f"CREATE OR REPLACE TEMP TABLE replaced_{name} AS {_pairs(places)}")
-
-    def _table(self, name: str, columns: dict[str, str], where: str = "TRUE") -> str:
-        """SQL of some columns of those rows of a table for which a condition holds."""
-        written = f"{self._written(name, columns)} WHERE {where}"
-        if name not in self._corrected:
-            return f"({written})"
-        corrected = f"SELECT {_names(columns)} FROM {_read([self._corrected[name]], columns)} WHERE {where}"
-        by = "r.id = written.id" + (" AND r.tag = written.tag" if name == "spans" else "")
-        others = f"NOT EXISTS (SELECT 1 FROM replaced_{name} AS r WHERE {by})"
-        return f"({written} AND {others} UNION ALL {corrected})"
+    def _table(self, name: str, columns: Mapping[str, Sequence]) -> None:
+        """Make a table of columns, of which `id` and `tag` are texts and the others numbers."""
+        texts = ("id", "tag")
+        self._db.register(name, {key: np.array(of, object if key in texts else None) for key, of in columns.items()})
 
     def _written(self, name: str, columns: dict[str, str]) -> str:
         """SQL of some columns of a table as the model says it."""
@@ -366,10 +366,13 @@ class Search:
             raise OutputError(f"{self.folder}: the tables cannot be read: {storage.plainly(error)}") from error
 
 
-def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    """SQL of pairs, as columns id and tag; of a pair of nothing at least."""
-    rows = ", ".join(f"({_text(id)}, {_text(tag)})" for id, tag in [("", ""), *pairs])
-    return f"SELECT * FROM (VALUES {rows}) AS pairs(id, tag)"
+def _cuts(verdicts: Verdicts, tag: str) -> bool:
+    """Whether what is said of a film changes the spans of a tag: to confirm it of the film as a whole does not."""
+    return any(said == tag and not (at.of_film and one.verdict == APPLIES) for (said, at), one in verdicts.items())
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(map(_text, texts))
 
 
 def _names(columns: Iterable[str]) -> str:

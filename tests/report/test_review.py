@@ -208,7 +208,7 @@ def test_a_full_disk_is_one_sentence_and_the_page_goes_on(tmp_path, monkeypatch)
             assert asker.say(said) == (500, {"error": why})
         assert asker.say(said)[0] == 200
         with monkeypatch.context() as patched:
-            patched.setattr(Search, "_replace", full)
+            patched.setattr(Search, "_table", full)
             status, data, _ = asker.ask("/api/scenes?q=war")
             assert (status, json.loads(data)) == (500, {"error": why})
         assert json.loads(asker.ask("/api/scenes?q=war")[1]) == {"scenes": []}

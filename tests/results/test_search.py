@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie_tags.pipeline.commands import main
-from movie_tags.records import Film, Span
-from movie_tags.results.corrections import APPLIES, REJECTED, Correction, Corrections, Place
+from movie_tags.results import overlay
+from movie_tags.results.corrections import APPLIES, REJECTED, VERDICTS, Correction, Corrections, Held, Place
 from movie_tags.results.expressions import And, Not, Or, SearchError, Term, matching, parse, resolve, tags_of
+from movie_tags.results.film_tables import Results
 from movie_tags.results.parquet import SCHEMAS
-from movie_tags.results.schema import to_line
+from movie_tags.results.schema import to_row
 from movie_tags.results.search import Search
 
 VOCABULARY = ("Beach/Sea", "Children", "Violence", "Car chase", "Sword fight", "Sci-fi", "College/Univ.")
@@ -60,22 +61,20 @@ def write_results(folder, films, spans=None, kind="jsonl", vocabulary=VOCABULARY
     return str(folder)
 
 
-@pytest.mark.parametrize("full_at", [Film, Span])
+@pytest.mark.parametrize("full_at", ["film", "spans"])
 def test_corrections_that_could_not_be_laid_over_are_laid_over_by_the_next_question(tmp_path, monkeypatch, full_at):
     folder = write_results(tmp_path, [film("a", {"Children": 0.9})], [span("a", "Children", 0, 9)])
     Corrections(folder).append(
         [Correction("a", "Children", REJECTED, Place(3, 3.5)), Correction("a", "Violence", APPLIES, Place(2, 5))]
     )
 
-    def line(record):
-        if isinstance(record, full_at):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return to_line(record)
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with Search(folder) as search:
         asked = And((Term("Children", ("Children",)), Term("Violence", ("Violence",))))
         with monkeypatch.context() as full, pytest.raises(OSError):
-            full.setattr("movie_tags.results.search.to_line", line)
+            full.setattr(overlay, full_at, fail)
             search.scenes(asked)
         assert [one.id for one in search.films(asked)] == ["a"]
         assert [(one.start_s, one.end_s) for one in search.scenes(asked)] == [(2, 3), (3.5, 5)]
@@ -321,6 +320,43 @@ def test_scenes_are_those_of_brute_force(tmp_path_factory, films, expression, ki
     assert {(one.id, one.start_s, one.end_s) for one in found} == set(expected)
     for one in found:
         assert one.sure == pytest.approx(expected[one.id, one.start_s, one.end_s], abs=1e-6)
+
+
+PLACES = st.just((None, None)) | st.tuples(st.integers(0, 9), st.integers(0, 5)).map(lambda at: (at[0], sum(at)))
+CORRECTIONS = st.builds(
+    lambda k, tag, verdict, place, known: Correction(f"f{k}", tag, verdict, Place(*place), f"content {k}" * known),
+    st.integers(0, 3),
+    st.sampled_from(TAGS),
+    st.sampled_from(VERDICTS),
+    PLACES,
+    st.booleans(),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    films=st.lists(st.tuples(timelines(), strengths), min_size=1, max_size=3),
+    said=st.lists(CORRECTIONS, max_size=8),
+    expression=expressions,
+    minimum=st.none() | st.sampled_from([0.0, 0.3, 1.0]),
+    often=st.booleans(),
+)
+def test_what_people_say_is_found_as_in_tables_that_say_so(tmp_path_factory, films, said, expression, minimum, often):
+    rows, spans = [], []
+    for k, ((length, found), tags) in enumerate(films):
+        seen = {**tags, **{tag: 0.5 for tag, *_ in found}}
+        rows.append({**film(f"f{k}", seen, float(length)), "content": f"content {k}"})
+        spans += [span(f"f{k}", tag, float(start), float(end), p) for tag, start, end, p in found]
+    path = write_results(tmp_path_factory.mktemp("model"), rows, spans)
+    with Search(path, often) as search:
+        Corrections(path).append(said)
+        search.follow(Held(Corrections(path)))
+        found = search.films(expression, minimum), search.scenes(expression, minimum)
+    with Results(path) as results:
+        corrected = list(results.films())
+        told = [to_row(one) for row in corrected for one in results.spans(row.id)]
+    with Search(write_results(tmp_path_factory.mktemp("told"), [*map(to_row, corrected)], told)) as search:
+        assert found == (search.films(expression, minimum), search.scenes(expression, minimum))
 
 
 def test_scenes_of_tags_too_weak_in_their_film_do_not_count(tmp_path):
