@@ -86,6 +86,14 @@ class Page:
             found.append((said[0] + shown[0], said[1] + shown[1]))
         return least(found)
 
+    def reopened(self, name: str) -> Took:
+        """The catalogue's page after a click."""
+        found = []
+        for verdict in ("applies", "rejected") * 3:
+            self.timed("/api/corrections", {"name": name, "tag": "Mine", "verdict": verdict})
+            found.append(self.timed("/"))
+        return least(found)
+
     def close(self) -> None:
         self.process.terminate()
         self.process.wait()
@@ -108,13 +116,17 @@ def measure(folder: Path, when: str) -> None:
         rows = {
             "started": page.started,
             "the catalogue, first": page.first,
+            "both: from the start until the catalogue is open": tuple(
+                map(sum, zip(page.started, page.first, strict=True))
+            ),
             "the catalogue, again": page.best("/"),
             "a film's page, first": first_film,
+            "scenes, first": page.timed("/api/scenes?q=food"),  # waits for the end of all that is prepared
             "a film's page": page.best(f"/films/{names[-1]}.html"),
             "a correction, until its page shows it": page.corrected(names[-1]),
-            "the catalogue after a correction": page.timed("/"),
+            "the catalogue after a correction": page.reopened(names[-1]),
             "the queue": page.best("/queue"),
-            "scenes of two tags, first": page.timed("/api/scenes?q=animal%20war"),
+            "scenes of two tags, first asked for": page.timed("/api/scenes?q=animal%20war"),
             "scenes of two tags": page.best("/api/scenes?q=animal%20war"),
             "scenes of three, or and not": page.best(f"/api/scenes?q={quote('(animal or food) and not war')}"),
         }

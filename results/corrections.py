@@ -14,9 +14,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from movie_tags import storage
@@ -303,25 +304,25 @@ class Held:
         """What holds of a film with such an id and, where it is known, such a content."""
         return self._verdicts.get(content or self._contents.get(id) or id) or self._verdicts.get(id, {})
 
-    def only(self, tags: Container[str]) -> Held:
-        """What holds of some tags."""
-        found = Held(())
+    def where(self, tags: Iterable[str]) -> set[str]:
+        """The ids and contents of all films of which something is said of some tags, and perhaps of others."""
+        keys = {key for tag in tags for key in self._keys.get(tag, ())}
+        return keys | {film for film, content in self._contents.items() if content in keys}
+
+    @cached_property
+    def _keys(self) -> dict[str, list[str]]:
+        """Of each tag the keys of the films of which something is said of it, some of them twice."""
+        found: dict[str, list[str]] = {}
         for key, verdicts in self._verdicts.items():
-            kept = {said: one for said, one in verdicts.items() if said[0] in tags}
-            if kept:
-                found._verdicts[key] = kept
-        keys = found._verdicts
-        found._contents = {film: key for film, key in self._contents.items() if key in keys or film in keys}
+            for tag, _ in verdicts:
+                found.setdefault(tag, []).append(key)
         return found
 
-    def tags(self) -> set[str]:
+    @cached_property
+    def _applied(self) -> frozenset[str]:
+        said = (one for verdicts in self._verdicts.values() for one in verdicts.values())
+        return frozenset(one.tag for one in said if one.verdict == APPLIES)
+
+    def tags(self) -> frozenset[str]:
         """The tags of which people say that they apply somewhere."""
-        return {tag for said in self._verdicts.values() for (tag, _), one in said.items() if one.verdict == APPLIES}
-
-    def films(self) -> set[str]:
-        """The ids under which anything was said."""
-        return set(self._verdicts) | set(self._contents)
-
-    def contents(self) -> set[str]:
-        """The contents of which anything was said."""
-        return set(self._contents.values())
+        return self._applied

@@ -280,9 +280,10 @@ class Search:
         if self._laid == (self._held, tags):
             return
         self._laid = None  # what fails on the way is begun anew by the next question
-        held = self._held.only(frozenset(tags))
-        films = self._films_of(held, tags) if held else []
-        verdicts = [held.of(film.id, film.content) for film in films]
+        held = self._held
+        films = self._films_of(held.where(tags), tags)
+        told = [held.of(film.id, film.content) for film in films]
+        verdicts = [{said: one for said, one in of.items() if said[0] in tags} for of in told]
         said: dict[str, list] = {"id": [film.id for film in films]}
         for k, tag in enumerate(tags):
             said |= {f"v{k}": [], f"w{k}": [], f"c{k}": [int(_cuts(of, tag)) for of in verdicts]}
@@ -296,13 +297,15 @@ class Search:
         self._table("said_of_films", said)
         columns = ("id", "tag", "start_s", "end_s", "mean_probability")
         self._table("said_of_spans", {name: [getattr(span, name) for span in spans] for name in columns})
-        self._laid = self._held, tags
+        self._laid = held, tags
 
-    def _films_of(self, held: Held, tags: Sequence[str]) -> list[Film]:
-        """The films of which something is said, with no tags but these."""
+    def _films_of(self, names: set[str], tags: Sequence[str]) -> list[Film]:
+        """The films with one of these ids or contents, with no tags but these."""
+        if not names:
+            return []
         columns = {name: f'"{name}"' for name in ("id", "content", "duration_s", "tags")}
         columns["tags"] = f"list_filter(tags, lambda x: x.tag IN ({_listed(tags)}))"
-        self._table("asked", {"id": sorted(held.films() | held.contents())})
+        self._table("asked", {"id": list(names)})
         rows = self._rows(
             f"SELECT {', '.join(columns.values())} FROM ({self._written('tags', _FILMS)}) "
             "WHERE id IN (SELECT id FROM asked) OR content IN (SELECT id FROM asked)"
@@ -314,11 +317,12 @@ class Search:
         spans: dict[str, list[Span]] = {film.id: [] for film in films}
         # What is said of a film as a whole leaves all of them or none: they need not be read.
         some = {(film.id, tag) for film, of in zip(films, verdicts, strict=True) for tag, at in of if not at.of_film}
-        self._table("asked", {"id": [id for id, _ in some], "tag": [tag for _, tag in some]})
-        written = f"SELECT written.* FROM ({self._written('spans', _SPANS)}) AS written JOIN asked USING (id, tag)"
-        for row in self._rows(written) if some else ():
-            span = from_row(Span, _said(_SPANS, row))
-            spans[span.id].append(span)
+        if some:
+            self._table("asked", {"id": [id for id, _ in some], "tag": [tag for _, tag in some]})
+            written = f"SELECT written.* FROM ({self._written('spans', _SPANS)}) AS written JOIN asked USING (id, tag)"
+            for row in self._rows(written):
+                span = from_row(Span, _said(_SPANS, row))
+                spans[span.id].append(span)
         for film, of in zip(films, verdicts, strict=True):
             yield from (changed(span, id=film.id) for span in overlay.spans(spans[film.id], of))
 

@@ -145,6 +145,16 @@ def test_what_holds_after_more_was_said_is_what_all_say(before, more):
     assert [held.of(*film) for film in films] == was
 
 
+@given(st.lists(SAID, max_size=20), st.sets(st.sampled_from(["War", "Food", "Lighthouse"])))
+def test_no_film_is_missed_of_which_something_is_said_of_some_tags(said, tags):
+    held = Held(said)
+    for film in ("a", "b", "c"):
+        for content in ("", "x", "y", "z"):
+            if any(tag in tags for tag, _ in held.of(film, content)):
+                assert {film, content} & held.where(tags)
+    assert not held.where([]) and not held.where(["Lighthouse"])
+
+
 def prevailing(time_s, tag, said):
     """By the rule, one verdict against all others: the one that none beats; `said` in order of time."""
     there = [
