@@ -43,7 +43,7 @@ def said_of_film(tags: Sequence[TagStrength], verdicts: Verdicts) -> dict[str, b
 def film(row: Film, verdicts: Verdicts) -> Film:
     """A film with what people say of its tags: those they give come first, those they take keep their row in `tags`."""
     said = said_of_film(row.tags, verdicts)
-    if not said:
+    if not any(said.values()) and said.keys().isdisjoint(tag.tag for tag in (*row.tags, *row.short_list)):
         return row
     tags = {tag.tag: tag for tag in row.tags}
     given = []
