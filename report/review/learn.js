@@ -40,16 +40,19 @@
     document.body.dataset.state = job ? `${job.kind} ${job.state}` : "idle";
   };
   const compare = (found, now) => {
-    $("rows").replaceChildren(...found.tags.map(({ tag, yes, no, before, after, word }) => make("tr", {},
+    const change = (pair) => (!pair ? "" : pair[0] === pair[1] ? pair[0] : `${pair[0]} → ${pair[1]}`);
+    $("rows").replaceChildren(...found.tags.map(({ tag, yes, no, before, after, word, films }) => make("tr", {},
       make("th", { scope: "row", textContent: tag }), ...[yes, no, number(before), number(after)].map((text) => make("td", { textContent: text })),
-      make("td", { textContent: word, className: word }))));
+      make("td", { textContent: word, className: word }),
+      ...[films?.right, films?.wrong, films?.missed].map((pair) => make("td", { textContent: change(pair) })))));
     const kinds = { "average precision": [found.mean, "mean average precision"], precision: [found.precision, "films' precision"], recall: [found.recall, "films' recall"] };
     const worse = found.worse_at.map((name) => [kinds[name][1], ...kinds[name][0].map(number)])
       .map(([what, before, after]) => `Worse: ${what} of the tags that the model knew, ${before} before, ${after} after.`);
-    const mean = found.mean && !found.worse_at.includes("average precision") ? [`Mean of the tags that the model knew: ${number(found.mean[0])} before, ${number(found.mean[1])} after.`] : [];
+    const others = Object.entries(kinds).filter(([name, [pair]]) => pair && !found.worse_at.includes(name))
+      .map(([, [pair, what]]) => `${what[0].toUpperCase()}${what.slice(1)} of the tags that the model knew: ${number(pair[0])} before, ${number(pair[1])} after.`);
     const over = Object.entries(found.passed_over).map(([tag, why]) => `${tag} is not learned: ${why}.`);
     const cautions = found.cautions.map((text) => `Do not trust: ${text}.`);
-    $("cautions").replaceChildren(...[...worse, ...mean, ...over, ...cautions].map((textContent) => make("li", { textContent })));
+    $("cautions").replaceChildren(...[...worse, ...others, ...over, ...cautions].map((textContent) => make("li", { textContent })));
     const used = now.models.find((one) => one.name === found.name)?.used;
     $("retag").hidden = !found.name || used;
     $("retag").dataset.name = found.name;

@@ -165,10 +165,10 @@ def test_undo_is_of_the_last_thing_said_on_whatever_page(browser, tmp_path):
         until(browser, lambda: one(browser, "#said").text == "undone: Temple in a.mp4")
 
 
-def prints(tmp_path, monkeypatch, found, status=0):
-    """What the page starts prints an object, and ends."""
+def prints(tmp_path, monkeypatch, found, status=0, then="true"):
+    """What the page starts prints an object, does something, and ends."""
     program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\ncat << 'END'\n{json.dumps(found)}\nEND\nexit {status}\n")
+    program.write_text(f"#!/bin/sh\ncat << 'END'\n{json.dumps(found)}\nEND\n{then}\nexit {status}\n")
     program.chmod(0o755)
     monkeypatch.setattr(work.sys, "executable", str(program))
 
@@ -252,17 +252,28 @@ def test_shots_are_found_by_words(browser, tmp_path, monkeypatch):
         browser.get_log("browser")  # that a request was refused
 
 
-def test_why_a_model_is_refused_is_said(browser, learning, tmp_path, monkeypatch):
-    found = {"tags": [], "mean": [0.5, 0.6], "precision": [0.75, 0.625], "recall": [0.5, 0.25], "worse": True}
+def test_why_a_model_is_refused_is_said_and_a_press_writes_it(browser, learning, tmp_path, monkeypatch):
+    films = {"right": [8, 5], "wrong": [2, 3], "missed": [1, 1]}
+    war = {"tag": "War", "yes": 9, "no": 7, "before": 0.5, "after": 0.625, "word": "better", "films": films}
+    own = {"tag": "Temple", "yes": 4, "no": 0, "before": None, "after": None, "word": "new", "films": None}
+    found = {"tags": [war, own], "mean": [0.5, 0.625], "precision": [0.75, 0.625], "recall": [0.5, 0.25], "worse": True}
     found |= {"worse_at": ["precision", "recall"], "passed_over": {}, "cautions": [], "model": ""}
     prints(tmp_path, monkeypatch, found, 1)
     one(browser, "#learn").click()
     until(browser, lambda: len(all_of(browser, "#cautions li")) == 3)
-    told = [item.text for item in all_of(browser, "#cautions li")]
-    assert [text for text in told if "Worse" in text] == [
+    assert [item.text for item in all_of(browser, "#cautions li")] == [
         "Worse: films' precision of the tags that the model knew, 0.750 before, 0.625 after.",
         "Worse: films' recall of the tags that the model knew, 0.500 before, 0.250 after.",
+        "Mean average precision of the tags that the model knew: 0.500 before, 0.625 after.",
     ]
+    cells = [[cell.text for cell in all_of(row, "td")] for row in all_of(browser, "#rows tr")]
+    assert cells[0] == ["9", "7", "0.500", "0.625", "better", "8 → 5", "2 → 3", "1"]
+    assert cells[1][4:] == ["new", "", "", ""]
+    assert not one(browser, "#retag").is_displayed()
+    prints(tmp_path, monkeypatch, {**found, "model": "mine"}, then='echo "$@" > ' + str(tmp_path / "words"))
+    one(browser, "#force").click()
+    until(browser, lambda: one(browser, "#retag").is_displayed())
+    assert not one(browser, "#force").is_displayed() and " --force" in (tmp_path / "words").read_text()
 
 
 @pytest.mark.parametrize(
