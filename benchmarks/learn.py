@@ -248,9 +248,9 @@ def main() -> None:
         model = first_model(material, of_model)
         before.append(judge(material, model, last))
         for kind, found in after.items():
-            said = Corrected(
-                material.vocabulary, review(material, model, second, kind, args.frames), {}, len(material.vocabulary)
-            )
+            examples = review(material, model, second, kind, args.frames)
+            every = np.ones(len(examples.films), bool)
+            said = Corrected(material.vocabulary, examples, {}, len(material.vocabulary), every)
             begun = time.process_time()
             learned = learn(model.head, model.thresholds.tolist(), model.film, said)
             took = time.process_time() - begun

@@ -7,7 +7,7 @@ are weak negatives.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,8 +33,11 @@ WEAK = 0.3
 """What a key frame weighs as a negative of a tag that nobody says of its film."""
 DRAWN_FILMS = 200
 """Films without corrections that are looked at, too: such negatives come from them, and what holds a head."""
-OF_FILM = 10
-"""Key frames of a film that are taken though nothing is said of them."""
+OF_FILM, OF_CORRECTED, CORRECTED = 10, 40, 6000
+"""Key frames of a film that are taken whatever is said of them: of one without corrections, of one with, and of all
+with together; 2 of each at least."""
+SUREST = 3
+"""Key frames that are taken for what is said of a film as a whole: those on which the tag is the most probable."""
 NO_FILM = "it is said of whole films alone; mark key frames that show it"
 
 
@@ -51,12 +54,15 @@ class Corrected:
         examples: the key frames; labels as wide as `tags`.
         passed_over: by tag that cannot be learned, why.
         known: how many of `tags` the model knows.
+        drawn: bool [N], the key frames that are taken whatever is said of them, evenly spread over their films: by them
+            it can be told how often tags are believed. All others are there for what is said of them.
     """
 
     tags: tuple[str, ...]
     examples: Examples
     passed_over: Mapping[str, str]
     known: int
+    drawn: np.ndarray
 
 
 def labels_of(
@@ -118,9 +124,18 @@ def gather(results: ResultsFolder, vocabulary: Sequence[str], seen_key: str, hea
     own = sorted({tag for verdicts in said.values() for tag, _ in verdicts} - {*vocabulary, TITLE_CARD})
     tags = (*vocabulary, *own)
     wanted = [id for id in said if id in parts]
-    frames = _frames_of(results, parts, {*wanted, *draw(parts, wanted)})
-    found = examples_of(frames, said, tags, head)
-    return _learnable(tags, found, said, len(vocabulary))
+    more = min(OF_CORRECTED, max(2, CORRECTED // len(wanted)))
+    number = {**dict.fromkeys(draw(parts, wanted), OF_FILM), **dict.fromkeys(wanted, more)}
+    rows = [
+        row
+        for frames in _frames_of(results, parts, number)
+        for id, of_film in frames.items()
+        for row in rows_of(id, of_film, said.get(id, {}), tags, head, number[id])
+    ]
+    if not rows:
+        raise LearningError("the films that people have corrected have no key frames to learn from")
+    films, vectors, labels, weights, drawn = map(np.array, zip(*rows, strict=True))
+    return _learnable(tags, Examples(vectors, labels, weights, films), drawn, said, len(vocabulary))
 
 
 def _said(results: ResultsFolder) -> dict[str, Verdicts]:
@@ -175,39 +190,59 @@ FilmFrames = dict[str, list[tuple[float, bytes]]]
 """By id, a film's key frames: seconds and quantised features."""
 
 
-def _frames_of(results: ResultsFolder, parts: Mapping[str, str], ids: Collection[str]) -> FilmFrames:
+def _frames_of(results: ResultsFolder, parts: Mapping[str, str], ids: Collection[str]) -> Iterator[FilmFrames]:
+    """A part at a time, for they may be many."""
     of_part: dict[str, set[str]] = {}
     for id in ids:
         of_part.setdefault(parts[id], set()).add(id)
-    frames: FilmFrames = {}
     for part, wanted in sorted(of_part.items()):
+        frames: FilmFrames = {}
         for one in features.read(storage.join(results.address, part), wanted):
             frames.setdefault(one.id, []).append((one.time_s, one.features))
-    return {id: sorted(frames[id]) for id in sorted(frames)}
+        yield {id: sorted(frames[id]) for id in sorted(frames)}
 
 
-def examples_of(frames: FilmFrames, said: Mapping[str, Verdicts], tags: Sequence[str], head: LinearHead) -> Examples:
-    """Key frames with what is said of them, and some of each film of which nothing is.
+Row = tuple[str, np.ndarray, np.ndarray, np.ndarray, bool]
+"""A key frame: its film, features, labels, their weights, and whether it is taken whatever is said of it."""
 
-    Raises:
-        LearningError: there are none.
+
+def rows_of(
+    id: str,
+    frames: Sequence[tuple[float, bytes]],
+    verdicts: Verdicts,
+    tags: Sequence[str],
+    head: LinearHead,
+    number: int,
+) -> list[Row]:
+    """The key frames of a film that are learned from, with what is said of them.
+
+    Args:
+        id: of the film.
+        frames: seconds and quantised features of all its key frames, in order.
+        verdicts: what people say of it.
+        tags: the labels' order, those of the head first.
+        head: of the model.
+        number: how many are taken whatever is said of them.
     """
-    vectors, labels, weights, films = [], [], [], []
-    for id, of_film in frames.items():
-        verdicts = said.get(id, {})
-        probable = head(np.stack([restore(data) for _, data in of_film])) if whole_films(verdicts) else None
-        found, weight = labels_of([time for time, _ in of_film], verdicts, tags, probable)
-        spoken = np.isfinite(found).any(1)
-        silent = np.flatnonzero(~spoken)
-        spread = silent[np.unique(np.linspace(0, len(silent) - 1, min(OF_FILM, len(silent))).round().astype(int))]
-        for row in sorted([*np.flatnonzero(spoken), *spread]):
-            vectors.append(restore(of_film[row][1]))
-            labels.append(found[row])
-            weights.append(weight[row])
-            films.append(id)
-    if not vectors:
-        raise LearningError("the films that people have corrected have no key frames to learn from")
-    return Examples(np.stack(vectors), np.stack(labels), np.stack(weights), np.array(films))
+    times = [time for time, _ in frames]
+    drawn = np.unique(np.linspace(0, len(frames) - 1, min(number, len(frames))).round().astype(int))
+    chosen, probable = set(drawn.tolist()), None
+    placed = {key: one for key, one in verdicts.items() if not one.place.of_film}
+    chosen |= {row for row, time in enumerate(times) if said_at(time, placed)}
+    if len(placed) < len(verdicts):
+        probable = head(np.stack([restore(data) for _, data in frames]))
+        for column in {tags.index(tag) for (tag, place) in verdicts if place.of_film and tag in tags}:
+            if column < probable.shape[1]:
+                chosen |= set(np.argsort(-probable[:, column], kind="stable")[:SUREST].tolist())
+    rows = sorted(chosen)
+    labels, weights = labels_of(
+        [times[row] for row in rows], verdicts, tags, probable[rows] if probable is not None else None
+    )
+    taken = np.isin(rows, drawn).tolist()
+    return [
+        (id, restore(frames[row][1]), *said, by_chance)
+        for row, *said, by_chance in zip(rows, labels, weights, taken, strict=True)
+    ]
 
 
 def with_weak_negatives(examples: Examples, tags: Iterable[int], marked: Mapping[int, Collection[str]]) -> Examples:
@@ -225,7 +260,9 @@ def with_weak_negatives(examples: Examples, tags: Iterable[int], marked: Mapping
     return replace(examples, labels=labels, weights=weights)
 
 
-def _learnable(tags: tuple[str, ...], examples: Examples, said: Mapping[str, Verdicts], known: int) -> Corrected:
+def _learnable(
+    tags: tuple[str, ...], examples: Examples, drawn: np.ndarray, said: Mapping[str, Verdicts], known: int
+) -> Corrected:
     """What can be learned of what was gathered."""
     place = {tag: i for i, tag in enumerate(tags)}
     marked: dict[int, set[str]] = {}
@@ -241,7 +278,7 @@ def _learnable(tags: tuple[str, ...], examples: Examples, said: Mapping[str, Ver
     if not np.isfinite(examples.labels).any():
         reasons = "; ".join(f"{tag}: {why}" for tag, why in passed_over.items())
         raise LearningError(f"nothing that people have said can be learned yet ({reasons})")
-    return Corrected(tuple(tags[tag] for tag in kept), examples, passed_over, known)
+    return Corrected(tuple(tags[tag] for tag in kept), examples, passed_over, known, drawn)
 
 
 def _only_whole(tag: int, examples: Examples) -> bool:

@@ -150,19 +150,20 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
     held = replace(said, examples=holding(wide, said.examples, of_model))
     found = probabilities_left_out(wide, held)
     own = range(said.known, len(said.tags))
-    drawn = adapt(wide, held.examples, penalties(said))
+    adapted = adapt(wide, held.examples, penalties(said))
     report_progress(steps=1)
     before, cuts = head(said.examples.features), np.asarray(thresholds, float)
-    logits = logit(found[:, : said.known])
-    has = in_any(films, before >= cuts)
-    more = offsets(logit(before), logits, logit(cuts), _shares(said, has), of_model)
+    logits, drawn_films = logit(found[:, : said.known]), films[said.drawn]
+    share = _shares(said, in_any(drawn_films, (before >= cuts)[said.drawn]))
+    more = offsets(logit(before)[said.drawn], logits[said.drawn], logit(cuts), share, of_model)
     found[:, of_model] = sigmoid(logits + more)[:, of_model]
-    bias = drawn.bias + np.append(more, np.zeros(len(own))).astype(np.float32)
+    bias = adapted.bias + np.append(more, np.zeros(len(own))).astype(np.float32)
     by_tag = dict(zip(known, thresholds, strict=True))
     now = film and _film_again(film, said, before, found, by_tag, of_model)
-    sure = (confidences(films, p, known, by_tag, model) for p, model in ((before, film), (found[:, : said.known], now)))
+    both = ((before, film), (found[:, : said.known], now))
+    sure = (confidences(drawn_films, p[said.drawn], known, by_tag, model) for p, model in both)
     return Learned(
-        replace(drawn, bias=bias),
+        replace(adapted, bias=bias),
         said.tags,
         np.array([*thresholds, *(_own_threshold(tag, said, found) for tag in own)]),
         now,
@@ -200,8 +201,9 @@ def _film_again(
         learned: places of those of them that have learned.
     """
     known, plain = said.tags[: said.known], replace(film, ceilings={})
+    films = said.examples.films[said.drawn]
     was, now = (
-        confidences(said.examples.films, part[:, : said.known], known, thresholds, plain) for part in (before, found)
+        confidences(films, part[said.drawn, : said.known], known, thresholds, plain) for part in (before, found)
     )
     cuts = np.full(len(known), logit(THRESHOLD))
     more = offsets(logit(was), logit(now), cuts, _shares(said, was >= THRESHOLD), learned)

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from movie_tags.models.heads import LinearHead
+from movie_tags.models.quantised import quantise, restore
 from movie_tags.progress import LOGGER, PREFIX
 from movie_tags.records import KeyFrame, TagProbability
 from movie_tags.results import overlay
 from movie_tags.results.corrections import Correction, Held, Place
 from movie_tags.results.listing import THRESHOLD
-from movie_tags.training.corrected import Corrected, draw, labels_of
+from movie_tags.training.corrected import SUREST, Corrected, draw, labels_of, rows_of
 from movie_tags.training.heads.adapt import Examples
 from movie_tags.training.learning import cut, film_offset, learn
 from movie_tags.transforms.evidence import FilmConfidence
@@ -62,6 +63,34 @@ def test_a_rejected_film_weighs_little():
         assert weights.sum() == pytest.approx(0.5)
 
 
+def test_of_a_long_film_a_few_key_frames_are_taken():
+    """Evenly spread ones, those of which something is said, and those that showed the most of what is said of all."""
+    random = np.random.default_rng(0)
+    frames = [(float(time), quantise(random.random(4, np.float32))) for time in range(1500)]
+    head = LinearHead(random.normal(size=(4, 2)).astype(np.float32), np.zeros(2, np.float32), (4,))
+    probable = head(np.stack([restore(data) for _, data in frames]))
+    said = [
+        Correction("a", "War", "rejected"),
+        Correction("a", "Food", "applies"),
+        Correction("a", "Temple", "applies"),
+    ]
+    placed = [Correction("a", "Temple", "applies", Place(7, 7)), Correction("a", "Food", "rejected", Place(100, 103))]
+    verdicts = Held([*said, *placed]).of("a")
+    rows = rows_of("a", frames, verdicts, ("Food", "War", "Temple"), head, 20)
+    assert len(rows) <= 20 + 4 + 2 * SUREST and {id for id, *_ in rows} == {"a"}
+    time_of = {data: time for time, data in frames}
+    times = np.array([time_of[quantise(vector)] for _, vector, *_ in rows])
+    labels, weights = (np.stack([row[part] for row in rows]) for part in (2, 3))
+    assert {0.0, 7.0, 100.0, 101.0, 102.0, 1499.0} <= set(times) and times[[row[4] for row in rows]] == pytest.approx(
+        np.linspace(0, 1499, 20), abs=0.5
+    )
+    for tag in range(2):
+        assert set(np.argsort(-probable[:, tag])[:SUREST].astype(float)) <= set(times)
+    assert times[labels[:, 0] == 1] == [probable[:, 0].argmax()] and set(times[labels[:, 0] == 0]) == {100, 101, 102}
+    assert (labels[:, 1] == 0).all() and weights[:, 1].sum() == pytest.approx(0.5)
+    assert set(times[labels[:, 2] == 1]) == {7.0}
+
+
 def test_films_are_drawn_from_parts_that_are_read_anyhow():
     parts = {f"film{i}": f"part{i // 10}" for i in range(40)}
     drawn = draw(parts, ["film25", "film21"], 8)
@@ -92,7 +121,7 @@ def examples_of(films=12, frames=5, seed=0):
 
 def corrected(examples, known):
     tags = tuple(f"tag{i}" for i in range(examples.labels.shape[1]))
-    return Corrected(tags, examples, {}, known)
+    return Corrected(tags, examples, {}, known, np.ones(len(examples.films), bool))
 
 
 def test_films_with_a_new_tag_come_on_the_short_list_and_others_do_not():

@@ -66,7 +66,7 @@ def test_what_people_do_not_speak_of_keeps_its_place(reviewer):
     }[reviewer]
     labels = np.where(spoken, shows.astype(float), np.nan)[:, None]
     examples = Examples(features[seen], labels[seen], np.isfinite(labels[seen]).astype(float), films[seen].astype(str))
-    learned = learn(head, [threshold], None, Corrected(("War",), examples, {}, 1))
+    learned = learn(head, [threshold], None, Corrected(("War",), examples, {}, 1, np.ones(seen.sum(), bool)))
     after = learned.head(features)[:, 0]
     fresh = ~seen
     orders = [average_precision_score(shows[fresh], p[fresh]) for p in (before, after)]
