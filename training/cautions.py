@@ -59,7 +59,6 @@ def cautions_of_learning(said: Corrected, learned: Learned) -> list[str]:
         learned: what the model has learned of it.
     """
     labels, films = said.examples.labels[:, learned.touched], said.examples.films
-    yes, no = (labels == 1).sum(0), (labels == 0).sum(0)
     judged = {one.tag: one for one in learned.judged}
     chance, unseen, alone, worse = [], [], [], []
     for place, tag in enumerate(learned.touched):
@@ -69,7 +68,7 @@ def cautions_of_learning(said: Corrected, learned: Learned) -> list[str]:
             alone.append(name)
         if tag not in judged:
             unseen.append(name)
-        elif min(yes[place], no[place]) < FEW:
+        elif min(said.counts(tag)) < FEW:
             chance.append(name)
         elif judged[tag].after < judged[tag].before and not own:
             worse.append(name)

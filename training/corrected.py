@@ -64,6 +64,13 @@ class Corrected:
     known: int
     drawn: np.ndarray
 
+    def counts(self, tag: int) -> tuple[int, int]:
+        """On how many key frames a tag applies, and does not: a film of which it is rejected as a whole is one."""
+        labels, weights = self.examples.labels[:, tag], self.examples.weights[:, tag]
+        no = (labels == 0) & (weights > 0)
+        of_film = no & (weights < 1) & (weights != WEAK)
+        return int((labels == 1).sum()), int((no & ~of_film).sum()) + len(np.unique(self.examples.films[of_film]))
+
 
 def labels_of(
     times: Sequence[float], verdicts: Verdicts, tags: Sequence[str], found: np.ndarray | None = None

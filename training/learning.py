@@ -28,8 +28,10 @@ from movie_tags.models.bundle import (
 from movie_tags.models.clip.text_encoder import copy_models
 from movie_tags.models.heads import LinearHead, read_head, sigmoid, write_head
 from movie_tags.progress import report_progress
+from movie_tags.records import TITLE_CARD
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.corrected import Corrected, LearningError
+from movie_tags.training.evaluate.films import LEAST_PRECISION, best_precision
 from movie_tags.training.heads.adapt import (
     NEW_PENALTY,
     PENALTY,
@@ -45,15 +47,17 @@ from movie_tags.training.heads.adapt import (
 )
 from movie_tags.training.heads.multilabel import logit
 from movie_tags.training.never_worse import (
+    LEAST_FILMS,
     JudgedFilms,
     confidences,
     in_any,
     judged_films,
     order_is_worse,
+    rows_of_films,
     said_of_films,
 )
 from movie_tags.training.operating_point import offsets, shares
-from movie_tags.transforms.evidence import Evidence, FilmConfidence
+from movie_tags.transforms.evidence import BELIEVED, Evidence, FilmConfidence
 from movie_tags.transforms.frame_rule import in_millionths
 
 FLOOR = 0.1
@@ -143,7 +147,8 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
     """
     films = said.examples.films
     by_frames = steps_of(len(films)) if _of_one_film(said) else 0
-    report_progress(steps_due=1 + steps_of(len(np.unique(films))) + by_frames)
+    apart = steps_of(len(np.unique(films)))
+    report_progress(steps_due=2 + apart + by_frames)
     wide, known = extended(head, len(said.tags)), said.tags[: said.known]
     touched = np.flatnonzero((np.isfinite(said.examples.labels) & (said.examples.weights > 0)).any(0)).tolist()
     of_model = [tag for tag in touched if tag < said.known]
@@ -153,21 +158,24 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
     adapted = adapt(wide, held.examples, penalties(said))
     report_progress(steps=1)
     before, cuts = head(said.examples.features), np.asarray(thresholds, float)
+    judged = tuple(changes(wide, said.examples, found, _of_one_film(said)))
     logits, drawn_films = logit(found[:, : said.known]), films[said.drawn]
     share = _shares(said, in_any(drawn_films, (before >= cuts)[said.drawn]))
-    more = offsets(logit(before)[said.drawn], logits[said.drawn], logit(cuts), share, of_model)
-    found[:, of_model] = sigmoid(logits + more)[:, of_model]
-    bias = adapted.bias + np.append(more, np.zeros(len(own))).astype(np.float32)
+    of_model = of_model if apart else []  # of a single film none could be left out
+    added = offsets(logit(before)[said.drawn], logits[said.drawn], logit(cuts), share, of_model)
+    found[:, of_model] = sigmoid(logits + added)[:, of_model]
+    bias = adapted.bias + np.append(added, np.zeros(len(own))).astype(np.float32)
     by_tag = dict(zip(known, thresholds, strict=True))
     now = film and _film_again(film, said, before, found, by_tag, of_model)
     both = ((before, film), (found[:, : said.known], now))
-    sure = (confidences(drawn_films, p[said.drawn], known, by_tag, model) for p, model in both)
+    sure = [confidences(drawn_films, p[said.drawn], known, by_tag, model) for p, model in both]
+    report_progress(steps=1)
     return Learned(
         replace(adapted, bias=bias),
         said.tags,
         np.array([*thresholds, *(_own_threshold(tag, said, found) for tag in own)]),
         now,
-        tuple(changes(wide, said.examples, found, _of_one_film(said))),
+        judged,
         tuple(touched),
         said.known,
         judged_films(said.examples, known, *sure),
@@ -205,11 +213,31 @@ def _film_again(
     was, now = (
         confidences(films, part[said.drawn, : said.known], known, thresholds, plain) for part in (before, found)
     )
+    of_films = [tag for tag in learned if known[tag] != TITLE_CARD]
     cuts = np.full(len(known), logit(THRESHOLD))
-    more = offsets(logit(was), logit(now), cuts, _shares(said, was >= THRESHOLD), learned)
+    added = offsets(logit(was), logit(now), cuts, _shares(said, was >= THRESHOLD), of_films)
+    again = {known[tag]: round(film.tags.get(known[tag], 0.0) + float(added[tag]), 5) for tag in of_films}
     own = {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in range(said.known, len(said.tags))}
-    again = {known[tag]: round(film.tags.get(known[tag], 0.0) + float(more[tag]), 5) for tag in learned}
-    return replace(film, tags={**film.tags, **again, **own}, alone=film.alone | own.keys())
+    shown = _shown_again(said, sigmoid(logit(now) + added), [tag for tag in of_films if known[tag] in film.ceilings])
+    ceilings = {tag: most for tag, most in film.ceilings.items() if tag not in shown}
+    return replace(film, tags={**film.tags, **again, **own}, ceilings=ceilings, alone=film.alone | own.keys())
+
+
+def _shown_again(said: Corrected, sure: np.ndarray, tags: Sequence[int]) -> set[str]:
+    """The tags that were kept off the short list, for they were seldom right, and are right in films left out now.
+
+    Args:
+        sure: how sure the model is of films' tags, float [films, tags].
+        tags: places of those that were kept off it.
+    """
+    applies, rejected = said_of_films(said.examples, said.tags[: said.known])
+    found = set()
+    for tag in tags:
+        judged = (applies | rejected)[:, tag] & (sure[:, tag] >= BELIEVED)
+        right = applies[judged, tag]
+        if right.sum() >= LEAST_FILMS and best_precision(sure[judged, tag], right) >= LEAST_PRECISION:
+            found.add(said.tags[tag])
+    return found
 
 
 def penalties(said: Corrected) -> np.ndarray:
@@ -266,8 +294,7 @@ def film_offset(film: FilmConfidence, examples: Examples, found: np.ndarray, tag
     """
     plain = replace(film, tags={}, ceilings={}, alone=frozenset({""}))
     labels, sure = [], []
-    for name in np.unique(examples.films):
-        rows = examples.films == name
+    for rows in rows_of_films(examples.films):
         statistics = Evidence.of(in_millionths(found[rows][:, [tag]])).statistics()[0]
         labels.append(float((examples.labels[rows, tag] == 1).any()))
         sure.append(plain.confidence("", statistics))

@@ -27,6 +27,8 @@ LEAST_FILMS = 5
 """With fewer films of which anything was said, nothing is judged."""
 DRAWS, SURE = 2000, 0.95
 """Draws of the bootstrap, and the share of them that must say that a model is worse."""
+LEAST_FOLDS = 3
+"""With fewer folds of tags that have examples of both kinds, no order is judged."""
 SEED = 0
 
 Pair = tuple[float, float]
@@ -36,7 +38,7 @@ def order_is_worse(changes: Sequence[TagChange]) -> bool:
     """Whether the mean over tags of average precision is lower, beyond what other tags and folds would make of it."""
     shares = ((fold, sum(n for n, *_ in one.folds)) for one in changes for fold in one.folds)
     gains = np.array([n / all_ * (after - before) for (n, before, after), all_ in shares])
-    if not len(gains):
+    if len(gains) < LEAST_FOLDS:
         return False
     drawn = np.random.default_rng(SEED).multinomial(len(gains), np.full(len(gains), 1 / len(gains)), DRAWS) @ gains
     return bool(np.quantile(drawn, SURE) < 0)
@@ -73,7 +75,9 @@ class JudgedFilms:
 
     def _fewer_are_right(self) -> bool:
         """Whether all that is listed, whoever spoke of it, has fewer right ones, by the precision of what is judged."""
-        before, after = self.precision or (1.0, 1.0)
+        was, now = (_share(*self._counted(listed)["precision"]) for listed in self._both)
+        before = 1.0 if was is None else was
+        after = now if now is not None else 1.0 if was is None else 0.0
         return after * self.after.sum() < before * self.before.sum()
 
     def _seem_worse(self) -> tuple[str, ...]:
@@ -181,8 +185,8 @@ def confidences(
         film: the model of films; None: a film surely has the tags that one of its key frames has.
     """
     found = []
-    for name in np.unique(films):
-        shown = probabilities[films == name]
+    for rows in rows_of_films(films):
+        shown = probabilities[rows]
         if TITLE_CARD in tags:
             shown = shown[shown[:, tags.index(TITLE_CARD)] < thresholds[TITLE_CARD]]
         if film is None:
@@ -192,3 +196,9 @@ def confidences(
         sure = believe(Evidence.of(in_millionths(shown)), tags, models, thresholds).confidence
         found.append([sure.get(tag, 0.0) if len(shown) else 0.0 for tag in tags])
     return np.array(found, float).reshape(len(found), len(tags))
+
+
+def rows_of_films(films: np.ndarray) -> list[np.ndarray]:
+    """The places of each film's key frames, in the order of the films' names. Args: the film of each, [N]."""
+    order = np.argsort(films, kind="stable")
+    return np.split(order, np.flatnonzero(films[order][1:] != films[order][:-1]) + 1) if len(films) else []

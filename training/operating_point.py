@@ -13,6 +13,8 @@ import numpy as np
 
 PULL = 10
 """A tag's own offset is drawn to that of all together as by so many of its key frames: few say little."""
+MARGIN = 0.01
+"""How far, in logits, an offset keeps off where another key frame is believed: heads are kept in half precision."""
 USUAL, IMAGINED = 0.5, 10
 """The share of right ones among the films that have a tag at which it is believed as often as before, and how many
 films are imagined to have that share: people who reject what is wrong do not always confirm what is right."""
@@ -31,7 +33,7 @@ def shares(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 def offsets(
     before: np.ndarray, after: np.ndarray, cuts: np.ndarray, share: np.ndarray, tags: Sequence[int]
 ) -> np.ndarray:
-    """What to add to logits after learning, float [tags]: so much that a tag is believed on a share of as many key
+    """What to add to logits after learning, float [tags]: as little as lets a tag be believed on a share of as many key
     frames as before; 0 for others than `tags`.
 
     Args:
@@ -45,15 +47,16 @@ def offsets(
         return found
     lacking = cuts - after  # what a key frame lacks to be believed
     number = (before >= cuts).sum(0)
-    wanted = number * share
-    together = _at(lacking[:, tags], wanted[tags].sum())
+    together = offset_for(lacking[:, tags], number[tags].sum(), 0.0)
     for tag in tags:
-        own = _at(lacking[:, [tag]], wanted[tag])
+        own = offset_for(lacking[:, tag], round(number[tag] * share[tag]), together)
         found[tag] = (number[tag] * own + PULL * together) / (number[tag] + PULL)
     return found
 
 
-def _at(lacking: np.ndarray, number: float) -> float:
-    """The offset at which so many are believed, in the middle of the gap; none is added where it is nobody."""
-    order, place = np.sort(lacking, axis=None), round(number)
-    return float(order[place - 1 : place + 1].mean()) if place else min(0.0, float(order[0]))
+def offset_for(lacking: np.ndarray, number: int, near: float) -> float:
+    """The offset at which so many are believed that lies nearest to another, and a little off the next ones."""
+    order = np.concatenate([[-np.inf], np.sort(lacking, axis=None), [np.inf]])
+    low, high = float(order[number]), float(order[number + 1])
+    margin = min(MARGIN, (high - low) / 2)
+    return min(max(near, low + margin), high - margin)

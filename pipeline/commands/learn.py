@@ -133,7 +133,8 @@ def compared(said: Corrected, learned: Learned) -> dict[str, Any]:
     """What got better and worse, as JSON has it.
 
     Returns:
-        `tags`: of each tag of which anything was said, `tag`, `yes` and `no` (key frames that show it, or do not),
+        `tags`: of each tag of which anything was said, `tag`, `yes` and `no` (key frames that show it, or do not,
+        and films of which it is rejected as a whole),
         `before` and `after` (average precision on films left out; null where it cannot be told), `word`, and `films`:
         how many of them have it rightly (`right`), wrongly (`wrong`) or lack it (`missed`), before and after, null of a
         new tag; `mean`: of average precision before and after, of the tags that the model knew, or null; `precision`
@@ -143,8 +144,7 @@ def compared(said: Corrected, learned: Learned) -> dict[str, Any]:
     judged = {one.tag: one for one in learned.judged}
     rows = []
     for tag in learned.touched:
-        labels = said.examples.labels[:, tag]
-        counts = {name: int((labels == kind).sum()) for name, kind in (("yes", 1), ("no", 0))}
+        counts = dict(zip(("yes", "no"), said.counts(tag), strict=True))
         own = tag >= learned.known
         films = None if own else learned.films.of_tag(tag)
         rows.append({"tag": learned.tags[tag], **counts, **_judgement(judged.get(tag), own), "films": films})
@@ -163,7 +163,8 @@ def compared(said: Corrected, learned: Learned) -> dict[str, Any]:
 def _judgement(one: TagChange | None, own: bool) -> dict[str, Any]:
     if one is None:
         return {"before": None, "after": None, "word": "new" if own else "too few to judge"}
-    word = "better" if one.after > one.before else "worse" if one.after < one.before else "the same"
+    gained = round(one.after, 3) - round(one.before, 3)  # as they are shown
+    word = "better" if gained > 0 else "worse" if gained < 0 else "the same"
     return {"before": None if own else one.before, "after": one.after, "word": "new" if own else word}
 
 
@@ -180,7 +181,8 @@ def show(console: Console, found: dict[str, Any]) -> None:
         figures = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("before", "after"))
         films = (_change(row["films"][name]) if row["films"] else "" for name in FILMS)
         table.add_row(row["tag"], str(row["yes"]), str(row["no"]), *figures, row["word"], *films)
-    console.print("average precision on films left out, and how many of these films have the tag rightly and wrongly:")
+    console.print("said yes or no of so many key frames (or of films as wholes); average precision on films left out;")
+    console.print("how many of these films list the tag rightly, wrongly, and lack it:")
     console.print(table)
     for name, what in (("mean", "the mean"), ("precision", "films' precision"), ("recall", "films' recall")):
         if found[name]:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ from movie_tags.report.by_words import Described, Embeddings, embeddings_of, fin
 from movie_tags.report.index import Entry, catalogue_page
 from movie_tags.report.markup import text_of
 from movie_tags.report.page import RATIO, FilmView, film_notices, film_page
-from movie_tags.report.review.candidates import Describe, Guess, candidates
+from movie_tags.report.review.candidates import Guess, candidates
 from movie_tags.report.review.live import Catalogue, Live
 from movie_tags.report.review.pages import page_of
 from movie_tags.report.review.teaching import Teaching
@@ -216,7 +217,8 @@ class Review:
         """Pictures that may show a tag of one's own."""
         now, tag = self.live.now(), request.query_params.get("tag", "").strip()
         with self._searching:
-            found = candidates(tag, now, self._features_of(now), self.guess, self._describe(now)) if tag else []
+            described = partial(self._described, now)
+            found = candidates(tag, now, self._features_of(now), self.guess, described) if tag else []
         names = now.names()
         pictures = [
             {"name": name, "title": now.rows[name].title, "time_s": one.time_s, "why": one.why}
@@ -225,15 +227,14 @@ class Review:
         ]
         return JSONResponse({"pictures": pictures, "told": told_of(tag, len(pictures))})
 
-    def _describe(self, now: Catalogue) -> Describe | None:
-        """What finds shots by a tag's words; None where the model that tagged knows none, or is gone."""
+    def _described(self, now: Catalogue, tag: str, limit: int) -> list[Described]:
+        """The shots that fit a tag's words; none where the model that tagged knows none, or is gone."""
         try:
             of = embeddings_of(ResultsFolder(self.live.folder))
+            words, text = self._words_of(of), '"' + tag.replace('"', " ") + '"'
+            return find_words(self._features_of(now), of, words, text, limit)
         except UserError:
-            return None
-        return lambda tag, limit: find_words(
-            self._features_of(now), of, self._words_of(of), '"' + tag.replace('"', " ") + '"', limit
-        )
+            return []
 
     def _features_of(self, now: Catalogue) -> Features:
         """The features of this state of the catalogue: kept for the next question."""

@@ -95,8 +95,8 @@ def candidates(
     related = _related(tag, said.yes, now)
     seen_key = _seen_key(said.yes, now, features)
     seen = replace(said, yes=_seen(said.yes, features, seen_key), no=_seen(said.no, features, seen_key))
-    alike = _alike(seen.yes, features, seen_key)
-    described = _described(tag, describe) if describe else {}
+    alike = _alike(seen.yes, features, seen_key, NEAREST + len(said_of))
+    described = _described(tag, describe, NEAREST + len(said_of)) if describe else {}
     lists = [_as_candidates(found, said_of) for found in (alike, described, related)]
     if guess and seen.yes:
         rest = _rest(said.films, features, seen_key)
@@ -120,20 +120,20 @@ def _seen(keys: Iterable[Key], features: Features, seen_key: str) -> tuple[Key, 
     return tuple(key for key in keys if seen_key and features.seen_key_of(key[0]) == seen_key)
 
 
-def _alike(yes: Sequence[Key], features: Features, seen_key: str) -> dict[Key, str]:
+def _alike(yes: Sequence[Key], features: Features, seen_key: str, number: int) -> dict[Key, str]:
     """The key frames that look like marked ones, with why; the most alike first. All are looked through once."""
     kept = features.vectors_of(set(yes))
     if not kept:
         return {}
     directions = unit(np.stack([kept[key] for key in _spread([key for key in yes if key in kept], EXAMPLES)])).T
-    found = features.best(Query(directions, lambda cosines: cosines.max(1), seen_key), NEAREST + len(yes))
+    found = features.best(Query(directions, lambda cosines: cosines.max(1), seen_key), number)
     return {(shot.id, shot.time_s): f"looks like those that show it, similarity {score:.2f}" for score, shot in found}
 
 
-def _described(tag: str, describe: Describe) -> dict[Key, str]:
+def _described(tag: str, describe: Describe, number: int) -> dict[Key, str]:
     """The key frames that fit the tag's own words, with why; the most probable first."""
     return {
-        (shot.id, shot.time_s): f"fits the words {tag}, {percent(shot.probability)}" for shot in describe(tag, NEAREST)
+        (shot.id, shot.time_s): f"fits the words {tag}, {percent(shot.probability)}" for shot in describe(tag, number)
     }
 
 

@@ -136,19 +136,20 @@ class Works:
         words = [sys.executable, "-P", "-m", "movie_tags", *job.words, "--verbose"]
         counts: Counter[str] = Counter()
         error = ""
-        with subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            process_group=0,  # Ctrl-C at the terminal is for the server, which tells it once: a second one ends at once
-        ) as process:
-            with self._lock:
-                self._process = process
-                if self._stopped:  # before it had begun
-                    process.send_signal(signal.SIGINT)
+        with self._lock:  # who tells it to end finds it, or it is not begun
+            if self._stopped:
+                return job, -signal.SIGINT, ""
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                # Ctrl-C at the terminal is for the server, which tells it once: a second one ends at once.
+                process_group=0,
+            )
+        with self._process as process:
             for line in process.stderr or ():
                 for report in reports_in(line):
                     counts.update({name: n for name, n in report.items() if isinstance(n, int)})

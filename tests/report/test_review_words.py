@@ -10,7 +10,7 @@ from result_folders import small_results
 from review_server import Asker, served
 from tiny_pairs import unit, write_pair
 
-from movie_tags.models.bundle import read_bundle
+from movie_tags.models.bundle import BundleError, read_bundle
 from movie_tags.models.clip.clip_bundle import import_pair
 from movie_tags.report import by_words
 from movie_tags.report.alike import Features
@@ -74,6 +74,14 @@ def test_pictures_that_may_show_a_tag_of_ones_own_are_found_by_its_words(results
     assert [(one["title"].lower(), one["time_s"]) for one in pictures[: len(first)]] == [
         (one.id, one.time_s) for one in first
     ]
+
+
+def test_other_pictures_are_offered_where_words_cannot_be_used(results, monkeypatch):
+    monkeypatch.setattr(by_words, "load_words", lambda *given: (_ for _ in ()).throw(BundleError("it is gone")))
+    with served(results[1]) as page:
+        for tag in ("a dress", '"'):
+            status, data, _ = Asker(page).ask(f"/api/candidates?tag={quote(tag)}")
+            assert status == 200 and json.loads(data)["pictures"] == []
 
 
 @pytest.mark.parametrize(

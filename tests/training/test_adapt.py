@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import minimize
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 
 from movie_tags.models.heads import LinearHead, sigmoid
 from movie_tags.training.heads.adapt import (
@@ -95,6 +97,19 @@ def test_orders_are_compared_within_folds():
         assert one.before == pytest.approx(np.average(scores, weights=weights))
 
 
+def test_of_a_tag_in_one_film_single_key_frames_are_put_in_order():
+    """Its film lies in one fold, in which no other examples are; by key frames there are both kinds in each."""
+    head = head_of()
+    examples = examples_of(head, 40, films=4)
+    labels = np.full(examples.labels.shape, np.nan)
+    labels[:, 1] = np.arange(40) % 4 == 0  # all of one film, and none of another
+    examples = replace(examples, labels=labels)
+    found = np.where(labels == 1, 0.9, 0.1)
+    assert not changes(head, examples, found)
+    (judged,) = changes(head, examples, found, [1])
+    assert judged.tag == 1 and judged.after == 1 and len(judged.folds) > 1
+
+
 def test_folds_are_of_whole_films():
     films = np.repeat([f"film{i}" for i in range(13)], 3)
     fold = parted(films)
@@ -125,6 +140,15 @@ def test_a_new_tag_is_improbable_until_it_is_taught():
     p = taught(examples.features)[:, 3]
     assert p[labels[:, 3] > 0].mean() > p[labels[:, 3] == 0].mean() + 0.3
     assert sigmoid(np.zeros(1))[0] == 0.5
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=1, max_size=30))
+def test_a_threshold_balances_as_no_other(pairs):
+    """Against F1 of each that there is; of equally good ones it is the lowest."""
+    labels, p = np.array([float(label) for label, _ in pairs]), np.array([place / 20 for _, place in pairs])
+    scores = {t: f1_score(labels, p >= t, zero_division=0) for t in np.unique(p)}
+    best = max(scores.values())
+    assert best_threshold(labels, p) == min(t for t, score in scores.items() if score == pytest.approx(best))
 
 
 def test_a_threshold_balances():

@@ -44,13 +44,12 @@ def learning(labels, films, judged, known=1):
     """What was learned of tags, of which labels [key frames, tags] were said; judged: (before, after) by tag."""
     labels = np.array(labels, float)
     tags = tuple(f"tag{i}" for i in range(labels.shape[1]))
-    said = Corrected(
-        tags, Examples(np.zeros((len(labels), 2)), labels, np.ones(labels.shape), np.array(films)), {}, known
-    )
+    examples = Examples(np.zeros((len(labels), 2)), labels, np.ones(labels.shape), np.array(films))
+    said = Corrected(tags, examples, {}, known, np.ones(len(labels), bool))
     head = LinearHead(np.zeros((2, len(tags)), np.float32), np.zeros(len(tags), np.float32), (2,))
     changes = tuple(TagChange(tag, (0, 0), ((1, *pair),)) for tag, pair in judged.items())
     films = JudgedFilms(*[np.zeros((0, known), bool)] * 4)
-    return said, Learned(head, tags, np.zeros(len(tags)), {}, changes, tuple(range(len(tags))), known, films)
+    return said, Learned(head, tags, np.zeros(len(tags)), None, changes, tuple(range(len(tags))), known, films)
 
 
 def test_what_should_keep_from_trusting_a_model_that_has_learned():

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from movie_tags.models.heads import LinearHead
 from movie_tags.models.quantised import quantise, restore
 from movie_tags.progress import LOGGER, PREFIX
-from movie_tags.records import KeyFrame, TagProbability
+from movie_tags.records import TITLE_CARD, KeyFrame, TagProbability
 from movie_tags.results import overlay
 from movie_tags.results.corrections import Correction, Held, Place
 from movie_tags.results.listing import THRESHOLD
@@ -138,7 +138,7 @@ def test_films_with_a_new_tag_come_on_the_short_list_and_others_do_not():
 def test_learning_says_how_many_steps_it_has_and_does_them(caplog):
     examples, _ = examples_of()
     head = LinearHead(np.zeros((6, 0), np.float32), np.zeros(0, np.float32), (6,))
-    for films, due in ((examples.films, 6), (np.full(60, "one"), 6), (np.repeat(["one", "two"], 30), 3)):
+    for films, due in ((examples.films, 7), (np.full(60, "one"), 7), (np.repeat(["one", "two"], 30), 4)):
         caplog.clear()
         with caplog.at_level("INFO", LOGGER):
             learn(head, [], None, corrected(replace(examples, films=films), 0))
@@ -156,6 +156,42 @@ def test_a_new_tag_is_learned_beside_those_that_stay():
     assert learned.thresholds[0] == 0.3 and learned.touched == (1,) and learned.film.alone == {"tag1"}
     believed = learned.head(examples.features)[:, 1] >= learned.thresholds[1]
     assert (believed == shows).mean() > 0.95 and not learned.worse
+
+
+@pytest.mark.parametrize(("right", "listed"), [(12, True), (3, False)])
+def test_a_tag_that_was_kept_off_the_list_comes_on_it_once_people_find_it_right(right, listed):
+    """Its head tells it from others; it was seldom right before, so that a ceiling kept it off."""
+    examples, _ = examples_of(films=60)
+    spoken = np.isin(examples.films, [f"film{3 * i:02}" for i in range(right)])
+    labels = np.where(spoken[:, None], examples.labels, np.nan)
+    head = LinearHead(np.array([[2], [0], [0], [0], [0], [0]], np.float32), np.full(1, -3, np.float32), (6,))
+    film = FilmConfidence(1.0, (1.0, 0.3, 0.0), {"tag0": 0.5}, {"tag0": 0.15, "other": 0.1})
+    learned = learn(head, [0.4], film, corrected(replace(examples, labels=labels), 1))
+    assert learned.film.ceilings == ({"other": 0.1} if listed else film.ceilings)
+    assert bool(learned.films.after.any()) == listed and not learned.films.before.any()
+
+
+def test_title_cards_are_no_tags_of_films():
+    examples, _ = examples_of()
+    head = LinearHead(np.ones((6, 1), np.float32), np.full(1, -3, np.float32), (6,))
+    said = Corrected((TITLE_CARD,), examples, {}, 1, np.ones(len(examples.films), bool))
+    assert learn(head, [0.5], FilmConfidence(1.0, (1.0, 0.3, 0.0)), said).film.tags == {}
+
+
+def test_of_a_single_film_nothing_is_known_of_how_often_tags_are_believed():
+    examples, _ = examples_of(films=1)
+    head = LinearHead(np.ones((6, 1), np.float32), np.full(1, -3, np.float32), (6,))
+    examples = replace(examples, weights=np.full(examples.weights.shape, 1e-9))
+    learned = learn(head, [0.5], None, corrected(examples, 1))
+    assert learned.head.bias == pytest.approx(head.bias, abs=1e-6)
+
+
+def test_a_film_that_is_rejected_as_a_whole_counts_once():
+    films = np.array(["a"] * 5 + ["b"] * 3)
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, np.nan])[:, None]
+    weights = np.array([0.1] * 5 + [1, 1, 0])[:, None]
+    examples = Examples(np.zeros((8, 1), np.float32), labels, weights, films)
+    assert Corrected(("War",), examples, {}, 1, np.ones(8, bool)).counts(0) == (1, 2)
 
 
 def test_what_contradicts_itself_makes_a_model_worse():

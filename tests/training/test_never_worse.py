@@ -72,6 +72,8 @@ def test_who_only_judges_what_is_listed_does_not_make_any_other_list_recall_less
     after[45:60] = True
     judged = of(labels, before[:, None], after[:, None])
     assert judged.recall == (1, 25 / 30) and judged.worse == ()
+    others = np.arange(films) >= 45  # none that was judged
+    assert of(labels[:, :1], before[:, None], others[:, None]).worse == ("recall",)
     after[45:60] = False  # now there are simply fewer, some right ones among them
     after[15:30] = False
     assert of(labels, before[:, None], after[:, None]).worse == ("recall",)
@@ -82,6 +84,7 @@ def test_the_order_is_worse_where_most_tags_and_folds_say_so():
     gained = [TagChange(tag, (9, 9), ((5, 0.8, 0.9), (4, 0.65, 0.7))) for tag in range(4)]
     assert order_is_worse(lost) and not order_is_worse(gained) and not order_is_worse([])
     assert not order_is_worse([*lost, *gained[1:]])  # on the whole a little lower, which is chance
+    assert not order_is_worse(lost[:1])  # two folds say nothing
 
 
 def test_films_have_tags_by_confidence_or_by_their_key_frames():

@@ -200,8 +200,9 @@ def changes(head: LinearHead, examples: Examples, found: np.ndarray, by_frame: C
 def best_threshold(labels: Sequence[float], probabilities: np.ndarray) -> float:
     """The probability from which on a tag is believed: where precision and recall of examples balance best (F1)."""
     y, p = np.asarray(labels), np.asarray(probabilities)
-    candidates = np.unique(p)
-    said = p[None, :] >= candidates[:, None]
-    hits = (said & (y > 0)).sum(1)
-    f1 = 2 * hits / np.maximum(said.sum(1) + (y > 0).sum(), 1)
-    return float(candidates[int(f1.argmax())])
+    order = np.argsort(-p, kind="stable")
+    last = np.flatnonzero(np.diff(p[order], append=-np.inf))  # of those that are equally probable
+    hits = np.cumsum(y[order] > 0)[last]
+    f1 = 2 * hits / (last + 1 + (y > 0).sum())
+    best = np.flatnonzero(f1 == f1.max())[-1]  # the lowest
+    return float(p[order][last[best]])
