@@ -181,8 +181,8 @@ def show(console: Console, found: dict[str, Any]) -> None:
         figures = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("before", "after"))
         films = (_change(row["films"][name]) if row["films"] else "" for name in FILMS)
         table.add_row(row["tag"], str(row["yes"]), str(row["no"]), *figures, row["word"], *films)
-    console.print("said yes or no of so many key frames (or of films as wholes); average precision on films left out;")
-    console.print("how many of these films list the tag rightly, wrongly, and lack it:")
+    console.print("key frames, or whole films, of which people say yes and no; average precision on films left out;")
+    console.print("how many of these films list the tag rightly, list it wrongly, and lack it:")
     console.print(table)
     for name, what in (("mean", "the mean"), ("precision", "films' precision"), ("recall", "films' recall")):
         if found[name]:
