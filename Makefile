@@ -2,6 +2,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# Tests are run by so many processes, a file's by one; each takes up to 2 GB.
+PROCESSES ?= 2
 
 .PHONY: demo picture docs test test-flink soak bench lint bundled-model default-model clean
 
@@ -32,7 +34,7 @@ docs: $(READY)
 
 test: $(READY)
 	@echo "Running the tests (some minutes) ..."
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 test-flink: $(READY)
 	@$(BIN)/python deploy/flink/local_cluster.py fetch

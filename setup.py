@@ -96,6 +96,7 @@ setup(
             "psutil==7.2.2",
             "pyexiv2==2.16.0",
             "pytest==9.2.0",
+            "pytest-xdist==3.8.0",
             "pytest-timeout==2.4.0",
             "PyYAML==6.0.3",
             "ruff==0.17.6",
