@@ -121,7 +121,12 @@ def test_what_learns_further_still_knows_words(pair, tmp_path):
     features = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
     labels = np.column_stack([np.full((12, 2), np.nan), features[:, 0] > 0])
     examples = Examples(features, labels, np.ones(labels.shape), np.arange(12) % 4)
-    learned = learn(head_of(bundle), bundle.thresholds, None, Corrected((*PROMPTS, "Street"), examples, {}, 2))
+    learned = learn(
+        head_of(bundle),
+        bundle.thresholds,
+        None,
+        Corrected((*PROMPTS, "Street"), examples, {}, 2, np.ones(len(examples.films), bool)),
+    )
     write_learned(bundle, bundle.uri, learned, str(tmp_path / "learned"))
     new = read_bundle(str(tmp_path / "learned"))
     assert np.array_equal(
