@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from measuring import COMMAND, FOOTAGE, WORK, measure, need_footage
 
@@ -28,6 +29,7 @@ from movie_tags.models.bundle import HEAD_CARD, OUTSIDE, read_bundle, write_card
 from movie_tags.models.heads import read_head, write_head
 from movie_tags.records import Entry
 from movie_tags.results.corrections import APPLIES, Correction, Corrections
+from movie_tags.results.features import ROW_GROUP
 from movie_tags.results.folder import ResultsFolder
 from movie_tags.results.manifest import entry_of
 from movie_tags.results.parts import Part
@@ -105,11 +107,10 @@ def copies(part: Part, entries: list[Entry], made: Path, films: int) -> int:
         copy.write(MANIFEST, [to_line(replace(one, id=id, run_id="made", features=kept_in)) for id, one in names])
         copy.write("spans", ())
         copy.write("errors", ())
-        with pq.ParquetWriter(f"{copy.address}/features.parquet", kept.schema, compression="zstd") as out:
-            for id, one in names:
-                of_film = kept.take(np.flatnonzero(ids == one.id))
-                frames += len(of_film)
-                out.write_table(of_film.set_column(0, "id", [[id] * len(of_film)]))
+        of_films = [kept.take(np.flatnonzero(ids == one.id)) for _, one in names]
+        frames += sum(map(len, of_films))
+        named = [found.set_column(0, "id", [[id] * len(found)]) for found, (id, _) in zip(of_films, names, strict=True)]
+        pq.write_table(pa.concat_tables(named), f"{copy.address}/features.parquet", ROW_GROUP, compression="zstd")
         copy.finish(PartRecord("made", done.method_key, AT))
     results.finish(done, DONE, 3)
     return frames

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +45,10 @@ class Totals:
     def said(self) -> dict:
         """What run.json says of them."""
         return {**dict(sorted(self.by_status.items())), "film_s": round(self.film_s, 3)}
+
+
+_THUMBNAIL = re.compile(rb'"thumbnail": "(?:[^"\\]|\\.)*"')
+"""In a row of key frames, which need not be taken apart otherwise; in a text there its quotes would be escaped."""
 
 
 class Cursor:
@@ -138,7 +143,7 @@ def merge(
                 owner = owners.of_table(name)
                 kept[name] = tables[name][owner].take(video_id) if owner is not None else []
                 if name == "key_frames" and replaced is not None and owner != 0:
-                    _write_replaced(replaced, tables[name][0].take(video_id), kept[name])
+                    write_replaced(replaced, tables[name][0].take(video_id), kept[name])
             for name, rows in corrected.laid_over(kept).items():
                 out[name].writelines(rows)
         totals.corrected = corrected.films
@@ -175,9 +180,11 @@ def _owner_of_results(entries: dict[int, Entry]) -> int | None:
     return None
 
 
-def _write_replaced(out: IO[bytes], before: Sequence[bytes], now: Sequence[bytes]) -> None:
-    pictures = [{json.loads(line).get("thumbnail") for line in lines} - {None} for lines in (before, now)]
-    out.writelines(f"{picture}\n".encode() for picture in sorted(pictures[0] - pictures[1]))
+def write_replaced(out: IO[bytes], before: Sequence[bytes], now: Sequence[bytes]) -> None:
+    """List the thumbnails of a film's key frames that are none any more. Args: its rows, before and now."""
+    pictures = [{found[0] for line in lines for found in [_THUMBNAIL.search(line)] if found} for lines in (before, now)]
+    replaced = (json.loads(b"{" + found + b"}")["thumbnail"] for found in pictures[0] - pictures[1])
+    out.writelines(f"{picture}\n".encode() for picture in sorted(replaced))
 
 
 def _as_the_model_says(

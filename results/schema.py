@@ -93,17 +93,24 @@ def _column(field: dataclasses.Field, kind: Any) -> Column:
 def to_row(record: Any) -> dict:
     """A record as an object of JSON: floats with the digits that tables keep, less what is omitted."""
     row = {}
-    for column in columns(record.__class__):
-        value = getattr(record, column.name)
-        if not (column.omitted and value == column.default):
-            row[column.name] = _plain(value, column)
+    for name, omitted, default, plain in _written(record.__class__):
+        value = getattr(record, name)
+        if not (omitted and value == default):
+            row[name] = value if plain is None else plain(value)
     return row
 
 
-def _plain(value: Any, column: Column) -> Any:
+@cache
+def _written(record: type) -> tuple[tuple[str, bool, Any, Callable[[Any], Any] | None], ...]:
+    """Of each column its name, whether its default is omitted, that, and what makes a value of JSON of one of it."""
+    return tuple((column.name, column.omitted, column.default, _plain(column)) for column in columns(record))
+
+
+def _plain(column: Column) -> Callable[[Any], Any] | None:
     if column.many:
-        return [to_row(item) for item in value] if column.nested else list(value)
-    return round(value, column.digits) if column.digits is not None and value is not None else value
+        return (lambda items: [to_row(item) for item in items]) if column.nested else list
+    digits = column.digits
+    return None if digits is None else lambda value: None if value is None else round(value, digits)
 
 
 def to_line(record: Any) -> bytes:

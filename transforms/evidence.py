@@ -98,9 +98,12 @@ class FilmConfidence:
 
     def confidence(self, tag: str, statistics: Sequence[float]) -> float:
         """How probable it is that a person would give a tag with such statistics to a film; six decimals."""
-        odds = self.intercept + self.tags.get(tag, 0.0)
-        said = zip(STATISTICS, self.weights, statistics, strict=True)
-        odds += sum(weight * float(value) for name, weight, value in said if name != OTHER or tag not in self.alone)
+        best, mean, other = statistics
+        by_best, by_mean, by_other = self.weights
+        odds = by_best * float(best) + by_mean * float(mean)
+        if tag not in self.alone:
+            odds += by_other * float(other)
+        odds += self.intercept + self.tags.get(tag, 0.0)
         sure = 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
         return round(min(sure, self.ceilings.get(tag, 1.0)), 6)
 
