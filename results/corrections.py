@@ -110,6 +110,10 @@ def correction_of(row: object) -> Correction:
     film, tag, verdict, *more = texts
     if {*map(type, texts)} != {str} or not film or not tag.strip():
         raise CorrectionError("a correction names its 'film' and its 'tag' in text")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise CorrectionError(f"{tag!r} of {film!r} holds what is no text; other programs could not read it") from None
     if verdict not in VERDICTS:
         raise CorrectionError(f"the verdict {verdict!r} is none of {', '.join(VERDICTS)}")
     return Correction(film, tag.strip(), verdict, _place_of(row), *more)
@@ -214,13 +218,13 @@ class Corrections:
 def _read(lines: Iterable[bytes]) -> Iterator[Correction]:
     for line in lines:
         try:
-            yield correction_of(json.loads(line.decode(errors="surrogatepass")))
+            yield correction_of(json.loads(line))
         except (ValueError, CorrectionError):  # torn: it was never said to be kept
             continue
 
 
 def _line(correction: Correction) -> bytes:
-    return json.dumps(correction.row(), ensure_ascii=False).encode(errors="surrogatepass") + b"\n"
+    return json.dumps(correction.row(), ensure_ascii=False).encode() + b"\n"
 
 
 def _last_byte(file: Any) -> bytes:

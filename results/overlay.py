@@ -1,8 +1,8 @@
 """Rows with corrections laid over them: pure functions on records, idempotent; a correction left away is undone.
 
 A person who says that a tag applies to a key frame or a stretch says it of the film, too. A tag is taken from a film
-where that is said of it as a whole, or of all the shots that carry it. Strengths stay what was measured; a tag that the
-model did not see lasts as long as the stretches for which people give it.
+where that is said of it as a whole, or of stretches that are together as long as it is seen. Strengths stay what was
+measured; a tag that the model did not see lasts as long as the stretches for which people give it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,21 @@ def said_of_film(tags: Sequence[TagStrength], verdicts: Verdicts) -> dict[str, b
     if not parts:
         return whole
     applied = {one.tag for one in verdicts.values() if one.verdict == APPLIES}
-    rejected: dict[str, float] = {}
+    rejected: dict[str, list[Place]] = {}
     for place, one in parts:
         if one.verdict == REJECTED:
-            rejected[one.tag] = rejected.get(one.tag, 0.0) + place.width
-    gone = {tag.tag for tag in tags if tag.tag in rejected and rejected[tag.tag] >= tag.seconds - EXACT_S}
+            rejected.setdefault(one.tag, []).append(place)
+    gone = {tag.tag for tag in tags if tag.tag in rejected and covered(rejected[tag.tag]) >= tag.seconds - EXACT_S}
     return {**dict.fromkeys(gone - applied, False), **dict.fromkeys(applied, True), **whole}
+
+
+def covered(places: Iterable[Place]) -> float:
+    """Seconds that stretches cover together."""
+    seconds = until = 0.0
+    for start, end in sorted((place.start_s or 0.0, place.end_s or 0.0) for place in places):
+        seconds += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return seconds
 
 
 def film(row: Film, verdicts: Verdicts) -> Film:
@@ -77,7 +86,11 @@ def key_frame(row: KeyFrame, verdicts: Verdicts) -> KeyFrame:
 
 
 def spans(rows: Iterable[Span], verdicts: Verdicts) -> tuple[Span, ...]:
-    """A film's spans with what people say: stretches they name are spans of theirs, those they reject are cut out."""
+    """A film's spans with what people say: stretches they name are spans of theirs, those they reject are cut out.
+
+    A single key frame says nothing of how long its shot is: it cuts nothing, and a span goes once all its key frames
+    are rejected.
+    """
     kept = list(rows)
     for (tag, place), one in verdicts.items():
         kept = [piece for span in kept for piece in (_cut(span, place) if span.tag == tag else (span,))]
@@ -85,7 +98,14 @@ def spans(rows: Iterable[Span], verdicts: Verdicts) -> tuple[Span, ...]:
             kept.append(_span_of(one))
         elif one.verdict == APPLIES:  # of the film as a whole: its spans are confirmed, not cut
             kept = _uncut(rows, kept, tag)
+    kept = [span for span in kept if not _has_no_key_frame(span, verdicts)]
     return tuple(sorted(kept, key=lambda span: (span.start_s, span.end_s, span.tag)))
+
+
+def _has_no_key_frame(span: Span, verdicts: Verdicts) -> bool:
+    """Whether people reject a span's tag on as many of its key frames as have it."""
+    said = (place for (tag, place), one in verdicts.items() if tag == span.tag and one.verdict == REJECTED)
+    return 0 < span.key_frames <= sum(place.width == 0 and place.meets(span.start_s, span.end_s) for place in said)
 
 
 def _uncut(rows: Iterable[Span], kept: list[Span], tag: str) -> list[Span]:
@@ -96,11 +116,10 @@ def _cut(span: Span, place: Place) -> tuple[Span, ...]:
     """What is left of a span outside a place."""
     if place.start_s is None or place.end_s is None:
         return ()
-    if not place.meets(span.start_s, span.end_s):
+    if place.width == 0 or not place.meets(span.start_s, span.end_s):
         return (span,)
-    ends = max(place.end_s, place.start_s)
     left = changed(span, end_s=place.start_s) if span.start_s < place.start_s else None
-    right = changed(span, start_s=ends) if ends < span.end_s and place.end_s > place.start_s else None
+    right = changed(span, start_s=place.end_s) if place.end_s < span.end_s else None
     return tuple(piece for piece in (left, right) if piece is not None)
 
 

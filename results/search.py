@@ -225,7 +225,7 @@ class Search:
             CREATE OR REPLACE TEMP TABLE stretches AS
             SELECT film, slot, start_s, millionths,
                 CASE WHEN duration_s > 0 THEN least(end_s, duration_s) ELSE end_s END AS ends_s
-            FROM (SELECT id, (CASE tag {slot} END)::TINYINT AS slot, start_s, end_s,
+            FROM (SELECT id, (CASE tag {slot} END)::SMALLINT AS slot, start_s, end_s,
                       round(mean_probability * 1e6)::INTEGER AS millionths, by_people
                   FROM (SELECT {named}, FALSE AS by_people FROM ({self._written("spans", _SPANS)})
                         WHERE tag IN ({_listed(tags)}) UNION ALL SELECT {named}, TRUE FROM said_of_spans))
@@ -261,7 +261,9 @@ class Search:
             f"c{k} IS NOT DISTINCT FROM 1 AS c{k}"
             for k in places
         )
-        confident = f"coalesce({', '.join(said(k, f't{k}.confidence', '1') for k in places)}) IS NOT NULL AS confident"
+        sure = [(said(k, rating_in_sql(f"t{k}"), "1"), said(k, f"t{k}.confidence", "1")) for k in places]
+        of_all = " AND ".join(f"({rated_} IS NULL OR {known} IS NOT NULL)" for rated_, known in sure)
+        confident = f"coalesce({', '.join(rated_ for rated_, _ in sure)}) IS NOT NULL AND {of_all} AS confident"
         title = "coalesce(nullif(title, ''), id) AS title"
         self._rows(f"""
             CREATE OR REPLACE TEMP TABLE candidates AS
@@ -405,4 +407,4 @@ def _literally(path: str) -> str:
 
 
 def _first(limit: int | None) -> str:
-    return "" if limit is None else f"LIMIT {int(limit)}"
+    return "" if limit is None else f"LIMIT {max(0, int(limit))}"

@@ -75,8 +75,8 @@ def cautions_of_learning(said: Corrected, learned: Learned) -> list[str]:
     found = []
     if unseen:
         found.append(
-            f"nothing is known of how good the model is at {_listed(unseen)} now: that takes key frames of two films, "
-            "some that show it and others that do not"
+            f"nothing is known of how good the model is at {_listed(unseen)} now: that takes more key frames "
+            "that show it and that do not, of several films"
         )
     if chance:
         found.append(f"fewer than {FEW} key frames that show {_listed(chance)}, or that do not: the figures are chance")

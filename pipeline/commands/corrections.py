@@ -115,7 +115,7 @@ def read(source: str) -> Iterator[Correction]:
         CorrectionError: a line is none; the message names it.
         OSError: it cannot be read.
     """
-    for number_of, line in enumerate(storage.read_text(source).splitlines(), 1):
+    for number_of, line in enumerate(storage.read_text(source).split("\n"), 1):
         if line.strip():
             try:
                 yield correction_of(json.loads(line))

@@ -126,6 +126,9 @@ class Live:
         results = Results(self.folder)
         read = reader_of(Film)
         rows = {slug(film): film for film in map(read, read_table(results.view, "tags"))}
+        if gc.get_freeze_count():  # of the view before, and what has gone since
+            gc.unfreeze()
+            gc.collect()
         gc.freeze()  # records in no cycles, hundreds of thousands of them: collections need not look through them
         return Catalogue(results, rows, self._held(), (results.view, seen))
 

@@ -12,7 +12,7 @@ from movie_tags.pipeline.commands import main
 from movie_tags.pipeline.commands.corrections import take_marked
 from movie_tags.records import Film, Span
 from movie_tags.results import overlay
-from movie_tags.results.corrections import Corrections, Held, Place
+from movie_tags.results.corrections import APPLIES, Correction, Corrections, Held, Place
 from movie_tags.results.film_tables import Results
 from movie_tags.results.marked import corrections_of
 
@@ -105,3 +105,12 @@ def test_after_an_annotation_every_mark_is_there_and_nothing_away_from_marks(sho
     for second in range(40):
         there = at([(s.tag, (s.start_s, s.end_s)) for s in now], second)
         assert at(marked, second) <= there <= at(marked, second) | at(shown, second)
+
+
+def test_what_separates_lines_elsewhere_is_carried(tmp_path, capsys):
+    one, other = (small_results(tmp_path / name) for name in ("one", "other"))
+    said = Correction("/films/a.mp4", "sea\u2028side\x85", APPLIES)
+    Corrections(str(one)).append([said])
+    assert main(["corrections", str(one), "--export", str(tmp_path / "said.jsonl")]) == 0
+    assert main(["corrections", str(other), "--import", str(tmp_path / "said.jsonl")]) == 0
+    assert [found.tag for found in Corrections(str(other))] == ["sea\u2028side"]  # without what is blank at its end

@@ -237,12 +237,17 @@ def test_a_film_with_what_people_say_is_the_one_by_the_rules_tag_by_tag(said):
     expected = {}
     for name in {tag for tag, _ in verdicts}:
         places = {place: one.verdict for (tag, place), one in verdicts.items() if tag == name}
-        rejected = [place.end_s - place.start_s for place, verdict in places.items() if place != Place()]
+        rejected = {  # each hundredth of a second once
+            tick
+            for place in places
+            if place != Place()
+            for tick in range(round(100 * place.start_s), round(100 * place.end_s))
+        }
         if Place() in places:
             expected[name] = places[Place()] == APPLIES
         elif APPLIES in places.values():
             expected[name] = True
-        elif name in model and sum(rejected) >= model[name].seconds - overlay.EXACT_S:
+        elif name in model and places and len(rejected) / 100 >= model[name].seconds - overlay.EXACT_S:
             expected[name] = False
     given_tags = sorted(name for name, applies in expected.items() if applies)
     found = overlay.film(FILM, verdicts)
@@ -291,6 +296,43 @@ def test_spans_with_what_is_said_of_them():
     assert at(held(("War", REJECTED, Place()))) == []
     assert at(held(("War", APPLIES, Place()))) == [("War", 10.0, 20.0, "model")]
     assert at(held(("Food", APPLIES, Place(1, 3)))) == [("Food", 1, 3, PERSON), ("War", 10.0, 20.0, "model")]
+
+
+def test_a_single_picture_cuts_no_stretch_and_all_of_them_take_it_away():
+    """Of two key frames at 12 and 18 s that carry a span."""
+    span = Span("War", 10.0, 20.0, 0.7, 0.8, 2)
+
+    def seen(*said):
+        return [(one.start_s, one.end_s, one.by) for one in overlay.spans([span], held(*said)) if one.tag == "War"]
+
+    whole = (10.0, 20.0, span.by)
+    assert seen(("War", APPLIES, Place(12, 12))) == [whole, (12.0, 12.0, PERSON)]
+    assert seen(("War", REJECTED, Place(12, 12))) == [whole]
+    assert seen(("War", REJECTED, Place(12, 12)), ("War", REJECTED, Place(30, 30))) == [whole]
+    assert seen(("War", REJECTED, Place(12, 12)), ("War", REJECTED, Place(18, 18))) == []
+    assert seen(("War", REJECTED, Place(12, 14))) == [(10.0, 12.0, span.by), (14.0, 20.0, span.by)]
+
+
+def test_rejections_count_where_they_cover_something_once():
+    """War is seen for 10 s: twice the same six seconds leave it, six and four others do not."""
+
+    def gone(*places):
+        verdicts = held(*(("War", REJECTED, place) for place in places))
+        return overlay.said_of_film([replace(WAR, seconds=10.0)], verdicts).get("War") is False
+
+    assert not gone(Place(0, 6), Place(1, 7)) and not gone(Place(3, 3)) and gone(Place(0, 6), Place(8, 12))
+
+
+@pytest.mark.parametrize("name", ["film", "tag", "content", "by"])
+def test_what_no_program_could_read_is_refused_and_passed_over(tmp_path, name):
+    row = {"film": "a", "tag": "War", "verdict": APPLIES, name: "caf\udce9"}
+    with pytest.raises(CorrectionError, match="no text"):
+        correction_of(row)
+    kept = Corrections(str(tmp_path))
+    kept.append([Correction("a", "Food", APPLIES)])
+    with open(kept.path, "ab") as file:
+        file.write(json.dumps(row).encode() + b"\n")
+    assert [one.tag for one in kept] == ["Food"]
 
 
 @given(st.lists(SAID, max_size=12))

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from result_folders import small_results
 
 from movie_tags.pipeline.commands import main
 from movie_tags.results import overlay
@@ -447,3 +448,27 @@ def test_the_search_needs_neither_beam_nor_tensorflow():
         "assert not {'apache_beam', 'tensorflow', 'cv2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_scenes_of_very_many_tags(tmp_path):
+    tags = [f"word {k}" for k in range(200)]
+    folder = small_results(tmp_path)
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**run, "model": {**run["model"], "vocabulary": tags}}))
+    Corrections(str(folder)).append([Correction("/films/a.mp4", "word 187", APPLIES, Place(1, 3))])
+    with Search(str(folder)) as search:
+        either = Or(tuple(Term(tag, (tag,)) for tag in tags))
+        assert [(one.start_s, one.end_s) for one in search.scenes(either)] == [(1.0, 3.0)]
+        assert search.scenes(either, limit=-1) == []
+
+
+def test_how_sure_a_film_is_found_is_a_confidence_only_if_all_its_tags_have_one(tmp_path):
+    folder = small_results(tmp_path)  # whose model says none
+    film_ = "/films/a.mp4"
+    Corrections(str(folder)).append([Correction(film_, "Children", APPLIES)])
+    with Search(str(folder)) as search:
+        found = lambda text: {  # noqa: E731
+            one.id: one.confident for one in search.films(resolve(parse(text), [*search.vocabulary(), "Children"]))
+        }
+        assert found("children") == {film_: True}
+        assert found("food")[film_] is False and found("food and children") == {film_: False}
