@@ -254,7 +254,7 @@ def main() -> None:
             begun = time.process_time()
             learned = learn(model.head, model.thresholds.tolist(), model.film, said)
             took = time.process_time() - begun
-            judged = judge(material, Model(learned.head, learned.thresholds, learned.film), last)
+            judged = judge(material, Model(learned.head, learned.thresholds, learned.confidence), last)
             found.append((judged, learned, took))
             verdict = ", ".join(learned.worse_at) or "nothing"
             print(f"turn {turn + 1}, {kind}: {before[-1]} -> {judged}; worse by its own verdict: {verdict}", flush=True)

@@ -261,9 +261,8 @@ class Search:
             f"c{k} IS NOT DISTINCT FROM 1 AS c{k}"
             for k in places
         )
-        sure = [(said(k, rating_in_sql(f"t{k}"), "1"), said(k, f"t{k}.confidence", "1")) for k in places]
-        of_all = " AND ".join(f"({rated_} IS NULL OR {known} IS NOT NULL)" for rated_, known in sure)
-        confident = f"coalesce({', '.join(rated_ for rated_, _ in sure)}) IS NOT NULL AND {of_all} AS confident"
+        known = " AND ".join(f"(r{k} IS NULL OR {said(k, f't{k}.confidence', '1')} IS NOT NULL)" for k in places)
+        confident = f"coalesce({', '.join(f'r{k}' for k in places)}) IS NOT NULL AND {known} AS confident"
         title = "coalesce(nullif(title, ''), id) AS title"
         self._rows(f"""
             CREATE OR REPLACE TEMP TABLE candidates AS

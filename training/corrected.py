@@ -27,8 +27,8 @@ from movie_tags.training.heads.adapt import Examples
 LEAST_MARKED = 3
 """Key frames that a tag of one's own needs."""
 REJECTED_FILM = 0.5
-"""What it weighs, over all a film's key frames, that a tag is rejected of the film: as much as so many key frames, for
-the film was looked at for its tags and not picture by picture (measured: docs/guide/learn.md)."""
+"""What it weighs, over all of a film's key frames that are looked at, that a tag is rejected of the film: as much as so
+many key frames, for the film was looked at for its tags and not picture by picture (measured: docs/guide/learn.md)."""
 WEAK = 0.3
 """What a key frame weighs as a negative of a tag that nobody says of its film."""
 DRAWN_FILMS = 200

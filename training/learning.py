@@ -51,7 +51,6 @@ from movie_tags.training.never_worse import (
     JudgedFilms,
     confidences,
     in_any,
-    judged_films,
     order_is_worse,
     rows_of_films,
     said_of_films,
@@ -75,7 +74,7 @@ class Learned:
         head: as wide as `tags`.
         tags: the vocabulary.
         thresholds: float [tags], from which each is believed on a key frame.
-        film: how sure the model is of a film's tags; None where it does not say.
+        confidence: how sure the model is of a film's tags; None where it does not say.
         judged: tag by tag, how well films left out are ordered before and after.
         touched: places of the tags of which anything was said.
         known: how many of `tags` the model knew before.
@@ -85,7 +84,7 @@ class Learned:
     head: LinearHead
     tags: tuple[str, ...]
     thresholds: np.ndarray
-    film: FilmConfidence | None
+    confidence: FilmConfidence | None
     judged: tuple[TagChange, ...]
     touched: tuple[int, ...]
     known: int
@@ -136,8 +135,8 @@ def head_of(bundle: ModelBundle) -> LinearHead:
 def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | None, said: Corrected) -> Learned:
     """Refit a head, and decide by it.
 
-    Thresholds of tags that the model knew stay, and how sure it is of a film's tags: the head is set so that they mean
-    what they meant (`operating_point`).
+    Thresholds of tags that the model knew stay: the head, and what is added to the confidence in a film's tags, are set
+    so that they mean what they meant (`operating_point`).
 
     Args:
         head: of the model.
@@ -145,28 +144,29 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
         film: how sure it is of a film's tags; None where it does not say.
         said: what people say.
     """
-    films = said.examples.films
-    by_frames = steps_of(len(films)) if _of_one_film(said) else 0
+    films, of_one = said.examples.films, _of_one_film(said)
+    by_frames = steps_of(len(films)) if of_one else 0
     apart = steps_of(len(np.unique(films)))
     report_progress(steps_due=2 + apart + by_frames)
     wide, known = extended(head, len(said.tags)), said.tags[: said.known]
     touched = np.flatnonzero((np.isfinite(said.examples.labels) & (said.examples.weights > 0)).any(0)).tolist()
     of_model = [tag for tag in touched if tag < said.known]
     held = replace(said, examples=holding(wide, said.examples, of_model))
-    found = probabilities_left_out(wide, held)
+    found = probabilities_left_out(wide, held, of_one)
     own = range(said.known, len(said.tags))
     adapted = adapt(wide, held.examples, penalties(said))
     report_progress(steps=1)
     before, cuts = head(said.examples.features), np.asarray(thresholds, float)
-    judged = tuple(changes(wide, said.examples, found, _of_one_film(said)))
+    judged = tuple(changes(wide, said.examples, found, of_one))
     logits, drawn_films = logit(found[:, : said.known]), films[said.drawn]
-    share = _shares(said, in_any(drawn_films, (before >= cuts)[said.drawn]))
+    spoken = said_of_films(said.examples, known)
+    share = _shares(spoken, in_any(drawn_films, (before >= cuts)[said.drawn]))
     of_model = of_model if apart else []  # of a single film none could be left out
     added = offsets(logit(before)[said.drawn], logits[said.drawn], logit(cuts), share, of_model)
     found[:, of_model] = sigmoid(logits + added)[:, of_model]
     bias = adapted.bias + np.append(added, np.zeros(len(own))).astype(np.float32)
     by_tag = dict(zip(known, thresholds, strict=True))
-    now = film and _film_again(film, said, before, found, by_tag, of_model)
+    now = film and _film_again(film, said, spoken, before, found, by_tag, of_model)
     both = ((before, film), (found[:, : said.known], now))
     sure = [confidences(drawn_films, p[said.drawn], known, by_tag, model) for p, model in both]
     report_progress(steps=1)
@@ -178,23 +178,29 @@ def learn(head: LinearHead, thresholds: Sequence[float], film: FilmConfidence | 
         judged,
         tuple(touched),
         said.known,
-        judged_films(said.examples, known, *sure),
+        JudgedFilms(*spoken, *(part >= THRESHOLD for part in sure)),
     )
 
 
-def _shares(said: Corrected, has: np.ndarray) -> np.ndarray:
-    """How often each tag that the model knew is to be believed, of how often it was (`operating_point.shares`).
+Spoken = tuple[np.ndarray, np.ndarray]
+"""What `said_of_films` gives."""
+
+
+def _shares(spoken: Spoken, has: np.ndarray) -> np.ndarray:
+    """How often each tag is to be believed, of how often it was (`operating_point.shares`).
 
     Args:
-        has: which films have it by the model, bool [films, tags].
+        spoken: which films have it as people say.
+        has: which have it by the model, bool [films, tags].
     """
-    applies, rejected = said_of_films(said.examples, said.tags[: said.known])
+    applies, rejected = spoken
     return shares((applies & has).sum(0), (rejected & has).sum(0))
 
 
 def _film_again(
     film: FilmConfidence,
     said: Corrected,
+    spoken: Spoken,
     before: np.ndarray,
     found: np.ndarray,
     thresholds: Mapping[str, float],
@@ -204,6 +210,7 @@ def _film_again(
 
     Args:
         film: by what it said before.
+        said, spoken: what people say.
         before, found: probabilities of the examples, before and after.
         thresholds: of the tags that the model knew.
         learned: places of those of them that have learned.
@@ -215,29 +222,27 @@ def _film_again(
     )
     of_films = [tag for tag in learned if known[tag] != TITLE_CARD]
     cuts = np.full(len(known), logit(THRESHOLD))
-    added = offsets(logit(was), logit(now), cuts, _shares(said, was >= THRESHOLD), of_films)
+    added = offsets(logit(was), logit(now), cuts, _shares(spoken, was >= THRESHOLD), of_films)
     again = {known[tag]: round(film.tags.get(known[tag], 0.0) + float(added[tag]), 5) for tag in of_films}
     own = {said.tags[tag]: film_offset(film, said.examples, found, tag) for tag in range(said.known, len(said.tags))}
-    shown = _shown_again(said, sigmoid(logit(now) + added), [tag for tag in of_films if known[tag] in film.ceilings])
+    sure = sigmoid(logit(now) + added)
+    shown = {
+        known[t] for t in of_films if known[t] in film.ceilings and _is_right(sure[:, t], *(p[:, t] for p in spoken))
+    }
     ceilings = {tag: most for tag, most in film.ceilings.items() if tag not in shown}
     return replace(film, tags={**film.tags, **again, **own}, ceilings=ceilings, alone=film.alone | own.keys())
 
 
-def _shown_again(said: Corrected, sure: np.ndarray, tags: Sequence[int]) -> set[str]:
-    """The tags that were kept off the short list, for they were seldom right, and are right in films left out now.
+def _is_right(sure: np.ndarray, applies: np.ndarray, rejected: np.ndarray) -> bool:
+    """Whether a tag that was kept off the short list, for it was seldom right, is right in films left out now.
 
     Args:
-        sure: how sure the model is of films' tags, float [films, tags].
-        tags: places of those that were kept off it.
+        sure: how sure the model is of it, float [films].
+        applies, rejected: what people say, bool [films].
     """
-    applies, rejected = said_of_films(said.examples, said.tags[: said.known])
-    found = set()
-    for tag in tags:
-        judged = (applies | rejected)[:, tag] & (sure[:, tag] >= BELIEVED)
-        right = applies[judged, tag]
-        if right.sum() >= LEAST_FILMS and best_precision(sure[judged, tag], right) >= LEAST_PRECISION:
-            found.add(said.tags[tag])
-    return found
+    judged = (applies | rejected) & (sure >= BELIEVED)
+    right = applies[judged]
+    return right.sum() >= LEAST_FILMS and best_precision(sure[judged], right) >= LEAST_PRECISION
 
 
 def penalties(said: Corrected) -> np.ndarray:
@@ -245,14 +250,13 @@ def penalties(said: Corrected) -> np.ndarray:
     return np.where(np.arange(len(said.tags)) < said.known, PENALTY, NEW_PENALTY)
 
 
-def probabilities_left_out(head: LinearHead, said: Corrected) -> np.ndarray:
+def probabilities_left_out(head: LinearHead, said: Corrected, of_one: Sequence[int]) -> np.ndarray:
     """Probabilities of examples by heads that did not see them, float32 [N, tags].
 
-    Films are left out whole; of a tag of one's own that is marked in one film alone, single key frames.
+    Films are left out whole; of the tags `of_one`, which are marked in one film alone, single key frames.
     """
     examples = said.examples
     found = left_out(head, examples, penalties(said))
-    of_one = _of_one_film(said)
     if of_one:
         alone = np.full_like(examples.labels, np.nan)
         alone[:, of_one] = examples.labels[:, of_one]
@@ -330,8 +334,8 @@ def card_of(bundle: ModelBundle, model: str, learned: Learned) -> dict:
     """What `model.json` says of a bundle that has learned, less its fingerprint."""
     card = {name: value for name, value in bundle.card.items() if name not in OF_TRAINING}
     touched = {learned.tags[tag] for tag in learned.touched}
-    if learned.film:
-        card[CONFIDENCE] = learned.film.card()
+    if learned.confidence:
+        card[CONFIDENCE] = learned.confidence.card()
     if "watch" in card:  # measured with the former head
         card["watch"] = {tag: said for tag, said in card["watch"].items() if tag not in touched}
     judged = {

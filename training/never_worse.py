@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from movie_tags.records import TITLE_CARD
-from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.heads.adapt import Examples, TagChange
 from movie_tags.transforms.evidence import Evidence, FilmConfidence, believe
 from movie_tags.transforms.frame_rule import in_millionths
@@ -131,18 +130,6 @@ def _pair(shares: Sequence[float | None]) -> Pair | None:
 def _counts(sides: Sequence[np.ndarray]) -> tuple[int, int]:
     before, after = (int(side.sum()) for side in sides)
     return before, after
-
-
-def judged_films(examples: Examples, tags: Sequence[str], before: np.ndarray, after: np.ndarray) -> JudgedFilms:
-    """What a model lists of the films of examples before and after learning.
-
-    Args:
-        examples: key frames.
-        tags: those that the model knew, the first of the labels. That a key frame is a title card is no tag.
-        before, after: `confidences` in them, by what heads say that did not learn from these films.
-    """
-    applies, rejected = said_of_films(examples, tags)
-    return JudgedFilms(applies, rejected, before >= THRESHOLD, after >= THRESHOLD)
 
 
 def said_of_films(examples: Examples, tags: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

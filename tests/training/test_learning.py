@@ -153,7 +153,7 @@ def test_a_new_tag_is_learned_beside_those_that_stay():
     head = LinearHead(np.ones((6, 1), np.float32), np.zeros(1, np.float32), (6,))
     learned = learn(head, [0.3], FilmConfidence(0, (1, 1, 0)), corrected(examples, 1))
     assert (learned.head.kernel[:, 0] == head.kernel[:, 0]).all() and learned.head.bias[0] == head.bias[0]
-    assert learned.thresholds[0] == 0.3 and learned.touched == (1,) and learned.film.alone == {"tag1"}
+    assert learned.thresholds[0] == 0.3 and learned.touched == (1,) and learned.confidence.alone == {"tag1"}
     believed = learned.head(examples.features)[:, 1] >= learned.thresholds[1]
     assert (believed == shows).mean() > 0.95 and not learned.worse
 
@@ -167,7 +167,7 @@ def test_a_tag_that_was_kept_off_the_list_comes_on_it_once_people_find_it_right(
     head = LinearHead(np.array([[2], [0], [0], [0], [0], [0]], np.float32), np.full(1, -3, np.float32), (6,))
     film = FilmConfidence(1.0, (1.0, 0.3, 0.0), {"tag0": 0.5}, {"tag0": 0.15, "other": 0.1})
     learned = learn(head, [0.4], film, corrected(replace(examples, labels=labels), 1))
-    assert learned.film.ceilings == ({"other": 0.1} if listed else film.ceilings)
+    assert learned.confidence.ceilings == ({"other": 0.1} if listed else film.ceilings)
     assert bool(learned.films.after.any()) == listed and not learned.films.before.any()
 
 
@@ -175,7 +175,7 @@ def test_title_cards_are_no_tags_of_films():
     examples, _ = examples_of()
     head = LinearHead(np.ones((6, 1), np.float32), np.full(1, -3, np.float32), (6,))
     said = Corrected((TITLE_CARD,), examples, {}, 1, np.ones(len(examples.films), bool))
-    assert learn(head, [0.5], FilmConfidence(1.0, (1.0, 0.3, 0.0)), said).film.tags == {}
+    assert learn(head, [0.5], FilmConfidence(1.0, (1.0, 0.3, 0.0)), said).confidence.tags == {}
 
 
 def test_of_a_single_film_nothing_is_known_of_how_often_tags_are_believed():

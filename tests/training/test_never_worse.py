@@ -9,13 +9,18 @@ from sklearn.metrics import precision_score, recall_score
 from movie_tags.records import TITLE_CARD, KeyFrame
 from movie_tags.results.listing import THRESHOLD
 from movie_tags.training.heads.adapt import Examples, TagChange
-from movie_tags.training.never_worse import LEAST_FILMS, JudgedFilms, confidences, judged_films, order_is_worse
+from movie_tags.training.never_worse import LEAST_FILMS, JudgedFilms, confidences, order_is_worse, said_of_films
 from movie_tags.transforms.evidence import FilmConfidence, FilmRule
 from movie_tags.transforms.frame_rule import FrameRule
 from movie_tags.transforms.strength import short_list, strengths, totals_of, with_confidence
 
 SAID = st.sampled_from([1.0, 0.0, np.nan])
 ROW = st.tuples(SAID, st.booleans(), st.booleans())
+
+
+def judged_of(examples, tags, *sure):
+    """What people say of films, and what is on their short lists."""
+    return JudgedFilms(*said_of_films(examples, tags), *(part >= THRESHOLD for part in sure))
 
 
 def of(labels, before, after):
@@ -97,7 +102,7 @@ def test_films_have_tags_by_confidence_or_by_their_key_frames():
     after = np.full((9, 2), 0.01)
     after[0, 0] = after[4, 1] = 0.9
     tags, thresholds = ("War", "Food"), {"War": 0.5, "Food": 0.95}
-    judged = judged_films(examples, tags, *(confidences(films, p, tags, thresholds, None) for p in (before, after)))
+    judged = judged_of(examples, tags, *(confidences(films, p, tags, thresholds, None) for p in (before, after)))
     assert judged.applies.tolist() == [[True, False], [False, True], [False, False]]
     assert judged.rejected.tolist() == [[False, False], [True, False], [False, False]]
     assert judged.before.tolist() == [[True, False], [True, False], [False, False]]
@@ -106,7 +111,7 @@ def test_films_have_tags_by_confidence_or_by_their_key_frames():
     assert judged.of_tag(0) == {"right": (1, 1), "wrong": (1, 0), "missed": (0, 0)}
     by_confidence = FilmConfidence(0.0, (1.0, 0.0, 0.0), {"Food": 5.0})
     sure = (confidences(films, p, tags, thresholds, by_confidence) for p in (before, after))
-    judged = judged_films(examples, tags, *sure)
+    judged = judged_of(examples, tags, *sure)
     assert judged.after.tolist() == [[True, True], [False, True], [False, True]]
 
 
@@ -118,7 +123,7 @@ def test_films_list_what_they_list_when_they_are_tagged(rows):
     labels = np.ones(probabilities.shape)
     examples = Examples(np.zeros((len(rows), 1), np.float32), labels, np.ones(labels.shape), np.zeros(len(rows)))
     sure = confidences(examples.films, probabilities, outputs, thresholds, model)
-    judged = judged_films(examples, outputs, sure, sure)
+    judged = judged_of(examples, outputs, sure, sure)
     by_frame = FrameRule(outputs, thresholds, 3)
     frames = [by_frame.tagged(KeyFrame(0, 0, 1), row) for row in probabilities]
     key_frames, sure = FilmRule(tags, thresholds, dict.fromkeys(tags, model)).judge(frames)
